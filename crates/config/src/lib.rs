@@ -1,0 +1,1 @@
+//! Reads and writes strongswan.conf and swanctl.conf: text, tree, policy, with errors that point at the line.

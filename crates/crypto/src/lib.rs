@@ -1,0 +1,1 @@
+//! Computes: every algorithm an IANA transform number can name, and secrets that wipe themselves.

@@ -1,0 +1,1 @@
+//! Puts CHILD_SAs to work: userspace ESP over TUN, behind the trait that kernel XFRM implements too.

@@ -1,0 +1,1 @@
+//! Seals and opens ESP packets, selects SAs, guards against replay.

@@ -1,0 +1,1 @@
+//! Runs IKEv2 SAs and their CHILD_SAs, sans-IO.

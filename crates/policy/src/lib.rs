@@ -1,0 +1,1 @@
+//! Who may connect with what to where, as plain values.

@@ -1,0 +1,1 @@
+//! Decides which virtual address and attributes belong to whom.

@@ -1,0 +1,1 @@
+//! A virtual world: clock, network, NAT and many engines.

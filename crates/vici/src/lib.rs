@@ -1,0 +1,1 @@
+//! Speaks the vici protocol; messages are configuration trees.

@@ -1,0 +1,1 @@
+//! Turns bytes into IKE payloads, ESP headers and IP headers and back; decides nothing.
