@@ -1,1 +1,49 @@
 //! Computes: every algorithm an IANA transform number can name, and secrets that wipe themselves.
+//!
+//! Deliberately not here: what a key is for. `crypto` does not know IKE's key schedule beyond `prf+`.
+//!
+//! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`prf`], [`ke`], [`ike_cipher`],
+//! [`esp_cipher`] (one face each, looked up by transform number) → `table` (number → implementation, key
+//! sizes, whether legacy) → `awslc`, `pure`, `modp` (backends).
+
+pub mod esp_cipher;
+pub mod ike_cipher;
+pub mod ke;
+pub mod prf;
+pub mod rng;
+pub mod secret;
+pub mod table;
+
+pub use esp_cipher::EspCipher;
+pub use ike_cipher::IkeCipher;
+pub use rng::Rng;
+pub use secret::Secret;
+
+/// Why a computation was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CryptoError {
+    /// The algorithm is known by name and not implemented; the text says why.
+    #[error("{name} is not available: {reason}")]
+    Unsupported {
+        /// Keyword of the algorithm.
+        name: String,
+        /// Why (for the operator).
+        reason: &'static str,
+    },
+    /// A key, IV or public value of the wrong length.
+    #[error("{what} must have {want} bytes, not {have}")]
+    Length {
+        /// Which value.
+        what: &'static str,
+        /// Length wanted.
+        want: usize,
+        /// Length given.
+        have: usize,
+    },
+    /// A public value that is no member of the group, or gives a weak secret.
+    #[error("invalid public value for {0}")]
+    PublicValue(&'static str),
+    /// The integrity check failed.
+    #[error("integrity check failed")]
+    Integrity,
+}

@@ -1,0 +1,55 @@
+//! The face of a data plane. Calls are quick or do their waiting elsewhere; the daemon calls from one task.
+use policy::sa::{PolicyOnly, Usage};
+use policy::{ChildSa, Selector};
+use std::net::{IpAddr, SocketAddr};
+
+/// Why the data plane could not obey.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// The system refused; says what and why.
+    #[error("{0}: {1}")]
+    Os(String, #[source] std::io::Error),
+    /// The algorithm, mode or option is not available on this data plane.
+    #[error("{0} is not supported by the {1} data plane")]
+    Unsupported(String, &'static str),
+    /// No such CHILD_SA or policy.
+    #[error("no CHILD_SA or policy {0}")]
+    Unknown(u32),
+}
+
+/// What a data plane reports by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A packet met a trap (id of the policy), with the packet's selectors (ours, the peer's).
+    Acquire { trap: u32, packet: Option<(Selector, Selector)> },
+    /// A byte or packet limit was reached.
+    Expire { child: u32, hard: bool },
+    /// Authenticated packets came from another outer address.
+    Mapping { child: u32, remote: SocketAddr },
+    /// First authenticated packet on an SA whose outbound half waits.
+    FirstUse { child: u32 },
+}
+
+/// A data plane.
+pub trait Backend: Send {
+    /// `xfrm` or `userspace`.
+    fn name(&self) -> &'static str;
+    /// Installs both SAs and the policies of a CHILD_SA; `replaces` moves the policies over from the old one.
+    fn install(&mut self, child: &ChildSa) -> Result<(), DataplaneError>;
+    /// Starts sending on a CHILD_SA installed `inbound_only`.
+    fn activate_outbound(&mut self, child: u32) -> Result<(), DataplaneError>;
+    /// Changes outer addresses.
+    fn update(&mut self, child: u32, local: SocketAddr, remote: SocketAddr, encap: bool) -> Result<(), DataplaneError>;
+    /// Removes SAs and (unless another generation or a trap holds them) policies. Returns last counters (in, out).
+    fn remove(&mut self, child: u32, keep_policies: bool) -> Result<(Usage, Usage), DataplaneError>;
+    /// Counters (in, out).
+    fn query(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError>;
+    /// Installs a trap, pass or drop policy.
+    fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError>;
+    /// Removes one.
+    fn remove_policy(&mut self, id: u32) -> Result<(), DataplaneError>;
+    /// The device that routes of tunnel-mode children point to and virtual IPs may live on (`ipsec0`), if any.
+    fn device(&self) -> Option<String>;
+    /// The virtual IPs in use changed: packets from these sources belong to us.
+    fn local_addresses(&mut self, addresses: &[IpAddr]);
+}

@@ -1,0 +1,104 @@
+//! One CHILD definition (`connections.<conn>.children.<child>`).
+use crate::{Lifetime, ProposalSet, SelectorTemplate};
+use serde::{Deserialize, Serialize};
+
+/// IPsec mode of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Tunnel mode.
+    Tunnel,
+    /// Transport mode.
+    Transport,
+    /// Transport through a proxy (MIPv6).
+    TransportProxy,
+    /// BEET mode.
+    Beet,
+    /// IP-TFS (RFC 9347).
+    Iptfs,
+    /// Bypass policy: no SA.
+    Pass,
+    /// Discard policy: no SA.
+    Drop,
+}
+
+/// What to do at load, at close or when the peer is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Action {
+    /// Install a trap policy.
+    pub trap: bool,
+    /// Initiate (or restart).
+    pub start: bool,
+}
+
+/// A mark: value and mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// Value.
+    pub value: MarkValue,
+    /// Mask; `u32::MAX` when none is given.
+    pub mask: u32,
+}
+
+/// The value of a mark or an interface id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum MarkValue {
+    /// Not set.
+    #[default]
+    None,
+    /// As given.
+    Fixed(u32),
+    /// `%unique`: one per SA.
+    Unique,
+    /// `%unique-dir`: one per SA and direction.
+    UniqueDir,
+    /// `%same` (set_mark only): as the mark.
+    Same,
+}
+
+/// A CHILD definition. Names and defaults are those of `swanctl.conf`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "fields are swanctl.conf's keys, documented in config's schema")]
+pub struct Child {
+    pub name: String,
+    /// ESP or AH proposals (never both).
+    pub proposals: ProposalSet,
+    pub local_ts: Vec<SelectorTemplate>,
+    pub remote_ts: Vec<SelectorTemplate>,
+    pub mode: Mode,
+    pub lifetime: Lifetime,
+    pub updown: Option<String>,
+    pub hostaccess: bool,
+    pub policies: bool,
+    pub policies_fwd_out: bool,
+    pub dpd_action: Action,
+    pub close_action: Action,
+    pub start_action: Action,
+    pub ipcomp: bool,
+    /// Seconds, 0 = never.
+    pub inactivity: u64,
+    pub reqid: u32,
+    pub priority: u32,
+    pub interface: Option<String>,
+    pub mark_in: Mark,
+    pub mark_in_sa: bool,
+    pub mark_out: Mark,
+    pub set_mark_in: Mark,
+    pub set_mark_out: Mark,
+    pub if_id_in: MarkValue,
+    pub if_id_out: MarkValue,
+    pub label: Option<String>,
+    pub label_mode: String,
+    /// Minimum ESP payload size; `u32::MAX` means `mtu`.
+    pub tfc_padding: u32,
+    pub replay_window: u32,
+    /// `no`, `yes` or `encap`.
+    pub per_cpu_sas: String,
+    /// `no`, `crypto`, `packet`, `auto`.
+    pub hw_offload: String,
+    pub copy_df: bool,
+    pub copy_ecn: bool,
+    /// `no`, `in`, `out`, `yes`.
+    pub copy_dscp: String,
+    pub icmp: bool,
+    pub sha256_96: bool,
+}
