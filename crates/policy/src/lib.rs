@@ -4,13 +4,14 @@
 //! born with. Everything is serialisable, so that an IKE_SA can be handed over whole.
 //!
 //! The walk: [`identity`] → [`proposal`] → [`selector`] → [`lifetime`] → [`auth`] → [`child`] → [`connection`]
-//! → [`secrets`] → [`snapshot`]; [`sa`] is the order to a data plane.
+//! → [`secrets`] → [`pool`] → [`snapshot`]; [`sa`] is the order to a data plane.
 
 pub mod auth;
 pub mod child;
 pub mod connection;
 pub mod identity;
 pub mod lifetime;
+pub mod pool;
 pub mod proposal;
 pub mod sa;
 pub mod secrets;
@@ -23,6 +24,7 @@ pub use child::{Action, Child, Mark, MarkValue, Mode};
 pub use connection::{Connection, PeerAddr};
 pub use identity::Identity;
 pub use lifetime::Lifetime;
+pub use pool::{PoolAttribute, PoolConfig, PoolRange, PoolRangeError};
 pub use proposal::{Proposal, ProposalSet};
 pub use sa::{ChildSa, Direction, SaKeys};
 pub use secrets::SharedSecret;
