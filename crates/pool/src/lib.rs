@@ -1,1 +1,16 @@
 //! Decides which virtual address and attributes belong to whom.
+//!
+//! Pools live in memory. Whoever comes back gets the address it had; addresses are handed out fresh as long as
+//! there are any; after that the one that has been offline longest changes its owner. Memory follows the leases,
+//! never the size of the range: an IPv6 /64 costs what a single address costs.
+//!
+//! The walk: [`Pools`] (the set: load, lease, release, list) → [`memory`] (one pool) → [`lease`] (what is listed
+//! and saved). A pool's configuration is [`policy::PoolConfig`].
+
+pub mod lease;
+pub mod memory;
+pub mod pools;
+
+pub use lease::{LeaseView, PoolStatus, SavedLease};
+pub use memory::{Pool, REMEMBERED};
+pub use pools::{Granted, PoolError, Pools};

@@ -1,0 +1,47 @@
+//! Cost of a lease and of a pool. `cargo bench -p pool`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark")]
+use criterion::{Criterion, criterion_group, criterion_main};
+use policy::{Identity, PoolConfig};
+use pool::Pools;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+fn pools(range: &str) -> Pools {
+    let mut pools = Pools::new();
+    pools.load(PoolConfig { name: "rw".into(), range: range.parse().unwrap(), attributes: vec![] }).unwrap();
+    pools
+}
+
+fn benches(c: &mut Criterion) {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let names = vec!["rw".to_owned()];
+    c.bench_function("create/10.0.0.0/8", |b| b.iter(|| pools(black_box("10.0.0.0/8"))));
+    c.bench_function("create/fd00::/64", |b| b.iter(|| pools(black_box("fd00::/64"))));
+
+    let mut full = pools("10.0.0.0/8");
+    let ids: Vec<Identity> =
+        (0..100_000u32).map(|i| Identity::Fqdn(format!("client{i}.example.org"))).collect();
+    for id in &ids {
+        full.acquire(&names, id, any).unwrap();
+    }
+    c.bench_function("lease+release/returning, 100000 online", |b| {
+        let mut i = 0usize;
+        b.iter(|| {
+            i = (i + 7919) % ids.len();
+            let id = &ids[i];
+            let address = full.acquire(&names, id, any).unwrap();
+            full.release(&names, id, address)
+        });
+    });
+    c.bench_function("lease/new identity", |b| {
+        let mut pool = pools("10.0.0.0/8");
+        let mut i = 0u32;
+        b.iter(|| {
+            i += 1;
+            pool.acquire(&names, &Identity::KeyId(i.to_be_bytes().to_vec()), any)
+        });
+    });
+}
+
+criterion_group!(all, benches);
+criterion_main!(all);
