@@ -1,1 +1,61 @@
-fn main() {}
+//! Checks and chores of the project. `cargo xtask help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a terminal")]
+
+mod docs;
+mod imports;
+mod packages;
+mod run;
+mod scenarios;
+mod sizes;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test        everything CI runs: format, lints, structure, unit, property, simulation and interop tests
+  check       the quick half: format, lints, structure
+  unit        unit, property and simulation tests (no root, no peers)
+  interop     tests with real sockets, namespaces and stock peers (root); FILTER narrows them
+  world       long simulation; CYGNET_SEEDS=n sets how many seeds
+  bench       all benchmarks, one after the other
+  imports     does every crate import only what the house allows?
+  sizes       list files that have grown too long
+  docs        do the documents name only paths that exist?
+  deny        licences and advisories (needs cargo-deny)
+  packages    install the Debian packages the tests use
+  scenarios   a peer's regression scenarios with our daemon in its place (see tests/scenarios/README.md)
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let outcome = match command.as_str() {
+        "test" => test::all(),
+        "check" => test::check(),
+        "unit" => test::unit(),
+        "interop" => test::interop(rest.first().map(String::as_str)),
+        "world" => test::world(),
+        "bench" => test::bench(),
+        "imports" => imports::check(),
+        "sizes" => sizes::check(),
+        "docs" => docs::check(),
+        "deny" => test::deny(),
+        "packages" => packages::install().map(|_| ()),
+        "scenarios" => scenarios::run(&rest),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("no command '{other}'; see `cargo xtask help`")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

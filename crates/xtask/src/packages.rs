@@ -1,0 +1,60 @@
+//! The Debian packages that the tests use, installed by name where that is possible.
+use crate::run::{ci, exists, is_root, run};
+use anyhow::{Result, bail};
+
+/// `(a program that shows the package is there, package)`.
+const WANTED: &[(&str, &str)] = &[
+    ("charon", "strongswan-charon"),
+    ("charon-systemd", "charon-systemd"),
+    ("swanctl", "strongswan-swanctl"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("tcpdump", "tcpdump"),
+    ("iperf3", "iperf3"),
+    ("ping", "iputils-ping"),
+    ("python3", "python3"),
+    ("resolvconf", "openresolv"),
+];
+/// Packages without a program of their own; `(file, package)`.
+const PLUGINS: &[(&str, &str)] = &[
+    ("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so", "libcharon-extra-plugins"),
+    ("/usr/lib/ipsec/plugins/libstrongswan-curve25519.so", "libstrongswan-extra-plugins"),
+    ("/usr/lib/ipsec/plugins/libstrongswan-openssl.so", "libstrongswan-standard-plugins"),
+];
+
+/// Packages not there yet.
+pub(crate) fn missing() -> Vec<&'static str> {
+    let programs = WANTED.iter().filter(|(p, _)| !exists(p)).map(|(_, k)| *k);
+    let plugins = PLUGINS.iter().filter(|(f, _)| !std::path::Path::new(f).exists()).map(|(_, k)| *k);
+    programs.chain(plugins).filter(|p| *p != "openresolv").collect()
+}
+
+/// Installs what is missing; returns what is still missing afterwards.
+pub(crate) fn install() -> Result<Vec<&'static str>> {
+    let wanted = missing();
+    if wanted.is_empty() {
+        return Ok(wanted);
+    }
+    if !is_root() || !exists("apt-get") {
+        println!(
+            "missing for the interop tests: {} (install them as root, on Debian with apt-get)",
+            wanted.join(" ")
+        );
+    } else {
+        run("apt-get", &["update", "-q"]).or_else(|e| if ci() { Err(e) } else { Ok(()) })?;
+        let mut args =
+            vec!["-o", "DPkg::Lock::Timeout=300", "install", "-y", "-q", "--no-install-recommends"];
+        args.extend(&wanted);
+        let mut c = crate::run::command("apt-get", &args);
+        c.env("DEBIAN_FRONTEND", "noninteractive");
+        let outcome = crate::run::run_command(c);
+        if ci() {
+            outcome?;
+        }
+    }
+    let left = missing();
+    if ci() && !left.is_empty() {
+        bail!("missing peers under CI: {}", left.join(" "));
+    }
+    Ok(left)
+}
