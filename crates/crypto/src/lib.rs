@@ -3,15 +3,24 @@
 //! Deliberately not here: what a key is for. `crypto` does not know IKE's key schedule beyond `prf+`.
 //!
 //! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`prf`], [`ke`], [`ike_cipher`],
-//! [`esp_cipher`] (one face each, looked up by transform number) → `table` (number → implementation, key
-//! sizes, whether legacy) → `awslc`, `pure`, `modp` (backends).
+//! [`esp_cipher`] (one face each, looked up by transform number) → [`table`] (number → names, key sizes, who computes it,
+//! whether legacy) → inside: `mode`, `aead`, `gcm`, `soft` (encryption), `mac`, `cbcmac` (integrity).
+//!
+//! Three backends, chosen by one `match` per kind: aws-lc for what it has, RustCrypto for the gaps, our own code over both
+//! where neither offers the construction (short GCM tags, XCBC, MODP groups).
 
+mod aead;
+mod cbcmac;
 pub mod esp_cipher;
+mod gcm;
 pub mod ike_cipher;
 pub mod ke;
+mod mac;
+mod mode;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+mod soft;
 pub mod table;
 
 pub use esp_cipher::EspCipher;

@@ -1,1 +1,120 @@
-//! To come.
+//! Pseudo-random functions: prf and prf+ of RFC 7296 2.13, and the bare SHA-1 of NAT detection.
+
+use wire::iana::Prf;
+
+use crate::mac::Mac;
+use crate::{CryptoError, Secret, table};
+
+/// Preferred key length in bytes: what SK_d, SK_pi and SK_pr get (RFC 7296 2.13).
+///
+/// # Errors
+/// The function is not available.
+pub fn key_len(prf: Prf) -> Result<usize, CryptoError> {
+    output_len(prf)
+}
+
+/// Output length in bytes.
+///
+/// # Errors
+/// The function is not available.
+pub fn output_len(prf: Prf) -> Result<usize, CryptoError> {
+    Ok(match prf {
+        Prf::HmacMd5 | Prf::Aes128Xcbc | Prf::Aes128Cmac => 16,
+        Prf::HmacSha1 => 20,
+        Prf::HmacSha256 => 32,
+        Prf::HmacSha384 => 48,
+        Prf::HmacSha512 => 64,
+        other @ Prf::Unknown(_) => return Err(table::prf_unsupported(other)),
+    })
+}
+
+/// `Some(16)` for the AES functions, whose key RFC 7296 2.14 treats as of fixed size: SKEYSEED is then keyed with the
+/// first half of that many bytes of each nonce. `None`: a key of any length, both nonces whole.
+#[must_use]
+pub fn fixed_key_len(prf: Prf) -> Option<usize> {
+    matches!(prf, Prf::Aes128Xcbc | Prf::Aes128Cmac).then_some(16)
+}
+
+/// prf(key, parts concatenated). Keys of any length; the AES functions adapt theirs (RFC 4434 2, RFC 4615 3).
+///
+/// # Errors
+/// The function is not available.
+pub fn compute(prf: Prf, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoError> {
+    Ok(sign(&keyed(prf, key)?, parts))
+}
+
+/// The first `len` bytes of prf+(key, seed concatenated) (RFC 7296 2.13).
+///
+/// # Errors
+/// The function is not available, or `len` needs more than 255 blocks.
+pub fn plus(prf: Prf, key: &[u8], seed: &[&[u8]], len: usize) -> Result<Secret, CryptoError> {
+    let block = output_len(prf)?;
+    let mac = keyed(prf, key)?;
+    let mut out = Secret::zeroed(len);
+    let mut previous = Secret::default();
+    for (index, chunk) in out.as_mut_slice().chunks_mut(block).enumerate() {
+        let number = u8::try_from(index + 1).map_err(|_| CryptoError::Length {
+            what: "prf+ output, at most,",
+            want: 255 * block,
+            have: len,
+        })?;
+        let number = [number];
+        let mut parts = Vec::with_capacity(seed.len() + 2);
+        parts.push(previous.as_slice());
+        parts.extend_from_slice(seed);
+        parts.push(&number);
+        let next = sign(&mac, &parts);
+        for (to, from) in chunk.iter_mut().zip(next.as_slice()) {
+            *to = *from;
+        }
+        previous = next;
+    }
+    Ok(out)
+}
+
+/// SHA-1 over the concatenated parts, for NAT_DETECTION_*_IP (RFC 7296 2.23), where it is no security function.
+#[must_use]
+pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 20];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+fn sign(mac: &Mac, parts: &[&[u8]]) -> Secret {
+    let (digest, len) = mac.sign(parts);
+    let digest = zeroize::Zeroizing::new(digest);
+    Secret::from(digest.get(..len).unwrap_or_default())
+}
+
+fn keyed(prf: Prf, key: &[u8]) -> Result<Mac, CryptoError> {
+    Ok(match prf {
+        Prf::HmacMd5 => Mac::md5(key)?,
+        Prf::HmacSha1 => Mac::sha1(key),
+        Prf::HmacSha256 => Mac::sha256(key),
+        Prf::HmacSha384 => Mac::sha384(key),
+        Prf::HmacSha512 => Mac::sha512(key),
+        Prf::Aes128Xcbc => Mac::xcbc(&fit(key, Mac::xcbc, true)),
+        Prf::Aes128Cmac => Mac::cmac(&fit(key, Mac::cmac, false)),
+        other @ Prf::Unknown(_) => return Err(table::prf_unsupported(other)),
+    })
+}
+
+/// Makes a 16-byte key: longer ones are hashed with the MAC under a zero key; shorter ones are padded with zeros (XCBC,
+/// RFC 4434) or hashed as well (CMAC, RFC 4615).
+fn fit(key: &[u8], mac: fn(&[u8; 16]) -> Mac, pad_short: bool) -> zeroize::Zeroizing<[u8; 16]> {
+    let mut fitted = zeroize::Zeroizing::new([0; 16]);
+    if key.len() == 16 || (key.len() < 16 && pad_short) {
+        for (to, from) in fitted.iter_mut().zip(key) {
+            *to = *from;
+        }
+    } else {
+        mac(&[0; 16]).tag(&[key], fitted.as_mut_slice());
+    }
+    fitted
+}
