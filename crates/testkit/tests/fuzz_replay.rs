@@ -1,0 +1,56 @@
+//! Replays the fuzz seeds, and the corpora where there are any, through the same checks, on the stable toolchain.
+//!
+//! What fuzzing finds becomes a file under `fuzz/seeds/<target>/` and is replayed here ever after.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+#[path = "../../../fuzz/checks/vici.rs"]
+mod vici_checks;
+#[path = "../../../fuzz/checks/wire.rs"]
+mod wire_checks;
+
+use std::fs;
+use std::path::Path;
+
+/// Every file of one target, whole and cut at several places.
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let mut replayed = 0;
+    for kind in ["seeds", "corpus"] {
+        let Ok(directory) = fs::read_dir(fuzz.join(kind).join(target)) else { continue };
+        for entry in directory {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            check(&bytes);
+            for cut in (0..bytes.len()).step_by(1 + bytes.len() / 16) {
+                check(&bytes[..cut]);
+                check(&bytes[cut..]);
+            }
+            replayed += 1;
+        }
+    }
+    assert!(replayed > 0, "{target} has no seeds");
+}
+
+#[test]
+fn wire_message() {
+    replay("wire_message", wire_checks::message);
+}
+
+#[test]
+fn wire_chain() {
+    replay("wire_chain", wire_checks::chain);
+}
+
+#[test]
+fn wire_esp_ip() {
+    replay("wire_esp_ip", wire_checks::esp_ip);
+}
+
+#[test]
+fn wire_frame() {
+    replay("wire_frame", wire_checks::frame);
+}
+
+#[test]
+fn vici_message() {
+    replay("vici_message", vici_checks::message);
+}
