@@ -49,3 +49,72 @@ pub struct Auth {
     /// `strict`, `ifuri` or `relaxed` (remote).
     pub revocation: String,
 }
+
+impl AuthClass {
+    /// Reads the value of an `auth` key: `pubkey` and everything that only constrains it (`rsa-2048-sha256`,
+    /// `ike:ecdsa-384`, …), `psk`, `eap[-method]`, `xauth[-backend]`, `any`.
+    ///
+    /// # Errors
+    /// The text, when it begins with none of these.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let constraint = text.strip_prefix("ike:").unwrap_or(text);
+        let head = constraint.split(['-', ':', '/']).next().unwrap_or("");
+        let rest = || text.split_once(['-', ':']).map_or_else(String::new, |(_, rest)| rest.to_owned());
+        match head {
+            "psk" if text == "psk" => Ok(Self::Psk),
+            "any" if text == "any" => Ok(Self::Any),
+            "eap" if constraint == text => Ok(Self::Eap(rest())),
+            "xauth" if constraint == text => Ok(Self::Xauth(rest())),
+            "pubkey" | "rsa" | "ecdsa" | "ed25519" | "ed448" | "bliss" => Ok(Self::Pubkey(text.to_owned())),
+            _ => Err(text.to_owned()),
+        }
+    }
+}
+
+impl Auth {
+    /// A round with everything else as `swanctl.conf` has it by default.
+    #[must_use]
+    pub fn named(name: &str, class: AuthClass) -> Self {
+        Self {
+            name: name.to_owned(),
+            round: 0,
+            class,
+            id: None,
+            eap_id: None,
+            aaa_id: None,
+            xauth_id: None,
+            groups: Vec::new(),
+            cert_policy: Vec::new(),
+            certs: Vec::new(),
+            cacerts: Vec::new(),
+            ca_id: None,
+            pubkeys: Vec::new(),
+            revocation: "relaxed".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes() {
+        for (text, class) in [
+            ("psk", AuthClass::Psk),
+            ("any", AuthClass::Any),
+            ("pubkey", AuthClass::Pubkey("pubkey".into())),
+            ("ike:rsa/pss-sha256", AuthClass::Pubkey("ike:rsa/pss-sha256".into())),
+            ("rsa-2048-ecdsa-256", AuthClass::Pubkey("rsa-2048-ecdsa-256".into())),
+            ("eap", AuthClass::Eap(String::new())),
+            ("eap-mschapv2", AuthClass::Eap("mschapv2".into())),
+            ("eap-tls:ecdsa-384", AuthClass::Eap("tls:ecdsa-384".into())),
+            ("xauth-pam", AuthClass::Xauth("pam".into())),
+        ] {
+            assert_eq!(AuthClass::parse(text), Ok(class));
+        }
+        for text in ["", "password", "psk-1", "ike:psk", "ike:eap"] {
+            assert_eq!(AuthClass::parse(text), Err(text.into()));
+        }
+    }
+}

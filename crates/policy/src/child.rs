@@ -102,3 +102,93 @@ pub struct Child {
     pub icmp: bool,
     pub sha256_96: bool,
 }
+
+impl Mark {
+    /// Not set: mark and mask 0.
+    pub const NONE: Self = Self { value: MarkValue::None, mask: 0 };
+}
+
+impl Action {
+    /// Does nothing (`none`, `clear`).
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        !self.trap && !self.start
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.trap, self.start) {
+            (false, false) => "none",
+            (true, false) => "trap",
+            (false, true) => "start",
+            (true, true) => "trap|start",
+        })
+    }
+}
+
+impl std::fmt::Display for Mode {
+    /// The words of `swanctl.conf` and of `list-sas`, in capitals there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tunnel => "tunnel",
+            Self::Transport => "transport",
+            Self::TransportProxy => "transport_proxy",
+            Self::Beet => "beet",
+            Self::Iptfs => "iptfs",
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        })
+    }
+}
+
+impl Child {
+    /// Everything as `swanctl.conf` has it by default.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            proposals: crate::proposal::default_proposals(wire::iana::ProtocolId::Esp),
+            local_ts: vec![SelectorTemplate::DYNAMIC],
+            remote_ts: vec![SelectorTemplate::DYNAMIC],
+            mode: Mode::Tunnel,
+            lifetime: Lifetime::standard(),
+            updown: None,
+            hostaccess: false,
+            policies: true,
+            policies_fwd_out: false,
+            dpd_action: Action::default(),
+            close_action: Action::default(),
+            start_action: Action::default(),
+            ipcomp: false,
+            inactivity: 0,
+            reqid: 0,
+            priority: 0,
+            interface: None,
+            mark_in: Mark::NONE,
+            mark_in_sa: false,
+            mark_out: Mark::NONE,
+            set_mark_in: Mark::NONE,
+            set_mark_out: Mark::NONE,
+            if_id_in: MarkValue::None,
+            if_id_out: MarkValue::None,
+            label: None,
+            label_mode: "system".into(),
+            tfc_padding: 0,
+            replay_window: 32,
+            per_cpu_sas: "no".into(),
+            hw_offload: "no".into(),
+            copy_df: true,
+            copy_ecn: true,
+            copy_dscp: "out".into(),
+            icmp: false,
+            sha256_96: false,
+        }
+    }
+}
+
+impl Default for Child {
+    fn default() -> Self {
+        Self::named("")
+    }
+}

@@ -27,7 +27,7 @@ pub use lifetime::Lifetime;
 pub use pool::{PoolAttribute, PoolConfig, PoolRange, PoolRangeError};
 pub use proposal::{Proposal, ProposalSet};
 pub use sa::{ChildSa, Direction, SaKeys};
-pub use secrets::SharedSecret;
+pub use secrets::{SecretKind, SharedSecret};
 pub use selector::{Selector, SelectorTemplate};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
