@@ -1,10 +1,10 @@
 //! Proposals: transforms in order of preference; parsing and printing of strongSwan's keywords.
+use crypto::{CryptoError, table};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use wire::iana::{Encr, Esn, Integ, Ke, Prf, ProtocolId, TransformType};
 use wire::ike::Transform;
 
-pub mod keyword;
 mod parse;
 
 pub use parse::{ProposalError, default_proposals, parse_proposals};
@@ -81,7 +81,7 @@ impl Proposal {
     /// Has a cipher that authenticates, too.
     #[must_use]
     pub fn is_aead(&self) -> bool {
-        self.encr.iter().any(|(encr, _)| keyword::is_aead(*encr))
+        self.encr.iter().any(|(encr, _)| table::encr_is_aead(*encr))
     }
 
     /// Without key exchanges, as the proposals of IKE_AUTH must be (RFC 7296 1.2).
@@ -153,16 +153,28 @@ impl Proposal {
         Some(out)
     }
 
+    /// Whether every algorithm of it can be used.
+    ///
+    /// # Errors
+    /// The first that cannot, with the reason.
+    pub fn available(&self) -> Result<(), CryptoError> {
+        self.encr.iter().try_for_each(|(encr, bits)| table::encr_available(*encr, *bits))?;
+        self.integ.iter().try_for_each(|t| table::integ_available(*t))?;
+        self.prf.iter().try_for_each(|t| table::prf_available(*t))?;
+        let methods = self.ke.iter().chain(self.add_ke.iter().flatten());
+        methods.filter(|t| **t != Ke::None).try_for_each(|t| crypto::ke::available(*t))
+    }
+
     /// Keyword form, as in `swanctl.conf`: `aes128gcm16-prfsha256-x25519`.
     #[must_use]
     pub fn keywords(&self) -> String {
         let mut words: Vec<String> = Vec::new();
-        words.extend(self.encr.iter().map(|(encr, bits)| keyword::encr(*encr, *bits)));
-        words.extend(self.integ.iter().map(|t| keyword::integ(*t)));
-        words.extend(self.prf.iter().map(|t| keyword::prf(*t)));
-        words.extend(self.ke.iter().map(|t| keyword::ke(*t)));
+        words.extend(self.encr.iter().map(|(encr, bits)| table::encr_keyword(*encr, *bits)));
+        words.extend(self.integ.iter().map(|t| integ_keyword(*t)));
+        words.extend(self.prf.iter().map(|t| table::prf_keyword(*t)));
+        words.extend(self.ke.iter().map(|t| ke_keyword(*t)));
         for (n, methods) in (1..).zip(&self.add_ke) {
-            words.extend(methods.iter().map(|t| format!("ke{n}_{}", keyword::ke(*t))));
+            words.extend(methods.iter().map(|t| format!("ke{n}_{}", ke_keyword(*t))));
         }
         words.extend(self.esn.iter().map(|t| if *t == Esn::Yes { "esn".into() } else { "noesn".into() }));
         words.join("-")
@@ -174,11 +186,11 @@ impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names: Vec<String> = Vec::new();
         names.extend(self.encr.iter().map(|(encr, bits)| sized_name(*encr, *bits)));
-        names.extend(self.integ.iter().map(|t| keyword::integ_name(*t)));
-        names.extend(self.prf.iter().map(|t| keyword::prf_name(*t)));
-        names.extend(self.ke.iter().map(|t| keyword::ke_name(*t)));
+        names.extend(self.integ.iter().map(|t| table::integ_name(*t)));
+        names.extend(self.prf.iter().map(|t| table::prf_name(*t)));
+        names.extend(self.ke.iter().map(|t| ke_name(*t)));
         for (n, methods) in (1..).zip(&self.add_ke) {
-            names.extend(methods.iter().map(|t| format!("KE{n}_{}", keyword::ke_name(*t))));
+            names.extend(methods.iter().map(|t| format!("KE{n}_{}", ke_name(*t))));
         }
         names.extend(self.esn.iter().map(|t| esn_name(*t)));
         write!(f, "{}:{}", protocol_name(self.protocol), names.join("/"))
@@ -226,8 +238,26 @@ impl fmt::Display for Chosen {
 }
 
 fn sized_name(encr: Encr, bits: u16) -> String {
-    let name = keyword::encr_name(encr);
+    let name = table::encr_name(encr, bits);
     if bits == 0 { name } else { format!("{name}_{bits}") }
+}
+
+fn ke_name(ke: Ke) -> String {
+    if ke == Ke::None { "NONE".into() } else { table::ke_name(ke) }
+}
+
+fn ke_keyword(ke: Ke) -> String {
+    if ke == Ke::None { "none".into() } else { table::ke_keyword(ke) }
+}
+
+fn integ_keyword(integ: Integ) -> String {
+    // In AH, GMAC is an integrity algorithm; its keyword is that of the ESP cipher (RFC 4543).
+    match integ {
+        Integ::Aes128Gmac => table::encr_keyword(Encr::NullAesGmac, 128),
+        Integ::Aes192Gmac => table::encr_keyword(Encr::NullAesGmac, 192),
+        Integ::Aes256Gmac => table::encr_keyword(Encr::NullAesGmac, 256),
+        _ => table::integ_keyword(integ),
+    }
 }
 
 fn esn_name(esn: Esn) -> String {

@@ -1,6 +1,6 @@
 //! Reading proposals, checking them, and the default ones.
-use super::keyword::{self, Keyword};
 use super::{Proposal, ProposalSet};
+use crypto::table::{self, Keyword};
 use wire::iana::{Encr, Esn, Integ, Ke, Prf, ProtocolId};
 
 /// Why a text is no proposal.
@@ -63,7 +63,7 @@ impl Proposal {
             if word.is_empty() {
                 return Err(ProposalError::Empty);
             }
-            let parsed = keyword::parse(word).ok_or_else(|| ProposalError::Unknown(word.to_owned()))?;
+            let parsed = table::parse_keyword(word).ok_or_else(|| ProposalError::Unknown(word.to_owned()))?;
             out.add(parsed).ok_or_else(|| ProposalError::Misplaced {
                 keyword: word.to_owned(),
                 protocol: super::protocol_name(protocol),
@@ -76,18 +76,19 @@ impl Proposal {
         let ike = self.protocol == ProtocolId::Ike;
         match word {
             Keyword::Encr(encr, bits) if self.protocol == ProtocolId::Ah => {
-                push(&mut self.integ, keyword::gmac_integ(encr, bits)?);
+                push(&mut self.integ, gmac(encr, bits)?);
             }
             Keyword::Encr(Encr::Null | Encr::NullAesGmac, _) if ike => return None,
             Keyword::Encr(encr, bits) => push(&mut self.encr, (encr, bits)),
             Keyword::Integ(integ) => push(&mut self.integ, integ),
             Keyword::Prf(_) if !ike => return None,
             Keyword::Prf(prf) => push(&mut self.prf, prf),
-            Keyword::Ke(Ke::None) if ike => return None,
+            Keyword::NoKe if ike => return None,
+            Keyword::NoKe => push(&mut self.ke, Ke::None),
             Keyword::Ke(ke) => push(&mut self.ke, ke),
             Keyword::AddKe(number, ke) => {
                 let slot = self.add_ke.get_mut(usize::from(number).checked_sub(1)?)?;
-                push(slot, ke);
+                push(slot, ke.unwrap_or(Ke::None));
             }
             Keyword::Esn(_) if ike => return None,
             Keyword::Esn(esn) => push(&mut self.esn, esn),
@@ -99,12 +100,12 @@ impl Proposal {
         let protocol = super::protocol_name(self.protocol);
         let missing = |what| ProposalError::Missing { protocol, what };
         let aead = self.is_aead();
-        if aead && self.encr.iter().any(|(encr, _)| !keyword::is_aead(*encr)) {
+        if aead && self.encr.iter().any(|(encr, _)| !table::encr_is_aead(*encr)) {
             return Err(ProposalError::Mixed);
         }
         if self.protocol == ProtocolId::Ike && self.prf.is_empty() {
             for integ in self.integ.clone() {
-                if let Some(prf) = prf_of(integ) {
+                if let Some(prf) = table::implied_prf(integ) {
                     push(&mut self.prf, prf);
                 }
             }
@@ -134,17 +135,13 @@ impl Proposal {
     }
 }
 
-/// The PRF built on the same function as an integrity algorithm.
-fn prf_of(integ: Integ) -> Option<Prf> {
-    match integ {
-        Integ::HmacMd5_96 | Integ::HmacMd5_128 => Some(Prf::HmacMd5),
-        Integ::HmacSha1_96 | Integ::HmacSha1_160 => Some(Prf::HmacSha1),
-        Integ::AesXcbc96 => Some(Prf::Aes128Xcbc),
-        Integ::AesCmac96 => Some(Prf::Aes128Cmac),
-        Integ::HmacSha256_128 | Integ::HmacSha256_96 => Some(Prf::HmacSha256),
-        Integ::HmacSha384_192 => Some(Prf::HmacSha384),
-        Integ::HmacSha512_256 => Some(Prf::HmacSha512),
-        Integ::None | Integ::Aes128Gmac | Integ::Aes192Gmac | Integ::Aes256Gmac | Integ::Unknown(_) => None,
+/// The integrity algorithm that a GMAC keyword means in an AH proposal (in ESP it is a cipher, RFC 4543).
+fn gmac(encr: Encr, bits: u16) -> Option<Integ> {
+    match (encr, bits) {
+        (Encr::NullAesGmac, 128) => Some(Integ::Aes128Gmac),
+        (Encr::NullAesGmac, 192) => Some(Integ::Aes192Gmac),
+        (Encr::NullAesGmac, 256) => Some(Integ::Aes256Gmac),
+        _ => None,
     }
 }
 

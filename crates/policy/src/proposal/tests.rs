@@ -98,15 +98,13 @@ fn default_is_two_proposals_without_legacy() {
 }
 
 #[test]
-fn every_keyword_is_read_and_written_alike() {
-    for word in keyword::all() {
-        match keyword::parse(word) {
-            Some(keyword::Keyword::Encr(encr, bits)) => assert_eq!(keyword::encr(encr, bits), word),
-            Some(keyword::Keyword::Prf(prf)) => assert_eq!(keyword::prf(prf), word),
-            Some(keyword::Keyword::Ke(ke)) => assert_eq!(keyword::ke(ke), word),
-            Some(keyword::Keyword::Integ(integ)) => assert_eq!(keyword::integ(integ), word),
-            Some(keyword::Keyword::Esn(_) | keyword::Keyword::AddKe(..)) => {}
-            None => assert_eq!(word, "default"),
+fn what_is_not_there_is_refused_by_name() {
+    let says = |text: &str| ike(text).available().unwrap_err().to_string();
+    assert!(says("blowfish256-sha512-modp2048").starts_with("blowfish256 is not available: "));
+    assert!(says("aes128-sha256-x448").starts_with("x448 is not available: "));
+    for protocol in [ProtocolId::Ike, ProtocolId::Esp] {
+        for proposal in default_proposals(protocol) {
+            assert_eq!(proposal.available(), Ok(()));
         }
     }
 }
