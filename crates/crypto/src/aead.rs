@@ -129,3 +129,6 @@ impl Aead {
         [a, b, c, e, f, g, h, i, j, k, l]
     }
 }
+
+#[cfg(test)]
+mod tests;

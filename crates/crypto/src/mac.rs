@@ -114,3 +114,6 @@ fn copy(out: &mut [u8; MAX_LEN], digest: &[u8]) -> usize {
     }
     digest.len().min(MAX_LEN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,6 @@ fn counter(nonce: &Nonce, iv: &[u8]) -> Result<[u8; 16], CryptoError> {
     let [e, f, g, h, i, j, k, l] = iv;
     Ok([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1])
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,10 +30,13 @@ impl Curve {
         }
     }
 
+    fn check(self, private: &[u8]) -> Result<(), CryptoError> {
+        let (want, have) = (self.len(), private.len());
+        if want == have { Ok(()) } else { Err(CryptoError::Length { what: "private key", want, have }) }
+    }
+
     pub(super) fn public(self, private: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        if private.len() != self.len() {
-            return Err(CryptoError::Length { what: "private key", want: self.len(), have: private.len() });
-        }
+        self.check(private)?;
         match self {
             Self::P256 => public::<BrainpoolP256r1>(private),
             Self::P384 => public::<BrainpoolP384r1>(private),
@@ -42,6 +45,7 @@ impl Curve {
     }
 
     pub(super) fn shared(self, private: &[u8], peer: &[u8]) -> Result<Secret, CryptoError> {
+        self.check(private)?;
         match self {
             Self::P256 => shared::<BrainpoolP256r1>(private, peer),
             Self::P384 => shared::<BrainpoolP384r1>(private, peer),

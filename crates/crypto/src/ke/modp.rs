@@ -8,6 +8,8 @@ use crate::{CryptoError, Rng, Secret};
 
 /// Bytes of the longest exponent taken.
 const EXPONENT: usize = 128;
+/// Bytes of the shortest: that of the smallest group.
+const SHORTEST: usize = 20;
 
 /// A group of any size, without the size in its type.
 pub(super) trait Group: Sync {
@@ -66,6 +68,9 @@ impl<const L: usize> Group for Modp<L> {
             }
         }
         let shared = self.power(&peer, private)?;
+        if *shared <= Uint::ONE {
+            return Err(CryptoError::PublicValue(self.name));
+        }
         Ok(Secret::new(bytes(&shared)))
     }
 }
@@ -77,8 +82,11 @@ impl<const L: usize> Modp<L> {
 
     /// Time depends on the length of the exponent, not on its bits.
     fn power(&self, base: &Uint<L>, exponent: &[u8]) -> Result<Zeroizing<Uint<L>>, CryptoError> {
-        let wrong =
-            CryptoError::Length { what: "private key, at most,", want: EXPONENT, have: exponent.len() };
+        let want = exponent.len().clamp(SHORTEST, EXPONENT);
+        let wrong = CryptoError::Length { what: "private key", want, have: exponent.len() };
+        if want != exponent.len() {
+            return Err(wrong);
+        }
         let mut wide = Zeroizing::new([0_u8; EXPONENT]);
         let skip = EXPONENT.checked_sub(exponent.len()).ok_or(wrong.clone())?;
         for (to, from) in wide.iter_mut().skip(skip).zip(exponent) {
