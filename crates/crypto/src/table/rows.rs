@@ -76,7 +76,9 @@ impl<T> PlainRow<T> {
 }
 
 const AES: &[u16] = &[128, 192, 256];
-const BROKEN: Backend = Refused("it is broken or withdrawn (RFC 8221 5) and no kept library has it");
+const FORBIDDEN: Backend = Refused("RFC 8221 5 forbids it");
+const SMALL_BLOCK: Backend =
+    Refused("its blocks of 64 bits are too small; of that kind only 3DES is kept for old peers");
 const AH_ONLY: Backend = Refused("it is an algorithm of AH (RFC 4543 5), which is not implemented");
 
 const BASE: EncrRow = EncrRow {
@@ -105,7 +107,7 @@ pub(super) const ENCR: &[EncrRow] = &[
         sizes: &[64],
         iv: 8,
         block: 8,
-        backend: BROKEN,
+        backend: FORBIDDEN,
         legacy: true,
         ..BASE
     },
@@ -127,7 +129,7 @@ pub(super) const ENCR: &[EncrRow] = &[
         sizes: &[128],
         iv: 8,
         block: 8,
-        backend: BROKEN,
+        backend: SMALL_BLOCK,
         legacy: true,
         ..CBC
     },
@@ -138,7 +140,7 @@ pub(super) const ENCR: &[EncrRow] = &[
         bare: &[("blowfish", 128)],
         iv: 8,
         block: 8,
-        backend: BROKEN,
+        backend: FORBIDDEN,
         legacy: true,
         ..CBC
     },
@@ -411,8 +413,9 @@ const fn ke(
     PlainRow { id, name, keywords, backend, legacy }
 }
 
-const SMALL_CURVE: Backend = Refused("no kept library has this small curve");
-const NO_BRAINPOOL: Backend = Refused("no kept library has this curve");
+const SMALL_CURVE: Backend =
+    Refused("no stable release of a kept library has this curve, which is weak besides");
+const NO_BRAINPOOL: Backend = Refused("no stable release of a kept library has this curve");
 
 pub(super) const KE: &[PlainRow<Ke>] = &[
     ke(Ke::Modp768, "MODP_768", &["modp768"], Cygnet, true),
@@ -436,7 +439,13 @@ pub(super) const KE: &[PlainRow<Ke>] = &[
     ke(Ke::BrainpoolP384, "ECP_384_BP", &["ecp384bp"], RustCrypto, false),
     ke(Ke::BrainpoolP512, "ECP_512_BP", &["ecp512bp"], NO_BRAINPOOL, false),
     ke(Ke::X25519, "CURVE_25519", &["x25519", "curve25519"], AwsLc, false),
-    ke(Ke::X448, "CURVE_448", &["x448", "curve448"], Refused("no stable release of a library has it"), false),
+    ke(
+        Ke::X448,
+        "CURVE_448",
+        &["x448", "curve448"],
+        Refused("no stable release of a kept library has this curve"),
+        false,
+    ),
     ke(Ke::MlKem512, "ML_KEM_512", &["mlkem512"], AwsLc, false),
     ke(Ke::MlKem768, "ML_KEM_768", &["mlkem768"], AwsLc, false),
     ke(Ke::MlKem1024, "ML_KEM_1024", &["mlkem1024"], AwsLc, false),
