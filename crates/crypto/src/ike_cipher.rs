@@ -101,7 +101,7 @@ impl IkeCipher {
     /// Bytes of IV, padded plaintext, pad length and ICV for `plain_len` bytes of inner payloads.
     #[must_use]
     pub fn body_len(&self, plain_len: usize) -> usize {
-        let padded = plain_len.saturating_add(1).next_multiple_of(self.block);
+        let padded = plain_len.saturating_add(1).checked_next_multiple_of(self.block).unwrap_or(usize::MAX);
         padded.saturating_add(self.iv_len + self.icv_len)
     }
 

@@ -111,8 +111,12 @@ pub fn listing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
         ("aead", pick("encryption", true)),
         ("hasher", vec![("HASH_SHA1", "aws-lc")]),
         ("prf", pick("prf", false)),
+        ("xof", vec![]),
+        ("kdf", vec![("KDF_PRF", "cygnet"), ("KDF_PRF_PLUS", "cygnet")]),
+        ("drbg", vec![]),
         ("ke", pick("ke", false)),
         ("rng", vec![("RNG_STRONG", "rustcrypto")]),
+        ("nonce-gen", vec![("NONCE_GEN", "rustcrypto")]),
     ]
 }
 

@@ -171,7 +171,7 @@ pub(super) const ENCR: &[EncrRow] = &[
     EncrRow {
         id: Encr::AesCcm16,
         name: "AES_CCM_16",
-        forms: &[("aes", "ccm16"), ("aes", "ccm128")],
+        forms: &[("aes", "ccm16"), ("aes", "ccm128"), ("aes", "ccm")],
         tag: 16,
         ..CCM
     },
@@ -194,7 +194,7 @@ pub(super) const ENCR: &[EncrRow] = &[
     EncrRow {
         id: Encr::AesGcm16,
         name: "AES_GCM_16",
-        forms: &[("aes", "gcm16"), ("aes", "gcm128")],
+        forms: &[("aes", "gcm16"), ("aes", "gcm128"), ("aes", "gcm")],
         tag: 16,
         backend: AwsLc,
         ..CTR

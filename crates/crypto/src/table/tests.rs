@@ -64,6 +64,8 @@ fn words_of_strongswan() {
     assert_eq!(parse_keyword("AES256"), encr(Encr::AesCbc, 256));
     assert_eq!(parse_keyword("aes192ctr"), encr(Encr::AesCtr, 192));
     assert_eq!(parse_keyword("aes128gcm128"), encr(Encr::AesGcm16, 128));
+    assert_eq!(parse_keyword("aes128gcm"), encr(Encr::AesGcm16, 128));
+    assert_eq!(parse_keyword("aes256ccm"), encr(Encr::AesCcm16, 256));
     assert_eq!(parse_keyword("aes128ccm64"), encr(Encr::AesCcm8, 128));
     assert_eq!(parse_keyword("aes256gcm96"), encr(Encr::AesGcm12, 256));
     assert_eq!(parse_keyword("aes256gmac"), encr(Encr::NullAesGmac, 256));
@@ -82,9 +84,27 @@ fn words_of_strongswan() {
     assert_eq!(parse_keyword("ke7_none"), Some(Keyword::AddKe(7, None)));
     assert_eq!(parse_keyword("noesn"), Some(Keyword::Esn(Esn::No)));
     assert_eq!(parse_keyword("none"), Some(Keyword::NoKe));
-    for wrong in
-        ["", "aes64", "ke8_x25519", "ke0_x25519", "ke1_sha1", "ke_x25519", "ke11_x25519", "modp", "äöü"]
-    {
+    for wrong in [
+        "",
+        "aes64",
+        "ke8_x25519",
+        "ke0_x25519",
+        "ke1_sha1",
+        "ke_x25519",
+        "ke11_x25519",
+        "modp",
+        "äöü",
+        "aesgcm16",
+        "aesctr",
+        "camelliactr",
+        "sha224",
+        "sha2",
+        "md5_96",
+        "sha256_128",
+        "prfsha",
+        "prfsha2_256",
+        "ecp256k1",
+    ] {
         assert_eq!(parse_keyword(wrong), None, "{wrong}");
     }
 }
