@@ -3,14 +3,23 @@
 //! Deliberately not here: what a connection does. This floor ends where a [`policy`] value begins.
 //!
 //! The walk: [`grammar`] (text → statements) → [`resolve`] (files → one tree) → [`tree`] (sections and values; what
-//! vici carries, too) → [`report`] (what to tell the operator).
+//! vici carries, too) → [`schema`] (one row per key; tree → policy) with [`capability`] (what there is) → [`report`]
+//! (what to tell the operator).
 
+pub mod capability;
 pub mod grammar;
 pub mod report;
 pub mod resolve;
+pub mod schema;
 pub mod tree;
 
+pub use capability::{Capabilities, Capability};
 pub use grammar::Sources;
 pub use report::{Report, Severity};
 pub use resolve::{Disk, LoadError, Loaded, Loader, load};
+pub use schema::Context;
+pub use schema::authority::{Authority, load_authority};
+pub use schema::connection::load_connection;
+pub use schema::pool::load_pool;
+pub use schema::secret::{load_secret, load_shared, shared_message};
 pub use tree::{Node, Section, Span, Value};

@@ -1,0 +1,127 @@
+//! What this build can do: the one place where keys are switched on.
+//!
+//! A key that needs something missing is accepted at its default and refused by name at any other value.
+
+use std::collections::BTreeSet;
+
+/// Something a key may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    /// IKE version 1.
+    Ikev1,
+    /// Certificates, raw public keys and what goes with them.
+    PublicKeys,
+    /// EAP.
+    Eap,
+    /// XAuth.
+    Xauth,
+    /// More than one authentication round (RFC 4739).
+    MultipleAuth,
+    /// Post-quantum pre-shared keys (RFC 8784).
+    Ppk,
+    /// The mediation extension.
+    Mediation,
+    /// IKE from other local ports than 500 and 4500.
+    LocalPorts,
+    /// AH.
+    Ah,
+    /// IPComp (RFC 3173).
+    Ipcomp,
+    /// Transport mode.
+    Transport,
+    /// Transport mode through a proxy (Mobile IPv6).
+    TransportProxy,
+    /// BEET mode.
+    Beet,
+    /// IP-TFS (RFC 9347).
+    Iptfs,
+    /// Security labels.
+    Labels,
+    /// Per-CPU CHILD_SAs (RFC 9611).
+    PerCpu,
+    /// Hardware offload.
+    Offload,
+    /// Marks.
+    Marks,
+    /// XFRM interface ids.
+    InterfaceIds,
+    /// Policies of the kernel: priorities, interfaces, forwarding policies.
+    KernelPolicies,
+    /// HMAC-SHA-256 truncated to 96 bits.
+    Sha256_96,
+    /// Padding against traffic analysis.
+    TfcPadding,
+    /// Choosing what is copied between inner and outer headers.
+    HeaderCopy,
+}
+
+impl Capability {
+    /// What is missing, for the operator.
+    #[must_use]
+    pub fn missing(self) -> &'static str {
+        match self {
+            Self::Ikev1 => "IKEv1 is not available yet: set version = 2",
+            Self::PublicKeys => "public key authentication is not available yet: set auth = psk",
+            Self::Eap => "EAP is not available yet: set auth = psk",
+            Self::Xauth => "XAuth, a part of IKEv1, is not available yet: set auth = psk",
+            Self::MultipleAuth => "more than one authentication round is not available yet",
+            Self::Ppk => "post-quantum pre-shared keys (PPK) are not available yet",
+            Self::Mediation => "the mediation extension is not available yet",
+            Self::LocalPorts => "local IKE ports other than 500 and 4500 are not available yet",
+            Self::Ah => "AH is not available yet: use esp_proposals",
+            Self::Ipcomp => "IPComp is not available yet",
+            Self::Transport => "transport mode is not available yet: set mode = tunnel",
+            Self::TransportProxy => "transport proxy mode is not available yet: set mode = tunnel",
+            Self::Beet => "BEET mode is not available yet: set mode = tunnel",
+            Self::Iptfs => "IP-TFS is not available yet: set mode = tunnel",
+            Self::Labels => "security labels are not available yet",
+            Self::PerCpu => "per-CPU SAs are not available yet",
+            Self::Offload => "hardware offload is not available with userspace ESP",
+            Self::Marks => "marks are not available with userspace ESP",
+            Self::InterfaceIds => "XFRM interface ids are not available with userspace ESP",
+            Self::KernelPolicies => "kernel policies are not available with userspace ESP",
+            Self::Sha256_96 => "HMAC-SHA-256 truncated to 96 bits is not available yet",
+            Self::TfcPadding => "TFC padding is not available yet",
+            Self::HeaderCopy => {
+                "choosing what is copied between inner and outer headers is not available yet"
+            }
+        }
+    }
+}
+
+/// The capabilities of a build and its data plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities(BTreeSet<Capability>);
+
+impl Capabilities {
+    /// Nothing but what every build has: IKEv2, pre-shared keys, tunnel mode, pass and drop.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
+    /// What there is with userspace ESP.
+    #[must_use]
+    pub fn userspace() -> Self {
+        Self([Capability::HeaderCopy, Capability::TfcPadding].into())
+    }
+
+    /// The same and one more.
+    #[must_use]
+    pub fn with(mut self, capability: Capability) -> Self {
+        self.0.insert(capability);
+        self
+    }
+
+    /// It is there.
+    #[must_use]
+    pub fn has(&self, capability: Capability) -> bool {
+        self.0.contains(&capability)
+    }
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self::userspace()
+    }
+}

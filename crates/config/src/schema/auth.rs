@@ -1,0 +1,135 @@
+//! `connections.<conn>.local<suffix>` and `remote<suffix>`.
+use super::values::{identity, item, number, one_of};
+use super::{Context, Fields, Key, Kind};
+use crate::capability::Capability;
+use crate::report::Report;
+use crate::tree::Section;
+use policy::{Auth, AuthClass, Identity};
+
+/// Whose authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Ours.
+    Local,
+    /// The peer's.
+    Remote,
+}
+
+impl Side {
+    /// How the names of its sections begin.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+
+    /// Its keys.
+    #[must_use]
+    pub fn keys(self) -> &'static [Key] {
+        match self {
+            Self::Local => LOCAL,
+            Self::Remote => REMOTE,
+        }
+    }
+}
+
+const AUTH: &str = "psk, pubkey, eap[-method], xauth[-backend], key types with constraints";
+
+/// The keys of a local round.
+pub const LOCAL: &[Key] = &[
+    Key::new("round", Kind::Number, "0", "place among the rounds; 0 as written"),
+    Key::new("auth", Kind::Text(AUTH), "pubkey", "how to authenticate"),
+    Key::new("id", Kind::Text("identity"), "", "identity to use; the address, where none is given"),
+    Key::new("eap_id", Kind::Text("identity"), "", "identity in EAP; the same as id").needs(Capability::Eap),
+    Key::new("aaa_id", Kind::Text("identity"), "", "identity of the EAP server; the same as remote.id")
+        .needs(Capability::Eap),
+    Key::new("xauth_id", Kind::Text("identity"), "", "user name in XAuth; the same as id")
+        .needs(Capability::Xauth),
+    Key::new("certs", Kind::List("files"), "", "certificates to choose from").needs(Capability::PublicKeys),
+    Key::new("cert", Kind::Sections, "", "a certificate by file or on a token").needs(Capability::PublicKeys),
+    Key::new("pubkeys", Kind::List("files"), "", "raw public keys, of which the first is used")
+        .needs(Capability::PublicKeys),
+];
+
+/// The keys of a remote round.
+pub const REMOTE: &[Key] = &[
+    Key::new("round", Kind::Number, "0", "place among the rounds; 0 as written"),
+    Key::new("auth", Kind::Text(AUTH), "pubkey", "how the peer must authenticate"),
+    Key::new("id", Kind::Text("identity"), "%any", "identity the peer must have; may have wildcards"),
+    Key::new("eap_id", Kind::Text("identity"), "", "EAP identity the peer must have; asks for it")
+        .needs(Capability::Eap),
+    Key::new("groups", Kind::List("names"), "", "groups of which the peer must be in one")
+        .needs(Capability::PublicKeys),
+    Key::new("cert_policy", Kind::List("OIDs"), "", "policies that the peer's certificate must have")
+        .needs(Capability::PublicKeys),
+    Key::new("certs", Kind::List("files"), "", "certificates of which the peer must have one")
+        .needs(Capability::PublicKeys),
+    Key::new("cert", Kind::Sections, "", "a certificate by file or on a token").needs(Capability::PublicKeys),
+    Key::new("cacerts", Kind::List("files"), "", "CAs of which one must have issued the peer's certificate")
+        .needs(Capability::PublicKeys),
+    Key::new("cacert", Kind::Sections, "", "a CA certificate by file or on a token")
+        .needs(Capability::PublicKeys),
+    Key::new("ca_id", Kind::Text("identity"), "", "identity of a CA in the peer's chain")
+        .needs(Capability::PublicKeys),
+    Key::new("pubkeys", Kind::List("files"), "", "raw public keys of which the peer must have one")
+        .needs(Capability::PublicKeys),
+    Key::new(
+        "revocation",
+        Kind::Words("relaxed, ifuri, strict"),
+        "relaxed",
+        "what to do without revocation information",
+    )
+    .needs(Capability::PublicKeys),
+];
+
+/// Reads one round.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_auth(
+    path: &str,
+    name: &str,
+    side: Side,
+    section: &Section,
+    context: &Context,
+) -> Result<Auth, Vec<Report>> {
+    let mut f = Fields::new(path, section, side.keys(), &context.capabilities);
+    let mut a = Auth::named(name, AuthClass::Pubkey("pubkey".into()));
+    f.set("round", &mut a.round, number);
+    f.set("auth", &mut a.class, |t| {
+        AuthClass::parse(t).map_err(|t| format!("`{t}` is no authentication: psk, pubkey, eap or xauth"))
+    });
+    if matches!(a.class, AuthClass::Any) && side == Side::Local {
+        f.wrong("auth", "`any` is for the peer; we must know how to authenticate");
+    }
+    let needs = match &a.class {
+        AuthClass::Psk | AuthClass::Any => None,
+        AuthClass::Pubkey(_) => Some(Capability::PublicKeys),
+        AuthClass::Eap(_) => Some(Capability::Eap),
+        AuthClass::Xauth(_) => Some(Capability::Xauth),
+    };
+    if let Some(capability) = needs {
+        f.need(capability, "auth");
+    }
+    f.set("id", &mut a.id, identity);
+    if side == Side::Local && a.id.as_ref().is_some_and(|id| *id != Identity::Any && id.is_pattern()) {
+        f.wrong("id", "our own identity cannot be a pattern");
+    }
+    a.id = a.id.filter(|id| *id != Identity::Any);
+    f.set("eap_id", &mut a.eap_id, identity);
+    if side == Side::Local {
+        f.set("aaa_id", &mut a.aaa_id, identity);
+        f.set("xauth_id", &mut a.xauth_id, identity);
+    } else {
+        f.list("groups", &mut a.groups, item);
+        f.list("cert_policy", &mut a.cert_policy, item);
+        f.opaque("cacerts", &mut a.cacerts);
+        f.set("ca_id", &mut a.ca_id, identity);
+        f.set("revocation", &mut a.revocation, |t| one_of(t, &["relaxed", "ifuri", "strict"]));
+    }
+    f.opaque("certs", &mut a.certs);
+    f.opaque("pubkeys", &mut a.pubkeys);
+    f.finish(a)
+}
