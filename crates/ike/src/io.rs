@@ -38,6 +38,7 @@ pub struct CommandId(pub u64);
 
 /// What an operator or another part of the daemon wants.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the variant's text speaks for its fields")]
 pub enum Command {
     /// Initiate a child (and its IKE_SA where none is up), or with `child: None` a childless IKE_SA.
     Initiate { id: CommandId, ike: Option<String>, child: Option<String> },
@@ -93,6 +94,7 @@ pub struct Filter {
 
 /// A question. Whoever drives the engine must answer each exactly once, in any order.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the variant's text speaks for its fields")]
 pub enum Ask {
     /// Names to addresses, for an initiation (first answer usable wins), plus the source address the kernel
     /// would use towards it when `local` is not fixed.
@@ -103,7 +105,15 @@ pub enum Ask {
     Release { pools: Vec<String>, identity: Identity, addresses: Vec<IpAddr> },
     /// Our virtual IPs and attributes as initiator: install (`up`) or remove them. Answered with `Done` when the
     /// addresses are usable (before the CHILD_SA is installed).
-    VirtualIps { ike_id: u32, connection: String, local: IpAddr, remote: IpAddr, addresses: Vec<IpAddr>, attributes: Vec<ConfigAttr>, up: bool },
+    VirtualIps {
+        ike_id: u32,
+        connection: String,
+        local: IpAddr,
+        remote: IpAddr,
+        addresses: Vec<IpAddr>,
+        attributes: Vec<ConfigAttr>,
+        up: bool,
+    },
     /// Put a CHILD_SA to work: both SAs, policies, routes.
     InstallChild(Box<ChildSa>),
     /// Start using the outbound half of a CHILD_SA installed `inbound_only`.
@@ -119,7 +129,7 @@ pub enum Ask {
 }
 
 /// What a client asks of the pools.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeaseRequest {
     /// Pools in order.
     pub pools: Vec<String>,
@@ -139,6 +149,7 @@ pub struct LeaseRequest {
 
 /// An answer.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the variant's text speaks for its fields")]
 pub enum Answer {
     /// It is done.
     Done,
@@ -154,6 +165,7 @@ pub enum Answer {
 
 /// It happened. Observers (log, vici, updown, metrics) read these; nothing here can change a decision.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the variant's text speaks for its fields")]
 pub enum Event {
     /// A log line in charon's groups and levels, with the IKE_SA it belongs to.
     Log { group: Group, level: i8, ike: Option<(String, u32)>, text: String },
@@ -181,7 +193,20 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "charon's words")]
 pub enum Group {
-    App, Asn, Cfg, Chd, Dmn, Enc, Esp, Ike, Job, Knl, Lib, Mgr, Net, Tls,
+    App,
+    Asn,
+    Cfg,
+    Chd,
+    Dmn,
+    Enc,
+    Esp,
+    Ike,
+    Job,
+    Knl,
+    Lib,
+    Mgr,
+    Net,
+    Tls,
 }
 
 /// What leaves the engine.

@@ -2,8 +2,40 @@
 //!
 //! One input, then drain [`Engine::poll`] until it gives nothing, then the next input. Outputs leave through
 //! one ordered queue. Time and randomness come from outside; equal inputs give equal outputs.
+//!
+//! Deliberately not here: sockets, clocks, the kernel, files. What the engine cannot decide from memory is a
+//! question ([`Ask`]) that whoever drives it answers by its [`Ticket`]; while a question is open, the exchange
+//! that asked is parked and every other SA goes on.
+//!
+//! The walk: [`io`] (the doors) → `engine` (finds the SA, feeds it, keeps deadlines) → `admit` (cookies, half-open
+//! limits) → `sa` and `child` (what is known about an IKE_SA and a CHILD_SA) → `v2` (receive path, job queue) and
+//! below it one file per exchange with both roles → `select`, `negotiate`, `narrow`, `credential`, `vip`, `nat`,
+//! `lifetime` (the decisions, as functions) → [`snapshot`] (export and adopt).
 
+#[macro_use]
+mod core;
+mod admit;
+mod child;
+mod commands;
+mod control;
+mod credential;
+mod engine;
+mod fault;
 pub mod io;
+mod lifetime;
+mod message;
+mod narrow;
+mod nat;
+mod negotiate;
+mod reload;
+mod sa;
+mod select;
 pub mod snapshot;
+mod trap;
+mod v2;
+mod view;
+mod vip;
 
+pub use engine::{Engine, Shard};
 pub use io::{Answer, Ask, Command, Datagram, Event, Now, Output, Ticket};
+pub use snapshot::IkeSaState;

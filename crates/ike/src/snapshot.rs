@@ -1,5 +1,142 @@
-//! The whole state of an IKE_SA as one plain value.
+//! The whole state of an IKE_SA as one plain value: exported by one engine, adopted by another.
+//!
+//! Questions that are open at the export are asked again by the adopter. Monotonic times move with the clock of the
+//! adopter. Who exports must not go on with the SA: both would use the same keys and message IDs.
+use crate::core::Waiter;
+use crate::engine::Engine;
+use crate::io::{Ask, Now};
+use crate::sa::{IkeSa, Phase, Wait};
+use serde::{Deserialize, Serialize};
 
-/// To come.
-#[derive(Debug, Clone)]
-pub struct IkeSaState;
+/// The state of one IKE_SA with its CHILD_SAs, half-open ones included. Serialises with any format; it holds keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IkeSaState {
+    sa: Box<IkeSa>,
+    exported: Now,
+}
+
+impl IkeSaState {
+    /// Unique id of the IKE_SA.
+    #[must_use]
+    pub fn ike_id(&self) -> u32 {
+        self.sa.id
+    }
+}
+
+/// IVs are skipped at an adoption, so that an older copy of the state cannot lead to one used twice.
+const IV_GAP: u64 = 1 << 32;
+
+impl Engine {
+    /// The state of an IKE_SA; `None` if there is none of that id.
+    #[must_use]
+    pub fn export(&self, ike_id: u32) -> Option<IkeSaState> {
+        let sa = self.sas.get(&ike_id)?;
+        Some(IkeSaState { sa: sa.clone(), exported: self.core.now })
+    }
+
+    pub(crate) fn adopt(&mut self, state: IkeSaState) {
+        let IkeSaState { mut sa, exported } = state;
+        if self.sas.contains_key(&sa.id) || matches!(sa.phase, Phase::Gone) {
+            note!(self.core, Ike 1, "unable to adopt IKE_SA {}: its number is in use", sa.title());
+            return;
+        }
+        let now = self.core.now;
+        let elapsed = now.wall.saturating_sub(exported.wall).saturating_mul(1000);
+        let then = exported.mono.saturating_add(elapsed);
+        // Within the second that the wall clock cannot resolve the clocks are taken as one.
+        if now.mono.abs_diff(then) >= 1000 {
+            shift(&mut sa, then, now.mono);
+        }
+        if let Some(keys) = sa.keys_mut() {
+            keys.next_iv = keys.next_iv.saturating_add(IV_GAP);
+        }
+        self.core.ids_taken(sa.id, sa.children.keys().copied());
+        for c in sa.children.values() {
+            self.core.spis.insert(c.sa.spi_in);
+            let key = crate::child::ReqKey::of(&c.sa);
+            self.core.reqids.take(c.sa.reqid, &key);
+        }
+        let open: Vec<Wait> = std::mem::take(&mut sa.waiting).into_values().collect();
+        for wait in open {
+            if let Some(ask) = again(&sa, &wait) {
+                let ticket = self.core.ask(Waiter::Ike(sa.id), ask);
+                sa.waiting.insert(ticket, wait);
+            }
+        }
+        note!(self.core, Ike 1, "adopted IKE_SA {} between {}", sa.title(), sa.ends());
+        let id = sa.id;
+        self.put_back(sa);
+        self.touch(id, |_, _| {});
+    }
+}
+
+/// The question once more.
+fn again(sa: &IkeSa, wait: &Wait) -> Option<Ask> {
+    Some(match wait {
+        Wait::Resolve => {
+            let names = match sa.phase {
+                Phase::Resolving => sa.conn.remote_addrs.clone(),
+                _ => vec![policy::PeerAddr::Ip(sa.remote.ip())],
+            };
+            Ask::Resolve { names, local: sa.conn.local_addrs.clone() }
+        }
+        Wait::Lease(request) => Ask::Lease((**request).clone()),
+        Wait::Vips { up, attributes } => Ask::VirtualIps {
+            ike_id: sa.id,
+            connection: sa.conn.name.clone(),
+            local: sa.local.ip(),
+            remote: sa.remote.ip(),
+            addresses: sa.local_vips.clone(),
+            attributes: crate::vip::unplain(attributes),
+            up: *up,
+        },
+        Wait::Install(child) => Ask::InstallChild(Box::new((*sa.children.get(child)?.sa).clone())),
+        Wait::Activate(child) => Ask::ActivateOutbound { child: *child },
+        Wait::Update(child) => {
+            let c = sa.children.get(child)?;
+            Ask::UpdateChild { child: *child, local: c.sa.local, remote: c.sa.remote, encap: c.sa.encap }
+        }
+        Wait::Remove { child, keep } => Ask::RemoveChild { child: *child, keep_policies: *keep },
+        Wait::Release { pools, identity, addresses } => {
+            Ask::Release { pools: pools.clone(), identity: identity.clone(), addresses: addresses.clone() }
+        }
+    })
+}
+
+/// Moves every monotonic time from a clock that shows `then` to one that shows `now`.
+fn shift(sa: &mut IkeSa, then: u64, now: u64) {
+    let one = |t: &mut u64| {
+        *t = if now >= then { t.saturating_add(now - then) } else { t.saturating_sub(then - now) };
+    };
+    let maybe = |t: &mut Option<u64>| {
+        if let Some(t) = t {
+            one(t);
+        }
+    };
+    one(&mut sa.created);
+    one(&mut sa.last_in);
+    one(&mut sa.last_out);
+    maybe(&mut sa.half_open_until);
+    if let Some(f) = sa.window.flight.as_mut() {
+        one(&mut f.at);
+    }
+    for (at, _) in &mut sa.retries {
+        one(at);
+    }
+    for c in sa.children.values_mut() {
+        one(&mut c.installed);
+        one(&mut c.last_used);
+        for t in [&mut c.rekey_at, &mut c.expires_at, &mut c.remove_at, &mut c.retry_at] {
+            maybe(t);
+        }
+    }
+    if let Phase::Established(e) = &mut sa.phase {
+        one(&mut e.since);
+        for t in [&mut e.rekey_at, &mut e.reauth_at, &mut e.expire_at, &mut e.close_at] {
+            maybe(t);
+        }
+        if let Some(f) = e.followup.as_mut() {
+            one(&mut f.until);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! A CHILD_SA and its life; SPIs, reqids and marks that belong to it.
+use crate::core::Core;
+use crate::io::{Ask, Event};
+use crate::sa::{IkeSa, Wait};
+use policy::sa::Usage;
+use policy::{Child, ChildSa, MarkValue, Selector};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wire::iana::Ke;
+
+/// Where a CHILD_SA stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ChildState {
+    /// Negotiated; waits for our virtual IPs.
+    Created,
+    /// The data plane is installing it.
+    Installing,
+    /// In service.
+    Installed,
+    /// We are rekeying it.
+    Rekeying,
+    /// Replaced; waits to be deleted.
+    Rekeyed,
+    /// Our delete is on its way.
+    Deleting,
+    /// Deleted by both; the data plane is removing it.
+    Removing,
+}
+
+/// Why a CHILD_SA goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Farewell {
+    /// Replaced by a rekeying: observers were told already.
+    Rekeyed,
+    /// Closed.
+    Closed,
+    /// Never came into service.
+    Failed,
+}
+
+/// A CHILD_SA with what only the engine needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ChildLife {
+    pub(crate) sa: Arc<ChildSa>,
+    pub(crate) state: ChildState,
+    pub(crate) ke: Ke,
+    pub(crate) add_ke: Vec<Ke>,
+    pub(crate) installed: u64,
+    pub(crate) rekey_at: Option<u64>,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) usage_in: Usage,
+    pub(crate) usage_out: Usage,
+    /// Last time traffic was seen (inactivity).
+    pub(crate) last_used: u64,
+    /// Successor after a rekeying.
+    pub(crate) successor: Option<u32>,
+    /// A rekeyed CHILD_SA is removed then (`delete_rekeyed_delay`).
+    pub(crate) remove_at: Option<u64>,
+    /// Retry a failed rekeying then.
+    pub(crate) retry_at: Option<u64>,
+    /// Told observers that it is up.
+    pub(crate) announced: bool,
+    /// How it goes, once it goes.
+    pub(crate) farewell: Farewell,
+    /// Nonces of the exchange that made it, lowest first (rekey collisions).
+    pub(crate) lowest_nonce: Vec<u8>,
+    /// The data plane knows it.
+    pub(crate) in_plane: bool,
+}
+
+impl ChildLife {
+    /// `net{1}`.
+    pub(crate) fn title(&self) -> String {
+        format!("{}{{{}}}", self.sa.config.name, self.sa.id)
+    }
+
+    /// In service, in the eyes of an operator.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, ChildState::Installed | ChildState::Rekeying)
+    }
+
+    /// `c1234567_i c7654321_o and TS … === …`.
+    pub(crate) fn spis_and_ts(&self) -> String {
+        format!(
+            "SPIs {:08x}_i {:08x}_o and TS {} === {}",
+            self.sa.spi_in,
+            self.sa.spi_out,
+            ts_list(&self.sa.local_ts),
+            ts_list(&self.sa.remote_ts)
+        )
+    }
+
+    /// The same with counters, as in `closing CHILD_SA`.
+    pub(crate) fn spis_usage_ts(&self) -> String {
+        format!(
+            "SPIs {:08x}_i ({} bytes) {:08x}_o ({} bytes) and TS {} === {}",
+            self.sa.spi_in,
+            self.usage_in.bytes,
+            self.sa.spi_out,
+            self.usage_out.bytes,
+            ts_list(&self.sa.local_ts),
+            ts_list(&self.sa.remote_ts)
+        )
+    }
+}
+
+/// Selectors separated by spaces.
+pub(crate) fn ts_list(ts: &[Selector]) -> String {
+    let all: Vec<String> = ts.iter().map(ToString::to_string).collect();
+    all.join(" ")
+}
+
+/// Asks the data plane to install a child.
+pub(crate) fn install(core: &mut Core, sa: &mut IkeSa, child: u32) {
+    let Some(c) = sa.children.get_mut(&child) else { return };
+    c.state = ChildState::Installing;
+    c.in_plane = true;
+    let order = Box::new((*c.sa).clone());
+    let ticket = core.ask(crate::core::Waiter::Ike(sa.id), Ask::InstallChild(order));
+    sa.waiting.insert(ticket, Wait::Install(child));
+}
+
+/// Asks the data plane to use the outbound half, if it does not yet.
+pub(crate) fn activate(core: &mut Core, sa: &mut IkeSa, child: u32) {
+    let Some(c) = sa.children.get_mut(&child) else { return };
+    if !c.sa.inbound_only {
+        return;
+    }
+    Arc::make_mut(&mut c.sa).inbound_only = false;
+    let ticket = core.ask(crate::core::Waiter::Ike(sa.id), Ask::ActivateOutbound { child });
+    sa.waiting.insert(ticket, Wait::Activate(child));
+}
+
+/// Asks the data plane to remove a child; `farewell` says what observers will hear when it is done.
+pub(crate) fn remove(core: &mut Core, sa: &mut IkeSa, child: u32, farewell: Farewell) {
+    let Some(c) = sa.children.get_mut(&child) else { return };
+    if c.state == ChildState::Removing {
+        return;
+    }
+    let never_installed = !c.in_plane;
+    c.state = ChildState::Removing;
+    c.farewell = if c.farewell == Farewell::Rekeyed { Farewell::Rekeyed } else { farewell };
+    c.rekey_at = None;
+    c.expires_at = None;
+    c.remove_at = None;
+    c.retry_at = None;
+    if never_installed {
+        finished(core, sa, child, Usage::default(), Usage::default());
+        return;
+    }
+    // Another generation of the same reqid keeps the policies.
+    let keep = c.successor.is_some() && c.farewell == Farewell::Rekeyed;
+    let ticket = core.ask(crate::core::Waiter::Ike(sa.id), Ask::RemoveChild { child, keep_policies: keep });
+    sa.waiting.insert(ticket, Wait::Remove { child, keep });
+}
+
+/// The data plane has removed it (or never had it).
+pub(crate) fn finished(core: &mut Core, sa: &mut IkeSa, child: u32, usage_in: Usage, usage_out: Usage) {
+    let Some(mut c) = sa.children.remove(&child) else { return };
+    core.spis.remove(&c.sa.spi_in);
+    core.reqids.release(c.sa.reqid);
+    if usage_in.packets >= c.usage_in.packets {
+        c.usage_in = usage_in;
+    }
+    if usage_out.packets >= c.usage_out.packets {
+        c.usage_out = usage_out;
+    }
+    if c.announced && c.farewell == Farewell::Closed {
+        let view = crate::view::ike_with(sa, &c);
+        let gone = Box::new(crate::view::child(&c));
+        core.tell(Event::ChildUpDown { up: false, sa: Box::new(view), child: gone });
+    }
+    core.child_gone(child);
+}
+
+/// A CHILD_SA is in service: times start, observers hear.
+pub(crate) fn in_service(core: &mut Core, sa: &mut IkeSa, child: u32) {
+    let now = core.now.mono;
+    let random = core.rng.u64();
+    let Some(c) = sa.children.get_mut(&child) else { return };
+    c.state = ChildState::Installed;
+    c.installed = now;
+    c.last_used = now;
+    let times = crate::lifetime::child(&c.sa.config.lifetime, now, random);
+    c.rekey_at = times.rekey_at;
+    c.expires_at = times.expires_at;
+    c.announced = true;
+    let (title, line, replaces, protocol) = (c.title(), c.spis_and_ts(), c.sa.replaces, c.sa.protocol);
+    let outbound = if c.sa.inbound_only { "inbound " } else { "" };
+    let _ = protocol;
+    say!(core, sa, Ike 0, "{outbound}CHILD_SA {title} established with {line}");
+    let old = replaces.and_then(|o| sa.children.get(&o)).map(crate::view::child);
+    let Some(c) = sa.children.get(&child) else { return };
+    let view = Box::new(crate::view::ike_with(sa, c));
+    let new = Box::new(crate::view::child(c));
+    if let Some(old) = old {
+        core.count("child-rekey", Some(&sa.conn.name));
+        core.tell(Event::ChildRekey { sa: view, old: Box::new(old), new });
+    } else {
+        core.tell(Event::ChildUpDown { up: true, sa: view, child: new });
+    }
+    core.child_up(sa, child);
+}
+
+/// reqids in use; equal policies share one (RFC 7296 has no such number: it is the data plane's).
+#[derive(Debug, Clone)]
+pub(crate) struct Reqids {
+    next: u32,
+    free: Vec<u32>,
+    used: BTreeMap<u32, (ReqKey, u32)>,
+}
+
+/// What makes CHILD_SAs share a reqid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReqKey {
+    pub(crate) connection: String,
+    pub(crate) child: String,
+    pub(crate) local_ts: Vec<Selector>,
+    pub(crate) remote_ts: Vec<Selector>,
+    /// For `%unique` marks: one per SA.
+    pub(crate) unique: u32,
+}
+
+impl ReqKey {
+    /// That of an existing CHILD_SA.
+    pub(crate) fn of(sa: &ChildSa) -> Self {
+        Self {
+            connection: sa.connection.clone(),
+            child: sa.config.name.clone(),
+            local_ts: sa.local_ts.clone(),
+            remote_ts: sa.remote_ts.clone(),
+            unique: if draws_unique(&sa.config) { sa.id } else { 0 },
+        }
+    }
+}
+
+impl Reqids {
+    pub(crate) fn new(base: u32) -> Self {
+        Self { next: base.max(1), free: Vec::new(), used: BTreeMap::new() }
+    }
+
+    /// One more user of `reqid`.
+    pub(crate) fn take(&mut self, reqid: u32, key: &ReqKey) {
+        let entry = self.used.entry(reqid).or_insert_with(|| (key.clone(), 0));
+        entry.1 = entry.1.saturating_add(1);
+        self.free.retain(|f| *f != reqid);
+        self.next = self.next.max(reqid.saturating_add(1));
+    }
+
+    /// A reqid for these policies.
+    pub(crate) fn allocate(&mut self, key: &ReqKey) -> u32 {
+        let known = self.used.iter().find(|(_, (k, _))| k == key).map(|(r, _)| *r);
+        let reqid = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
+            let r = self.next;
+            self.next = self.next.wrapping_add(1).max(1);
+            r
+        });
+        self.take(reqid, key);
+        reqid
+    }
+
+    /// One user less.
+    pub(crate) fn release(&mut self, reqid: u32) {
+        let Some(entry) = self.used.get_mut(&reqid) else { return };
+        entry.1 = entry.1.saturating_sub(1);
+        if entry.1 == 0 {
+            self.used.remove(&reqid);
+            self.free.push(reqid);
+            self.free.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+}
+
+/// Resolved marks and interface ids of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    pub(crate) mark_in: (u32, u32),
+    pub(crate) mark_out: (u32, u32),
+    pub(crate) if_id_in: u32,
+    pub(crate) if_id_out: u32,
+}
+
+/// Resolves `%unique` and `%unique-dir`. A rekeyed child keeps what its predecessor has.
+pub(crate) fn marks(config: &Child, sa: &IkeSa, id: u32, replaces: Option<&ChildSa>) -> Marks {
+    if let Some(old) = replaces {
+        return Marks {
+            mark_in: old.mark_in,
+            mark_out: old.mark_out,
+            if_id_in: old.if_id_in,
+            if_id_out: old.if_id_out,
+        };
+    }
+    // Two numbers per child keep the directions apart.
+    let (i, o) = (id.wrapping_mul(2), id.wrapping_mul(2).wrapping_add(1));
+    let value = |v: MarkValue, dir: u32, inherited: u32| match v {
+        MarkValue::None => inherited,
+        MarkValue::Fixed(n) => n,
+        MarkValue::Unique | MarkValue::Same => i,
+        MarkValue::UniqueDir => dir,
+    };
+    let mark = |m: policy::Mark, dir: u32| {
+        if m.value == MarkValue::None { (0, 0) } else { (value(m.value, dir, 0), m.mask) }
+    };
+    Marks {
+        mark_in: mark(config.mark_in, i),
+        mark_out: mark(config.mark_out, o),
+        if_id_in: value(config.if_id_in, i, sa.if_ids.0),
+        if_id_out: value(config.if_id_out, o, sa.if_ids.1),
+    }
+}
+
+/// Whether a child draws numbers of its own, so that its reqid is its own too.
+pub(crate) fn draws_unique(config: &Child) -> bool {
+    let unique = |v: MarkValue| matches!(v, MarkValue::Unique | MarkValue::UniqueDir);
+    unique(config.mark_in.value)
+        || unique(config.mark_out.value)
+        || unique(config.if_id_in)
+        || unique(config.if_id_out)
+}
+
+/// Resolved interface ids of a connection, which its children inherit.
+pub(crate) fn ike_if_ids(conn: &policy::Connection, id: u32) -> (u32, u32) {
+    let (i, o) = (id.wrapping_mul(2), id.wrapping_mul(2).wrapping_add(1));
+    let value = |v: MarkValue, dir: u32| match v {
+        MarkValue::None => 0,
+        MarkValue::Fixed(n) => n,
+        MarkValue::Unique | MarkValue::Same => i,
+        MarkValue::UniqueDir => dir,
+    };
+    (value(conn.if_id_in, i), value(conn.if_id_out, o))
+}

@@ -1,0 +1,452 @@
+//! The one door: find the SA, feed it, collect outputs, keep deadlines.
+use crate::admit::{Admission, Load, Verdict};
+use crate::core::{Core, Later, Waiter};
+use crate::io::{Answer, Ask, Command, Datagram, Event, Filter, Group, IkeView, Now, Output, Ticket};
+use crate::sa::{IkeSa, Peers, Phase, Wait};
+use crate::v2::send::host;
+use crate::v2::{self, close, init, receive, timers};
+use crypto::Rng;
+use policy::Snapshot;
+use policy::sa::PolicyOnly;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use wire::WireError;
+use wire::iana::{ExchangeType, NotifyType};
+use wire::ike::{Flags, Header, Message};
+
+/// Which of the daemon's engines this is. Our IKE SPIs carry `index` in their low `bits` bits, and so do unique ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shard {
+    /// Number of the engine, below 2^bits.
+    pub index: u8,
+    /// log2 of the number of engines, at most 8.
+    pub bits: u8,
+}
+
+impl Shard {
+    fn mask(self) -> u64 {
+        (1u64 << self.bits.min(8)).wrapping_sub(1)
+    }
+
+    /// A number that no other shard gives out.
+    pub(crate) fn unique(self, n: u32) -> u32 {
+        let low = u32::try_from(u64::from(self.index) & self.mask()).unwrap_or(0);
+        n.wrapping_shl(u32::from(self.bits.min(8))) | low
+    }
+
+    /// A random SPI of this shard, never 0.
+    pub(crate) fn ike_spi(self, rng: &mut Rng) -> u64 {
+        loop {
+            let spi = (rng.u64() & !self.mask()) | (u64::from(self.index) & self.mask());
+            if spi & !self.mask() != 0 {
+                return spi;
+            }
+        }
+    }
+}
+
+/// Most deferred steps after one input; a bound, not a limit anybody should meet.
+const MAX_LATER: usize = 100_000;
+
+/// One shard's worth of IKE_SAs.
+///
+/// After each of [`receive`](Self::receive), [`command`](Self::command), [`answer`](Self::answer) and
+/// [`wake`](Self::wake): drain [`poll`](Self::poll), then ask [`next_wake`](Self::next_wake).
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) core: Core,
+    pub(crate) sas: BTreeMap<u32, Box<IkeSa>>,
+    /// Our SPI to the SA.
+    by_spi: BTreeMap<u64, u32>,
+    /// Half-open responders by the peer's address, port and SPI.
+    half_open: BTreeMap<(IpAddr, u16, u64), u32>,
+    /// CHILD_SA to IKE_SA.
+    pub(crate) child_of: BTreeMap<u32, u32>,
+    deadlines: BTreeSet<(u64, u32)>,
+    deadline_of: BTreeMap<u32, u64>,
+    admission: Admission,
+}
+
+impl Engine {
+    /// An engine without SAs. `rng` is the only source of randomness; equal seeds and inputs give equal outputs
+    /// (except for key exchanges whose backend draws its own, ML-KEM).
+    #[must_use]
+    pub fn new(now: Now, rng: Rng, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
+        let mut core = Core::new(now, rng, snapshot, shard);
+        let admission = Admission::new(&mut core);
+        Self {
+            core,
+            sas: BTreeMap::new(),
+            by_spi: BTreeMap::new(),
+            half_open: BTreeMap::new(),
+            child_of: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            admission,
+        }
+    }
+
+    /// A datagram arrived.
+    pub fn receive(&mut self, now: Now, d: Datagram) {
+        self.core.now = now;
+        // NAT keepalives (RFC 3948 2.3) are the edge's to drop; one that comes through costs nothing.
+        if d.bytes.len() <= 1 {
+            return;
+        }
+        self.dispatch(d);
+        self.run_later();
+    }
+
+    /// An order came in.
+    pub fn command(&mut self, now: Now, c: Command) {
+        self.core.now = now;
+        self.obey(c);
+        self.run_later();
+    }
+
+    /// A question was answered. An unknown ticket is ignored.
+    pub fn answer(&mut self, now: Now, t: Ticket, a: Answer) {
+        self.core.now = now;
+        match self.core.redeem(t) {
+            Some(Waiter::Ike(id)) => self.touch(id, |core, sa| {
+                if let Some(wait) = sa.waiting.remove(&t) {
+                    v2::answered(core, sa, wait, a);
+                }
+            }),
+            Some(Waiter::Policy(id)) => crate::trap::answered(&mut self.core, id, &a),
+            Some(Waiter::Nobody) | None => {}
+        }
+        self.run_later();
+    }
+
+    /// A deadline passed. Waking early does no harm.
+    pub fn wake(&mut self, now: Now) {
+        self.core.now = now;
+        while let Some((at, id)) = self.deadlines.first().copied() {
+            if at > now.mono {
+                break;
+            }
+            self.touch(id, timers::wake);
+            self.run_later();
+            // What stays due would come round for ever: it must wait a moment.
+            if self.deadlines.remove(&(at, id)) {
+                let later = now.mono.saturating_add(1);
+                self.deadlines.insert((later, id));
+                self.deadline_of.insert(id, later);
+            }
+        }
+    }
+
+    /// When [`wake`](Self::wake) is wanted, in monotonic milliseconds.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The next output; `None` when all are drained.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.core.pop()
+    }
+
+    /// IKE_SAs that match, in the order of their unique ids, each with the children that match. Usage is what
+    /// [`Command::Traffic`] last reported.
+    #[must_use]
+    pub fn list(&self, filter: &Filter) -> Vec<IkeView> {
+        self.sas
+            .values()
+            .filter(|sa| filter.ike.as_ref().is_none_or(|n| *n == sa.conn.name))
+            .filter(|sa| filter.ike_id.is_none_or(|n| n == sa.id))
+            .filter_map(|sa| {
+                let mut v = crate::view::ike(sa);
+                if filter.child.is_some() || filter.child_id.is_some() {
+                    v.children.retain(|c| {
+                        filter.child.as_ref().is_none_or(|n| *n == c.sa.config.name)
+                            && filter.child_id.is_none_or(|n| n == c.sa.id)
+                    });
+                    if v.children.is_empty() {
+                        return None;
+                    }
+                }
+                Some(v)
+            })
+            .collect()
+    }
+
+    /// The configuration of now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.core.snapshot)
+    }
+
+    /// Half-open IKE_SAs (RFC 7296 2.6) that others began with us.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// IKE_SAs of all kinds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sas.len()
+    }
+
+    /// No IKE_SA is here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sas.is_empty()
+    }
+
+    /// Traps and shunts that are installed, in the order of their handles.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Arc<PolicyOnly>> {
+        self.core.traps.list()
+    }
+
+    // -------------------------------------------------------------------------------------- the receive path
+
+    fn dispatch(&mut self, d: Datagram) {
+        let header = match Header::parse(&d.bytes) {
+            Ok(h) => h,
+            Err(e) => return self.malformed(&d, &e, "parse-error-header"),
+        };
+        if header.major != 2 {
+            return self.version(&d, header);
+        }
+        let message = match Message::parse(&d.bytes) {
+            Ok(m) => m,
+            Err(e) => {
+                if header.exchange == ExchangeType::IkeSaInit && !header.flags.contains(Flags::RESPONSE) {
+                    self.refuse_init(&d, header, &e);
+                }
+                return self.malformed(&d, &e, "parse-error-body");
+            }
+        };
+        let response = header.flags.contains(Flags::RESPONSE);
+        if header.exchange == ExchangeType::IkeSaInit && !response && header.spi_r == 0 {
+            if header.message_id != 0 || header.spi_i == 0 || !header.flags.contains(Flags::INITIATOR) {
+                return self.malformed(
+                    &d,
+                    &WireError::Illegal { what: "message id", value: u64::from(header.message_id) },
+                    "parse-error-header",
+                );
+            }
+            return self.first_message(&d, &message);
+        }
+        let ours = if header.flags.contains(Flags::INITIATOR) { header.spi_r } else { header.spi_i };
+        let theirs = if header.flags.contains(Flags::INITIATOR) { header.spi_i } else { header.spi_r };
+        let found = self.by_spi.get(&ours).copied();
+        let sa = found.and_then(|id| self.sas.get(&id));
+        let waits_for_first = sa.is_some_and(|sa| matches!(sa.phase, Phase::InitSent(_)));
+        if !sa.is_some_and(|sa| waits_for_first || sa.spi_remote() == theirs) {
+            self.core.count("invalid-spi", None);
+            self.core.tell(Event::Alert { kind: "invalid-ike-spi", sa: None });
+            self.core.log_stranger(Group::Net, 1, || {
+                format!(
+                    "received packet from {} with unknown IKE SPIs {:016x}_i {:016x}_r, ignored",
+                    host(d.remote),
+                    header.spi_i,
+                    header.spi_r
+                )
+            });
+            return;
+        }
+        if let Some(id) = found {
+            self.touch(id, |core, sa| receive::receive(core, sa, d, message));
+        }
+    }
+
+    fn malformed(&mut self, d: &Datagram, e: &WireError, alert: &'static str) {
+        self.core.count("invalid", None);
+        self.core.tell(Event::Alert { kind: alert, sa: None });
+        self.core.log_stranger(Group::Net, 1, || {
+            format!("received invalid IKE packet from {}: {e}, ignored", host(d.remote))
+        });
+    }
+
+    /// RFC 7296 2.5: "If an endpoint receives a message with a higher major version number, it MUST drop the
+    /// message and SHOULD send an unauthenticated Notify message of type INVALID_MAJOR_VERSION".
+    fn version(&mut self, d: &Datagram, h: Header) {
+        self.core.count("invalid", None);
+        let (major, minor) = (h.major, h.minor);
+        self.core.log_stranger(Group::Net, 1, || {
+            format!("received unsupported IKE version {major}.{minor} from {}", d.remote.ip())
+        });
+        if major > 2 && !h.flags.contains(Flags::RESPONSE) && self.core.may_answer_stranger() {
+            let answer = Header { major: 2, minor: 0, flags: answer_flags(h.flags), ..h };
+            let payload = crate::message::notify(NotifyType::InvalidMajorVersion, &[]);
+            let bytes = Message::encode(answer, &[payload]);
+            self.core.push(Output::Send(Datagram { local: d.local, remote: d.remote, bytes, dscp: 0 }));
+        }
+    }
+
+    /// An IKE_SA_INIT request that cannot be parsed: an unknown critical payload is said so.
+    fn refuse_init(&mut self, d: &Datagram, h: Header, e: &WireError) {
+        let WireError::UnsupportedCritical(kind) = e else { return };
+        if self.core.may_answer_stranger() {
+            let answer = Header { flags: answer_flags(h.flags), ..h };
+            let payload = crate::message::notify(NotifyType::UnsupportedCriticalPayload, &[*kind]);
+            let bytes = Message::encode(answer, &[payload]);
+            self.core.push(Output::Send(Datagram { local: d.local, remote: d.remote, bytes, dscp: 0 }));
+        }
+    }
+
+    fn first_message(&mut self, d: &Datagram, m: &Message) {
+        let key = (d.remote.ip(), d.remote.port(), m.header.spi_i);
+        if let Some(id) = self.half_open.get(&key).copied() {
+            return self.touch(id, |core, sa| again(core, sa, d));
+        }
+        let ip = d.remote.ip();
+        let load = Load {
+            all: self.sas.len(),
+            half_open: self.half_open.len(),
+            from_peer: self.half_open.range((ip, 0, 0)..=(ip, u16::MAX, u64::MAX)).count(),
+        };
+        if self.admission.judge(&mut self.core, d, m, load) == Verdict::Refuse {
+            return;
+        }
+        let mut spi = self.core.shard.ike_spi(&mut self.core.rng);
+        while self.by_spi.contains_key(&spi) {
+            spi = self.core.shard.ike_spi(&mut self.core.rng);
+        }
+        if let Some(sa) = init::respond(&mut self.core, d, m, spi) {
+            self.put_back(Box::new(sa));
+        }
+    }
+
+    // -------------------------------------------------------------------------------------- the table
+
+    /// Works on an SA, then on its queue, then files it again.
+    pub(crate) fn touch(&mut self, id: u32, f: impl FnOnce(&mut Core, &mut IkeSa)) {
+        let Some(mut sa) = self.sas.remove(&id) else { return };
+        if let Some(at) = self.deadline_of.remove(&id) {
+            self.deadlines.remove(&(at, id));
+        }
+        f(&mut self.core, &mut sa);
+        v2::pump(&mut self.core, &mut sa);
+        close::settle(&mut self.core, &mut sa);
+        self.put_back(sa);
+    }
+
+    pub(crate) fn put_back(&mut self, sa: Box<IkeSa>) {
+        let id = sa.id;
+        for gone in std::mem::take(&mut self.core.children_gone) {
+            self.child_of.remove(&gone);
+        }
+        let ended = matches!(sa.phase, Phase::Leaving(_) | Phase::Gone);
+        let key = (sa.remote.ip(), sa.remote.port(), sa.spi_i);
+        if sa.is_half_open() {
+            self.half_open.insert(key, id);
+        } else if !sa.initiator && self.half_open.get(&key) == Some(&id) {
+            self.half_open.remove(&key);
+        } else if !sa.initiator && sa.window.next_in <= 2 {
+            // It floated to another port between the two exchanges.
+            self.half_open.retain(|_, v| *v != id);
+        }
+        if ended {
+            if self.by_spi.get(&sa.spi_local()) == Some(&id) {
+                self.by_spi.remove(&sa.spi_local());
+            }
+            self.core.peers.remove(&id);
+        } else {
+            self.by_spi.insert(sa.spi_local(), id);
+        }
+        if sa.is_up()
+            && let (Some(local), Some(remote)) = (&sa.local_id, &sa.remote_id)
+        {
+            let peers = Peers {
+                local: local.clone(),
+                remote: remote.clone(),
+                connection: sa.conn.name.clone(),
+                remote_ip: sa.remote.ip(),
+            };
+            self.core.peers.insert(id, peers);
+        } else if sa.established().is_some() {
+            self.core.peers.remove(&id);
+        }
+        if matches!(sa.phase, Phase::Gone) {
+            self.core.ike_gone(id, &sa.conn.name);
+            if self.sas.is_empty() {
+                self.core.all_gone();
+            }
+            return;
+        }
+        for child in sa.children.keys() {
+            self.child_of.insert(*child, id);
+        }
+        if let Some(at) = timers::next(&self.core, &sa) {
+            self.deadlines.insert((at, id));
+            self.deadline_of.insert(id, at);
+        }
+        self.sas.insert(id, sa);
+    }
+
+    /// Does what had to wait until the SA at hand was back in the table.
+    fn run_later(&mut self) {
+        for _ in 0..MAX_LATER {
+            let Some(later) = self.core.later.pop_front() else { return };
+            match later {
+                Later::Insert(sa) => {
+                    let id = sa.id;
+                    self.put_back(sa);
+                    self.touch(id, |_, _| {});
+                }
+                Later::Close(id) => self.touch(id, close::close),
+                Later::Destroy(id) => self.touch(id, close::leave),
+                Later::Initiate(start) => self.initiate(start),
+                Later::Trap(conn, child) => crate::trap::install(&mut self.core, &conn, &child, None),
+                Later::Inherit { new, parcel } => self.inherit(new, *parcel),
+                Later::Replace(id, remote) => self.touch(id, |core, sa| {
+                    let soon = core.now.mono.saturating_add(10_000);
+                    // Same place: it reauthenticates and will close the old one itself.
+                    let same = sa.remote == remote;
+                    match sa.established_mut() {
+                        Some(e) if same => e.close_at = Some(soon),
+                        _ => close::close(core, sa),
+                    }
+                }),
+                Later::Lease(id, request) => self.touch(id, |core, sa| {
+                    if matches!(sa.phase, Phase::Leasing(_)) {
+                        let ticket = core.ask(Waiter::Ike(sa.id), Ask::Lease((*request).clone()));
+                        sa.waiting.insert(ticket, Wait::Lease(request));
+                    }
+                }),
+                Later::Reauthenticate(id) => self.reauthenticate(id),
+            }
+        }
+    }
+
+    fn inherit(&mut self, new: u32, parcel: crate::sa::Parcel) {
+        let from = parcel.from;
+        for ticket in parcel.waiting.keys() {
+            self.core.hand_over(*ticket, Waiter::Ike(new));
+        }
+        self.core.ike_replaced(from, new);
+        // Either the successor, or, if it went in between, the old one: whoever has the parcel cleans up.
+        let to = if self.sas.contains_key(&new) { new } else { from };
+        for ticket in parcel.waiting.keys() {
+            self.core.hand_over(*ticket, Waiter::Ike(to));
+        }
+        self.touch(to, |core, sa| {
+            parcel.give(sa);
+            if sa.established().is_none() {
+                close::abandon_children(core, sa);
+            }
+        });
+    }
+}
+
+/// Flags of an answer to a message we have no SA for.
+fn answer_flags(request: Flags) -> Flags {
+    if request.contains(Flags::INITIATOR) { Flags::RESPONSE } else { Flags::RESPONSE | Flags::INITIATOR }
+}
+
+/// A retransmitted IKE_SA_INIT request gets the same response; another one with the same SPI gets none.
+fn again(core: &mut Core, sa: &mut IkeSa, d: &Datagram) {
+    let same = if let Phase::Answered(a) = &sa.phase { a.hs.request == d.bytes } else { false };
+    if same && sa.window.next_in == 1 {
+        say!(core, sa, Ike 1, "received retransmit of request with ID 0, retransmitting response");
+        let cached = sa.window.cached.clone();
+        v2::send::transmit(core, sa, &cached, Some((d.local, d.remote)));
+    }
+}

@@ -1,0 +1,426 @@
+//! What is known about an IKE_SA, as one plain value.
+use crate::child::ChildLife;
+use crate::core::StartChild;
+use crate::io::{LeaseRequest, Ticket};
+use crate::v2::auth::{AuthSent, Leasing};
+use crate::v2::init::{Answered, InitSent};
+use crate::v2::intermediate::IntermediateSent;
+use crate::v2::keys::Keys;
+use crate::v2::seal::Reassembly;
+use crate::v2::window::Window;
+use crate::v2::{Exchange, Job, Passive};
+use policy::{Connection, Identity};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Identities of an established IKE_SA, for `unique`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peers {
+    pub(crate) local: Identity,
+    pub(crate) remote: Identity,
+    pub(crate) connection: String,
+    pub(crate) remote_ip: IpAddr,
+}
+
+/// What NAT detection found (RFC 7296 2.23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Nat {
+    /// We are behind a NAT.
+    pub(crate) local: bool,
+    /// The peer is.
+    pub(crate) remote: bool,
+    /// We pretend to be behind one (`encap = yes`).
+    pub(crate) fake: bool,
+    /// The peer sent detection hashes, so it does NAT traversal.
+    pub(crate) supported: bool,
+}
+
+impl Nat {
+    /// ESP goes in UDP.
+    pub(crate) fn any(self) -> bool {
+        self.local || self.remote || self.fake
+    }
+}
+
+/// What the peer announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Features {
+    /// IKEV2_FRAGMENTATION_SUPPORTED.
+    pub(crate) fragmentation: bool,
+    /// INTERMEDIATE_EXCHANGE_SUPPORTED.
+    pub(crate) intermediate: bool,
+    /// CHILDLESS_IKEV2_SUPPORTED.
+    pub(crate) childless: bool,
+    /// MOBIKE_SUPPORTED, by both.
+    pub(crate) mobike: bool,
+}
+
+/// Where an IKE_SA stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// Initiator: the peer's addresses are being looked up.
+    Resolving,
+    /// Initiator: IKE_SA_INIT is out.
+    InitSent(Box<InitSent>),
+    /// Responder: IKE_SA_INIT is answered.
+    Answered(Box<Answered>),
+    /// Initiator: IKE_INTERMEDIATE is out.
+    IntermediateSent(Box<IntermediateSent>),
+    /// Initiator: IKE_AUTH is out.
+    AuthSent(Box<AuthSent>),
+    /// Responder: the peer is authenticated, an address is being leased for it.
+    Leasing(Box<Leasing>),
+    /// Both sides are authenticated.
+    Established(Box<Established>),
+    /// Being dismantled: the world gives back what it did for us.
+    Leaving(Box<crate::v2::close::Leaving>),
+    /// Nothing is left.
+    Gone,
+}
+
+/// Where an established IKE_SA stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    /// In service.
+    Up,
+    /// We are rekeying it.
+    Rekeying,
+    /// Replaced; waits to be deleted.
+    Rekeyed,
+    /// Our delete is on its way.
+    Deleting,
+}
+
+/// An established IKE_SA.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Established {
+    pub(crate) keys: Keys,
+    pub(crate) proof: crate::v2::auth::Proven,
+    pub(crate) standing: Standing,
+    /// Monotonic ms.
+    pub(crate) since: u64,
+    pub(crate) rekey_at: Option<u64>,
+    pub(crate) reauth_at: Option<u64>,
+    pub(crate) expire_at: Option<u64>,
+    /// Our request in flight.
+    pub(crate) active: Option<Exchange>,
+    /// The peer's request that is parked on a question.
+    pub(crate) passive: Option<Passive>,
+    /// IKE_SA that is or was replacing this one.
+    pub(crate) successor: Option<u32>,
+    /// A redundant IKE_SA of a rekey collision: close it as soon as it is ours to close, at this time at the latest.
+    pub(crate) close_at: Option<u64>,
+    /// The peer's CREATE_CHILD_SA waits for IKE_FOLLOWUP_KE.
+    pub(crate) followup: Option<Box<crate::v2::followup::Unfinished>>,
+}
+
+/// A question of this SA, with what is needed to ask it again elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Wait {
+    /// Ask::Resolve.
+    Resolve,
+    /// Ask::Lease.
+    Lease(Box<LeaseRequest>),
+    /// Ask::VirtualIps, up or down.
+    Vips { up: bool, attributes: Vec<(u16, Vec<u8>)> },
+    /// Ask::InstallChild.
+    Install(u32),
+    /// Ask::ActivateOutbound.
+    Activate(u32),
+    /// Ask::UpdateChild.
+    Update(u32),
+    /// Ask::RemoveChild.
+    Remove { child: u32, keep: bool },
+    /// Ask::Release.
+    Release { pools: Vec<String>, identity: Identity, addresses: Vec<IpAddr> },
+}
+
+/// An IKE_SA.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct IkeSa {
+    pub(crate) id: u32,
+    pub(crate) conn: Arc<Connection>,
+    /// We are the original initiator.
+    pub(crate) initiator: bool,
+    pub(crate) spi_i: u64,
+    pub(crate) spi_r: u64,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) nat: Nat,
+    pub(crate) features: Features,
+    pub(crate) window: Window,
+    pub(crate) reassembly: Option<Reassembly>,
+    pub(crate) phase: Phase,
+    pub(crate) local_id: Option<Identity>,
+    pub(crate) remote_id: Option<Identity>,
+    /// Ours, installed (initiator).
+    pub(crate) local_vips: Vec<IpAddr>,
+    /// The peer's, leased (responder).
+    pub(crate) remote_vips: Vec<IpAddr>,
+    /// The peer may use these addresses too (MOBIKE).
+    pub(crate) remote_addresses: Vec<IpAddr>,
+    /// Attributes received with our virtual IPs, to hand them back.
+    pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    pub(crate) children: BTreeMap<u32, ChildLife>,
+    pub(crate) queue: VecDeque<Job>,
+    /// Jobs to queue at a monotonic ms.
+    pub(crate) retries: Vec<(u64, Job)>,
+    /// Children to bring up once established.
+    pub(crate) wanted: Vec<StartChild>,
+    pub(crate) waiting: BTreeMap<Ticket, Wait>,
+    /// Monotonic ms of creation.
+    pub(crate) created: u64,
+    /// A half-open responder is forgotten then.
+    pub(crate) half_open_until: Option<u64>,
+    /// Last authenticated message from the peer, or first-use report of its traffic.
+    pub(crate) last_in: u64,
+    /// Last datagram sent.
+    pub(crate) last_out: u64,
+    /// Attempts so far (`keyingtries`).
+    pub(crate) attempts: u32,
+    /// Replaces this IKE_SA once established (reauthentication).
+    pub(crate) replaces: Option<u32>,
+    /// Told observers that it is up.
+    pub(crate) announced: bool,
+    /// Resolved interface ids of the IKE_SA's children (`if_id_in`, `if_id_out`).
+    pub(crate) if_ids: (u32, u32),
+    /// Other candidate paths for the initiation.
+    pub(crate) candidates: Vec<(IpAddr, IpAddr)>,
+    /// Where to move to (MOBIKE), once its turn comes.
+    pub(crate) new_path: Option<(IpAddr, IpAddr)>,
+    /// Children of the IKE_SA that follows this one (reauthentication, break before make).
+    pub(crate) restart: Vec<StartChild>,
+    /// Vanished source of our datagrams: a new path is needed.
+    pub(crate) path_lost: bool,
+    /// A child went for inactivity (`inactivity_close_ike`).
+    pub(crate) idle_close: bool,
+}
+
+/// What a successor takes over from a rekeyed IKE_SA.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// The old IKE_SA.
+    pub(crate) from: u32,
+    pub(crate) children: BTreeMap<u32, ChildLife>,
+    pub(crate) waiting: BTreeMap<Ticket, Wait>,
+    pub(crate) queue: VecDeque<Job>,
+    pub(crate) retries: Vec<(u64, Job)>,
+    pub(crate) local_vips: Vec<IpAddr>,
+    pub(crate) remote_vips: Vec<IpAddr>,
+    pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    pub(crate) announced: bool,
+    pub(crate) last_in: u64,
+}
+
+impl Parcel {
+    /// Takes it out of the old IKE_SA.
+    pub(crate) fn take(sa: &mut IkeSa) -> Self {
+        let old = std::mem::take(&mut sa.queue);
+        let (queue, stays): (VecDeque<Job>, VecDeque<Job>) =
+            old.into_iter().partition(|j| !matches!(j, Job::IkeRekey | Job::Liveness | Job::Mobike));
+        drop(stays);
+        Self {
+            from: sa.id,
+            children: std::mem::take(&mut sa.children),
+            waiting: std::mem::take(&mut sa.waiting),
+            queue,
+            retries: std::mem::take(&mut sa.retries),
+            local_vips: std::mem::take(&mut sa.local_vips),
+            remote_vips: std::mem::take(&mut sa.remote_vips),
+            attributes: std::mem::take(&mut sa.attributes),
+            announced: std::mem::take(&mut sa.announced),
+            last_in: sa.last_in,
+        }
+    }
+
+    /// Gives it to the new one.
+    pub(crate) fn give(self, sa: &mut IkeSa) {
+        for (id, mut c) in self.children {
+            Arc::make_mut(&mut c.sa).ike_id = sa.id;
+            sa.children.insert(id, c);
+        }
+        sa.waiting.extend(self.waiting);
+        sa.queue.extend(self.queue);
+        sa.retries.extend(self.retries);
+        sa.local_vips = self.local_vips;
+        sa.remote_vips = self.remote_vips;
+        sa.attributes = self.attributes;
+        sa.announced |= self.announced;
+        sa.last_in = sa.last_in.max(self.last_in);
+        if let Some(e) = sa.established_mut() {
+            e.close_at = None;
+        }
+    }
+}
+
+impl IkeSa {
+    pub(crate) fn new(
+        id: u32,
+        conn: Arc<Connection>,
+        initiator: bool,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: u64,
+    ) -> Self {
+        Self {
+            id,
+            conn,
+            initiator,
+            spi_i: 0,
+            spi_r: 0,
+            local,
+            remote,
+            nat: Nat::default(),
+            features: Features::default(),
+            window: Window::default(),
+            reassembly: None,
+            phase: Phase::Resolving,
+            local_id: None,
+            remote_id: None,
+            local_vips: Vec::new(),
+            remote_vips: Vec::new(),
+            remote_addresses: Vec::new(),
+            attributes: Vec::new(),
+            children: BTreeMap::new(),
+            queue: VecDeque::new(),
+            retries: Vec::new(),
+            wanted: Vec::new(),
+            waiting: BTreeMap::new(),
+            created: now,
+            half_open_until: None,
+            last_in: now,
+            last_out: now,
+            attempts: 0,
+            replaces: None,
+            announced: false,
+            if_ids: (0, 0),
+            candidates: Vec::new(),
+            new_path: None,
+            restart: Vec::new(),
+            path_lost: false,
+            idle_close: false,
+        }
+    }
+
+    /// Name and number, as logs show them: `home[1]`.
+    pub(crate) fn tag(&self) -> (String, u32) {
+        (self.conn.name.clone(), self.id)
+    }
+
+    /// `home[1]`.
+    pub(crate) fn title(&self) -> String {
+        format!("{}[{}]", self.conn.name, self.id)
+    }
+
+    /// `192.0.2.2[carol]...192.0.2.1[moon]`.
+    pub(crate) fn ends(&self) -> String {
+        let name = |id: &Option<Identity>| id.as_ref().map_or_else(|| "%any".to_owned(), ToString::to_string);
+        format!(
+            "{}[{}]...{}[{}]",
+            self.local.ip(),
+            name(&self.local_id),
+            self.remote.ip(),
+            name(&self.remote_id)
+        )
+    }
+
+    /// Our SPI: datagrams to us carry it.
+    pub(crate) fn spi_local(&self) -> u64 {
+        if self.initiator { self.spi_i } else { self.spi_r }
+    }
+
+    /// The peer's SPI.
+    pub(crate) fn spi_remote(&self) -> u64 {
+        if self.initiator { self.spi_r } else { self.spi_i }
+    }
+
+    /// The keys that protect messages now.
+    pub(crate) fn keys(&self) -> Option<&Keys> {
+        match &self.phase {
+            Phase::Answered(a) => Some(&a.hs.keys),
+            Phase::IntermediateSent(s) => Some(&s.hs.keys),
+            Phase::AuthSent(s) => Some(&s.hs.keys),
+            Phase::Leasing(l) => Some(&l.hs.keys),
+            Phase::Established(e) => Some(&e.keys),
+            Phase::Resolving | Phase::InitSent(_) | Phase::Leaving(_) | Phase::Gone => None,
+        }
+    }
+
+    pub(crate) fn keys_mut(&mut self) -> Option<&mut Keys> {
+        match &mut self.phase {
+            Phase::Answered(a) => Some(&mut a.hs.keys),
+            Phase::IntermediateSent(s) => Some(&mut s.hs.keys),
+            Phase::AuthSent(s) => Some(&mut s.hs.keys),
+            Phase::Leasing(l) => Some(&mut l.hs.keys),
+            Phase::Established(e) => Some(&mut e.keys),
+            Phase::Resolving | Phase::InitSent(_) | Phase::Leaving(_) | Phase::Gone => None,
+        }
+    }
+
+    pub(crate) fn established(&self) -> Option<&Established> {
+        if let Phase::Established(e) = &self.phase { Some(e) } else { None }
+    }
+
+    pub(crate) fn established_mut(&mut self) -> Option<&mut Established> {
+        if let Phase::Established(e) = &mut self.phase { Some(e) } else { None }
+    }
+
+    /// Established and in service.
+    pub(crate) fn is_up(&self) -> bool {
+        self.established().is_some_and(|e| matches!(e.standing, Standing::Up | Standing::Rekeying))
+    }
+
+    /// A responder's SA that is not authenticated yet.
+    pub(crate) fn is_half_open(&self) -> bool {
+        !self.initiator && matches!(self.phase, Phase::Answered(_))
+    }
+
+    /// Connecting, in either role.
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Resolving
+                | Phase::InitSent(_)
+                | Phase::Answered(_)
+                | Phase::IntermediateSent(_)
+                | Phase::AuthSent(_)
+                | Phase::Leasing(_)
+        )
+    }
+
+    /// The child of that inbound or outbound SPI.
+    pub(crate) fn child_by_spi_out(&self, spi: u32) -> Option<&ChildLife> {
+        self.children.values().find(|c| c.sa.spi_out == spi)
+    }
+
+    /// A child of that name is up, on its way, or waiting for its turn.
+    pub(crate) fn brings_up(&self, child: &str) -> bool {
+        let offered = match &self.phase {
+            Phase::AuthSent(s) => s.offer.as_ref().is_some_and(|o| o.config.name == child),
+            Phase::Established(e) => match &e.active {
+                Some(Exchange::ChildCreate(s)) => s.offer.config.name == child,
+                _ => false,
+            },
+            _ => false,
+        };
+        offered
+            || self.wanted.iter().any(|w| w.config.name == child)
+            || self.queue.iter().any(|j| matches!(j, Job::ChildCreate(w) if w.config.name == child))
+            || self.children.values().any(|c| {
+                c.sa.config.name == child
+                    && !matches!(
+                        c.state,
+                        crate::child::ChildState::Removing
+                            | crate::child::ChildState::Deleting
+                            | crate::child::ChildState::Rekeyed
+                    )
+            })
+    }
+
+    /// Whether one of the open questions satisfies `f`.
+    pub(crate) fn waits(&self, f: impl Fn(&Wait) -> bool) -> bool {
+        self.waiting.values().any(f)
+    }
+}

@@ -1,0 +1,196 @@
+//! Policies without SAs: traps that bring up their child when a packet matches, and pass and drop shunts.
+use crate::child::ReqKey;
+use crate::commands::Want;
+use crate::core::{Core, Start, StartChild, Waiter};
+use crate::engine::Engine;
+use crate::io::{Answer, Ask, CommandId};
+use policy::sa::PolicyOnly;
+use policy::{Child, Connection, Mode, PeerAddr, Selector};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// What is installed, by handle.
+#[derive(Debug, Default)]
+pub(crate) struct Traps {
+    list: BTreeMap<u32, Arc<PolicyOnly>>,
+    next: u32,
+}
+
+impl Traps {
+    pub(crate) fn list(&self) -> Vec<Arc<PolicyOnly>> {
+        self.list.values().cloned().collect()
+    }
+
+    fn find(&self, connection: &str, child: &str) -> Option<&Arc<PolicyOnly>> {
+        self.list.values().find(|p| p.connection == connection && p.config.name == child)
+    }
+}
+
+fn first_ip(list: &[PeerAddr]) -> Option<IpAddr> {
+    list.iter().find_map(|a| if let PeerAddr::Ip(ip) = a { Some(*ip) } else { None })
+}
+
+/// What `dynamic` means before anything is up: the configured address, else any.
+fn host(list: &[PeerAddr], vips: &[IpAddr]) -> Vec<IpAddr> {
+    if !vips.is_empty() {
+        return vips.to_vec();
+    }
+    match first_ip(list) {
+        Some(ip) => vec![ip],
+        None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+    }
+}
+
+/// Installs the policy of a child, if it is not there yet.
+pub(crate) fn install(
+    core: &mut Core,
+    conn: &Arc<Connection>,
+    child: &Arc<Child>,
+    command: Option<CommandId>,
+) {
+    if core.closing {
+        return;
+    }
+    let known = core
+        .traps
+        .find(&conn.name, &child.name)
+        .map(|p| (p.id, Arc::ptr_eq(&p.config, child) || p.config == *child));
+    if let Some((id, same)) = known {
+        if same {
+            if let Some(c) = command {
+                core.done(c, 1, 1, None);
+            }
+            return;
+        }
+        drop_policy(core, id);
+    }
+    let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
+    let local_ts = crate::narrow::resolve(&child.local_ts, &host(&conn.local_addrs, &conn.vips));
+    let remote_ts = crate::narrow::resolve(&child.remote_ts, &host(&conn.remote_addrs, &[]));
+    let reqid = if shunt {
+        0
+    } else {
+        let key = ReqKey {
+            connection: conn.name.clone(),
+            child: child.name.clone(),
+            local_ts: local_ts.clone(),
+            remote_ts: remote_ts.clone(),
+            unique: 0,
+        };
+        if child.reqid == 0 {
+            core.reqids.allocate(&key)
+        } else {
+            core.reqids.take(child.reqid, &key);
+            child.reqid
+        }
+    };
+    core.traps.next = core.traps.next.wrapping_add(1);
+    let id = core.shard.unique(core.traps.next);
+    let policy = PolicyOnly {
+        id,
+        connection: conn.name.clone(),
+        config: Arc::clone(child),
+        local_ts,
+        remote_ts,
+        reqid,
+        local: first_ip(&conn.local_addrs),
+        remote: first_ip(&conn.remote_addrs),
+    };
+    note!(core, Cfg 1, "installing '{}' of connection '{}'", child.name, conn.name);
+    core.traps.list.insert(id, Arc::new(policy.clone()));
+    core.ask(Waiter::Policy(id), Ask::InstallPolicy(Box::new(policy)));
+    if let Some(c) = command {
+        core.commands.add(c, Want::Policy(id));
+    }
+}
+
+/// Removes the policy of a child. Whether there was one.
+pub(crate) fn uninstall(
+    core: &mut Core,
+    connection: Option<&str>,
+    child: &str,
+    command: Option<CommandId>,
+) -> bool {
+    let found = core
+        .traps
+        .list
+        .values()
+        .find(|p| connection.is_none_or(|c| c == p.connection) && p.config.name == child)
+        .map(|p| p.id);
+    let Some(id) = found else { return false };
+    if let Some(c) = command {
+        core.commands.add(c, Want::Policy(id));
+    }
+    drop_policy(core, id);
+    true
+}
+
+fn drop_policy(core: &mut Core, id: u32) {
+    let Some(p) = core.traps.list.remove(&id) else { return };
+    note!(core, Cfg 1, "uninstalling '{}' of connection '{}'", p.config.name, p.connection);
+    if p.reqid != 0 {
+        core.reqids.release(p.reqid);
+    }
+    core.ask(Waiter::Policy(id), Ask::RemovePolicy { id });
+}
+
+/// Removes all.
+pub(crate) fn remove_all(core: &mut Core) {
+    let ids: Vec<u32> = core.traps.list.keys().copied().collect();
+    for id in ids {
+        drop_policy(core, id);
+    }
+}
+
+/// The data plane answered.
+pub(crate) fn answered(core: &mut Core, id: u32, a: &Answer) {
+    if let Answer::Failed(why) = a {
+        if let Some(p) = core.traps.list.remove(&id) {
+            note!(core, Knl 1, "unable to install policy of '{}': {why}", p.config.name);
+            core.tell(crate::io::Event::Alert { kind: "install-child-policy-failed", sa: None });
+            if p.reqid != 0 {
+                core.reqids.release(p.reqid);
+            }
+        }
+        return core.policy_done(id, Some(why.clone()));
+    }
+    core.policy_done(id, None);
+}
+
+impl Engine {
+    pub(crate) fn install(&mut self, id: CommandId, ike: Option<&str>, child: &str) {
+        match self.find(ike, Some(child)) {
+            Ok((conn, Some(c))) => install(&mut self.core, &conn, &c, Some(id)),
+            Ok((_, None)) => self.core.done(id, 0, 0, Some(format!("CHILD_SA config '{child}' not found"))),
+            Err(why) => self.core.done(id, 0, 0, Some(why)),
+        }
+    }
+
+    pub(crate) fn uninstall(&mut self, id: CommandId, ike: Option<&str>, child: &str) {
+        if !uninstall(&mut self.core, ike, child, Some(id)) {
+            self.core.done(id, 0, 0, Some(format!("policy '{child}' not found")));
+        }
+    }
+
+    /// A packet hit a trap.
+    pub(crate) fn acquire(&mut self, trap: u32, packet: Option<(Selector, Selector)>) {
+        let Some(p) = self.core.traps.list.get(&trap).cloned() else { return };
+        let Some(conn) = self.core.snapshot.connections.iter().find(|c| c.name == p.connection).cloned()
+        else {
+            return;
+        };
+        if matches!(p.config.mode, Mode::Pass | Mode::Drop) {
+            return;
+        }
+        // One at a time: many packets hit a trap before its child is up.
+        let pending = self.sas.values().any(|sa| sa.conn.name == conn.name && sa.brings_up(&p.config.name));
+        if pending {
+            return;
+        }
+        let with = packet.map_or_else(String::new, |(l, r)| format!(" with policy {l} === {r}"));
+        note!(self.core, Knl 1, "creating acquire job for '{}'{with} and reqid {{{}}}", p.config.name, p.reqid);
+        let children = vec![StartChild { config: Arc::clone(&p.config), reqid: Some(p.reqid), packet }];
+        self.initiate(Start { conn, children, fresh: false, replaces: None, path: None, command: None });
+    }
+}

@@ -1,0 +1,248 @@
+//! Deadlines of an IKE_SA: when it must be woken, and what is due then.
+use super::window::wait_ms;
+use super::{Job, close, enqueue, init, send};
+use crate::child::{self, ChildState, Farewell};
+use crate::core::{Core, Later, StartChild};
+use crate::io::{Datagram, Event, Output};
+use crate::sa::{IkeSa, Phase, Standing};
+
+/// The earliest deadline, monotonic ms.
+pub(crate) fn next(core: &Core, sa: &IkeSa) -> Option<u64> {
+    let mut at: Vec<u64> = Vec::new();
+    at.extend(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
+    if matches!(sa.phase, Phase::Answered(_)) {
+        at.extend(sa.half_open_until);
+    }
+    at.extend(crate::nat::keepalive_at(core, sa));
+    at.extend(dpd_at(sa));
+    if let Some(e) = sa.established() {
+        if matches!(e.standing, Standing::Up) {
+            at.extend(e.rekey_at);
+            at.extend(e.reauth_at);
+        }
+        if matches!(e.standing, Standing::Up | Standing::Rekeying) {
+            at.extend(e.expire_at);
+        }
+        if e.standing != Standing::Deleting {
+            at.extend(e.close_at);
+            at.extend(sa.retries.iter().map(|(at, _)| *at));
+        }
+        at.extend(e.followup.as_ref().map(|f| f.until));
+        for c in sa.children.values() {
+            if c.state == ChildState::Installed {
+                at.extend(c.rekey_at);
+                at.extend(c.retry_at);
+                at.extend(inactive_at(c));
+            }
+            if !matches!(c.state, ChildState::Removing | ChildState::Deleting) {
+                at.extend(c.expires_at);
+            }
+            if c.state == ChildState::Rekeyed {
+                at.extend(c.remove_at);
+            }
+        }
+    }
+    at.into_iter().min()
+}
+
+fn inactive_at(c: &child::ChildLife) -> Option<u64> {
+    let s = c.sa.config.inactivity;
+    (s > 0).then(|| c.last_used.saturating_add(s.saturating_mul(1000)))
+}
+
+/// When to see whether the peer lives: nothing heard for `dpd_delay`, and nothing of ours on its way.
+fn dpd_at(sa: &IkeSa) -> Option<u64> {
+    let e = sa.established()?;
+    let idle = e.standing == Standing::Up && e.active.is_none() && e.passive.is_none() && sa.queue.is_empty();
+    if sa.conn.dpd_delay == 0 || !idle || sa.window.flight.is_some() || sa.path_lost {
+        return None;
+    }
+    Some(sa.last_in.saturating_add(sa.conn.dpd_delay.saturating_mul(1000)))
+}
+
+/// Does what is due.
+pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
+    let now = core.now.mono;
+    let due = |at: Option<u64>| at.is_some_and(|a| a <= now);
+    if due(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at)) {
+        retransmit(core, sa);
+    }
+    if matches!(sa.phase, Phase::Answered(_)) && due(sa.half_open_until) {
+        say!(core, sa, Job 1, "deleting half open IKE_SA with {} after timeout", sa.remote.ip());
+        core.tell(Event::Alert { kind: "half-open-timeout", sa: Some(Box::new(crate::view::bare(sa))) });
+        return close::leave(core, sa);
+    }
+    if due(crate::nat::keepalive_at(core, sa)) {
+        say!(core, sa, Ike 1, "sending keep alive to {}", send::host(sa.remote));
+        core.push(Output::Send(Datagram {
+            local: sa.local,
+            remote: sa.remote,
+            bytes: vec![0xff],
+            dscp: sa.conn.dscp,
+        }));
+        sa.last_out = now;
+    }
+    if due(dpd_at(sa)) {
+        enqueue(core, sa, Job::Liveness);
+    }
+    established(core, sa, now);
+    children(core, sa, now);
+}
+
+fn established(core: &mut Core, sa: &mut IkeSa, now: u64) {
+    let due = |at: Option<u64>| at.is_some_and(|a| a <= now);
+    let Some(e) = sa.established_mut() else { return };
+    let up = matches!(e.standing, Standing::Up);
+    let alive = matches!(e.standing, Standing::Up | Standing::Rekeying);
+    let (rekey, reauth) = (up && due(e.rekey_at), up && due(e.reauth_at));
+    let (expire, closing) = (alive && due(e.expire_at), e.standing != Standing::Deleting && due(e.close_at));
+    if rekey {
+        e.rekey_at = None;
+    }
+    if reauth {
+        e.reauth_at = None;
+    }
+    if expire {
+        e.expire_at = None;
+    }
+    if closing {
+        e.close_at = None;
+    }
+    if e.followup.as_ref().is_some_and(|f| f.until <= now) {
+        super::followup::forget(core, sa);
+    }
+    if expire {
+        say!(core, sa, Ike 1, "IKE_SA {} reached its maximum lifetime", sa.title());
+        core.tell(Event::Alert { kind: "ike-sa-expired", sa: Some(Box::new(crate::view::bare(sa))) });
+        close::close(core, sa);
+    } else if closing {
+        close::close(core, sa);
+    } else if reauth {
+        core.later.push_back(Later::Reauthenticate(sa.id));
+    } else if rekey {
+        enqueue(core, sa, Job::IkeRekey);
+    }
+    let (ready, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut sa.retries).into_iter().partition(|(at, _)| *at <= now);
+    sa.retries = rest;
+    for (_, job) in ready {
+        enqueue(core, sa, job);
+    }
+}
+
+fn children(core: &mut Core, sa: &mut IkeSa, now: u64) {
+    if sa.established().is_none() {
+        return;
+    }
+    let due = |at: Option<u64>| at.is_some_and(|a| a <= now);
+    let ids: Vec<u32> = sa.children.keys().copied().collect();
+    for id in ids {
+        let Some(c) = sa.children.get_mut(&id) else { continue };
+        let installed = c.state == ChildState::Installed;
+        let expired = due(c.expires_at) && !matches!(c.state, ChildState::Removing | ChildState::Deleting);
+        if expired {
+            c.expires_at = None;
+            expire(core, sa, id, true);
+        } else if installed && (due(c.rekey_at) || due(c.retry_at)) {
+            c.rekey_at = None;
+            c.retry_at = None;
+            enqueue(core, sa, Job::ChildRekey(id));
+        } else if installed && due(inactive_at(c)) {
+            // Not asked again while the delete is queued.
+            c.last_used = now;
+            let (title, secs) = (c.title(), c.sa.config.inactivity);
+            say!(core, sa, Job 1, "deleting CHILD_SA {title} after {secs} seconds of inactivity");
+            sa.idle_close = true;
+            enqueue(core, sa, Job::ChildDelete(id));
+        } else if c.state == ChildState::Rekeyed && due(c.remove_at) {
+            child::remove(core, sa, id, Farewell::Rekeyed);
+        }
+    }
+}
+
+/// A limit of a CHILD_SA was reached.
+pub(crate) fn expire(core: &mut Core, sa: &mut IkeSa, child: u32, hard: bool) {
+    let Some(c) = sa.children.get(&child) else { return };
+    let live = c.is_live();
+    if !hard {
+        if c.state == ChildState::Installed {
+            enqueue(core, sa, Job::ChildRekey(child));
+        }
+        return;
+    }
+    let (title, rekeyed) = (c.title(), c.state == ChildState::Rekeyed);
+    if rekeyed {
+        // The peer was to delete it and did not.
+        child::remove(core, sa, child, Farewell::Rekeyed);
+    } else if live {
+        say!(core, sa, Job 1, "CHILD_SA {title} reached its hard lifetime, deleting it");
+        enqueue(core, sa, Job::ChildDelete(child));
+    }
+}
+
+/// Sends the request again, or gives up.
+fn retransmit(core: &mut Core, sa: &mut IkeSa) {
+    let settings = core.settings();
+    let random = core.rng.u64();
+    let Some(f) = sa.window.flight.as_mut() else { return };
+    if f.tries >= settings.retransmit_tries {
+        let tries = f.tries;
+        say!(core, sa, Ike 1, "giving up after {tries} retransmits");
+        core.tell(Event::Alert {
+            kind: "retransmit-send-timeout",
+            sa: Some(Box::new(crate::view::bare(sa))),
+        });
+        return timed_out(core, sa);
+    }
+    f.tries = f.tries.saturating_add(1);
+    f.at = core.now.mono.saturating_add(wait_ms(&settings, f.tries, random));
+    let (tries, id, datagrams) = (f.tries, f.id, f.datagrams.clone());
+    say!(core, sa, Ike 1, "retransmit {tries} of request with message ID {id}");
+    core.tell(Event::Alert { kind: "retransmit-send", sa: Some(Box::new(crate::view::bare(sa))) });
+    send::transmit(core, sa, &datagrams, None);
+}
+
+fn timed_out(core: &mut Core, sa: &mut IkeSa) {
+    match &sa.phase {
+        Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => try_again(core, sa),
+        Phase::Established(e) if matches!(e.standing, Standing::Up | Standing::Rekeying) => {
+            close::give_up(core, sa)
+        }
+        Phase::Established(_) => {
+            say!(core, sa, Ike 0, "unable to reach the peer, IKE_SA {} is deleted", sa.title());
+            close::leave(core, sa);
+        }
+        Phase::Resolving | Phase::Answered(_) | Phase::Leasing(_) | Phase::Leaving(_) | Phase::Gone => {}
+    }
+}
+
+/// The initiator's next attempt: another address of the peer, then `keyingtries`.
+fn try_again(core: &mut Core, sa: &mut IkeSa) {
+    if let Phase::AuthSent(s) = &sa.phase
+        && let Some(o) = &s.offer
+    {
+        core.spis.remove(&o.spi_in);
+        sa.wanted
+            .insert(0, StartChild { config: std::sync::Arc::clone(&o.config), reqid: o.reqid, packet: None });
+    }
+    core.tell(Event::Alert { kind: "peer-init-unreachable", sa: Some(Box::new(crate::view::bare(sa))) });
+    sa.window.flight = None;
+    sa.reassembly = None;
+    if !sa.candidates.is_empty() {
+        let pairs = std::mem::take(&mut sa.candidates);
+        sa.phase = Phase::Resolving;
+        return init::resolved(core, sa, pairs, None);
+    }
+    let limit = sa.conn.keyingtries;
+    sa.attempts = sa.attempts.saturating_add(1);
+    if limit == 0 || sa.attempts < limit {
+        let of = if limit == 0 { String::from("%forever") } else { limit.to_string() };
+        say!(core, sa, Ike 1, "peer not responding, trying again ({}/{of})", sa.attempts.saturating_add(1));
+        sa.phase = Phase::Resolving;
+        return init::begin(core, sa);
+    }
+    say!(core, sa, Ike 1, "establishing IKE_SA failed, peer not responding");
+    let retry = core.snapshot.settings.retry_initiate_interval;
+    let _ = retry;
+    close::leave(core, sa);
+}
