@@ -270,3 +270,32 @@ fn damaged_private_keys_are_refused() {
         }
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever a peer sends in a Key Exchange payload ends in a secret or an error.
+    #[test]
+    fn arbitrary_public_values_never_panic(
+        pick: proptest::sample::Index,
+        seed in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..80),
+        right_length: bool,
+    ) {
+        // The large groups compute the same code, slowly.
+        let slow = [Ke::Modp3072, Ke::Modp4096, Ke::Modp6144, Ke::Modp8192];
+        let methods: Vec<Ke> = usable().filter(|method| !slow.contains(method)).collect();
+        let method = methods[pick.index(methods.len())];
+        let mut rng = Rng::from_seed([10; 32]);
+        let len = if right_length { ke::public_len(method, true) } else { seed.len() };
+        let bytes: Vec<u8> = seed.iter().copied().cycle().take(len).collect();
+        if let Ok((public, shared)) = ke::respond(method, &bytes, &mut rng) {
+            proptest::prop_assert_eq!(public.len(), ke::public_len(method, false));
+            proptest::prop_assert!(!shared.is_empty());
+        }
+        let len = if right_length { ke::public_len(method, false) } else { seed.len() };
+        let bytes: Vec<u8> = seed.iter().copied().cycle().take(len).collect();
+        if let Ok(shared) = ke::start(method, &mut rng).unwrap().finish(&bytes) {
+            proptest::prop_assert!(!shared.is_empty());
+        }
+    }
+}
