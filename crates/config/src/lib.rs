@@ -3,14 +3,15 @@
 //! Deliberately not here: what a connection does. This floor ends where a [`policy`] value begins.
 //!
 //! The walk: [`grammar`] (text → statements) → [`resolve`] (files → one tree) → [`tree`] (sections and values; what
-//! vici carries, too) → [`schema`] (one row per key; tree → policy) with [`capability`] (what there is) → [`report`]
-//! (what to tell the operator).
+//! vici carries, too) → [`schema`] (one row per key; tree → policy) with [`capability`] (what there is) → [`swanctl`]
+//! (a whole file, checked and as vici messages); [`report`] (what to tell the operator).
 
 pub mod capability;
 pub mod grammar;
 pub mod report;
 pub mod resolve;
 pub mod schema;
+pub mod swanctl;
 pub mod tree;
 
 pub use capability::{Capabilities, Capability};
@@ -20,6 +21,8 @@ pub use resolve::{Disk, LoadError, Loaded, Loader, load};
 pub use schema::Context;
 pub use schema::authority::{Authority, load_authority};
 pub use schema::connection::load_connection;
+pub use schema::daemon::{DaemonSettings, NetworkSettings, load_daemon};
 pub use schema::pool::load_pool;
 pub use schema::secret::{load_secret, load_shared, shared_message};
+pub use swanctl::{Checked, SwanctlConfig, load_swanctl};
 pub use tree::{Node, Section, Span, Value};

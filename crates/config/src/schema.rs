@@ -7,6 +7,7 @@ pub mod auth;
 pub mod authority;
 pub mod child;
 pub mod connection;
+pub mod daemon;
 pub mod pool;
 pub mod secret;
 pub mod values;
