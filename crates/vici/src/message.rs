@@ -316,7 +316,7 @@ impl Message for Section {
         }
     }
 
-    fn children(&self) -> impl Iterator<Item = (&str, &Section)> {
+    fn children(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.entries.iter().filter_map(|(name, node)| match node {
             Node::Section(section) => Some((name.as_str(), section)),
             Node::Value(_) | Node::List(_) => None,

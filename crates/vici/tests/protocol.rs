@@ -1,5 +1,12 @@
 //! Vectors, round trips and hostile input for messages, packets and frames; the client against a scripted server.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 use config::tree::{Node, Section, Value};
 use proptest::prelude::*;
 use std::io::{Read, Write};

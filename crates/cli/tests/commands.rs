@@ -1,0 +1,445 @@
+//! The program itself against a daemon that answers as told and remembers what it was asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::string_slice,
+    reason = "tests"
+)]
+use config::tree::{Node, Section};
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use vici::{Frames, Message, Packet};
+
+/// What the daemon answers to a command: the events it streams, and the answer.
+type Answers = fn(&str, &Section) -> (Vec<(&'static str, Section)>, Section);
+
+struct Daemon {
+    directory: TempDir,
+    asked: Arc<Mutex<Vec<(String, Section)>>>,
+}
+
+impl Daemon {
+    fn new(answers: Answers) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("vici")).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let remember = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let remember = Arc::clone(&remember);
+                std::thread::spawn(move || serve(stream, answers, &remember));
+            }
+        });
+        Self { directory, asked }
+    }
+
+    fn uri(&self) -> String {
+        format!("unix://{}", self.directory.path().join("vici").display())
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `cygnet …`
+    fn run(&self, words: &[&str]) -> Output {
+        cygnet(words).args(["--uri", &self.uri()]).env("SWANCTL_DIR", self.path()).output().unwrap()
+    }
+
+    fn asked(&self) -> Vec<(String, Section)> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn commands(&self) -> Vec<String> {
+        self.asked().into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn message(&self, command: &str) -> Section {
+        self.asked().into_iter().find(|(name, _)| name == command).map(|(_, message)| message).unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn serve(mut stream: UnixStream, answers: Answers, remember: &Mutex<Vec<(String, Section)>>) {
+    let mut frames = Frames::new();
+    let mut buffer = [0; 4096];
+    loop {
+        while let Some(body) = frames.next_body().unwrap() {
+            let out = match Packet::decode(&body).unwrap() {
+                Packet::EventRegister(_) | Packet::EventUnregister(_) => vec![Packet::EventConfirm],
+                Packet::CmdRequest { name, message } => {
+                    let (events, answer) = answers(&name, &message);
+                    remember.lock().unwrap().push((name, message));
+                    let mut out: Vec<Packet> = events
+                        .into_iter()
+                        .map(|(name, message)| Packet::Event { name: name.to_owned(), message })
+                        .collect();
+                    out.push(Packet::CmdResponse(answer));
+                    out
+                }
+                other => panic!("a client does not send {other:?}"),
+            };
+            for packet in out {
+                if stream.write_all(&packet.encode().unwrap()).is_err() {
+                    return;
+                }
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => frames.push(&buffer[..count]),
+        }
+    }
+}
+
+fn cygnet(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+    command.args(words).env("STRONGSWAN_CONF", "/nonexistent").env_remove("CYGNET_URI").stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn section(values: &[(&str, &str)]) -> Section {
+    let mut section = Section::default();
+    for (key, value) in values {
+        section.put(key, value);
+    }
+    section
+}
+
+fn within(name: &str, inner: Section) -> Section {
+    let mut section = Section::default();
+    section.put_section(name, inner);
+    section
+}
+
+fn success() -> Section {
+    section(&[("success", "yes")])
+}
+
+/// A daemon with one connection that is up.
+fn one_up(command: &str, _message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+    match command {
+        "list-sas" => {
+            let mut sa = section(&[
+                ("uniqueid", "1"),
+                ("version", "2"),
+                ("state", "ESTABLISHED"),
+                ("local-host", "192.0.2.2"),
+            ]);
+            let child = section(&[("name", "net"), ("uniqueid", "2"), ("state", "INSTALLED")]);
+            sa.put_section("child-sas", within("net-2", child));
+            (vec![("list-sa", within("home", sa))], Section::default())
+        }
+        "list-conns" => {
+            let children = within("children", within("net", Section::default()));
+            (vec![("list-conn", within("home", children))], Section::default())
+        }
+        "initiate" | "terminate" => {
+            let log = section(&[("group", "IKE"), ("level", "1"), ("msg", "doing it")]);
+            (
+                vec![("control-log", log)],
+                section(&[("success", "yes"), ("matches", "1"), ("terminated", "1")]),
+            )
+        }
+        _ => (Vec::new(), success()),
+    }
+}
+
+#[test]
+fn status_as_a_table_and_as_json() {
+    let daemon = Daemon::new(one_up);
+    let output = daemon.run(&["status"]);
+    assert!(output.status.success());
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("IKE_SA ") && shown.contains("home[1]") && shown.contains("net{2}"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours into a pipe");
+    let json: serde_json::Value =
+        serde_json::from_slice(&daemon.run(&["status", "--json", "home"]).stdout).unwrap();
+    assert_eq!(json["schema"], "cygnet.status/1");
+    assert_eq!(json["ike_sas"][0]["child_sas"][0]["name"], "net");
+    assert_eq!(daemon.asked()[1].1.text("ike"), Some("home"));
+}
+
+#[test]
+fn up_finds_out_what_a_name_means_and_shows_the_log() {
+    let daemon = Daemon::new(one_up);
+    let output = daemon.run(&["up", "home", "--timeout", "7"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "  [IKE] doing it\nnet of home is up\n");
+    let message = daemon.message("initiate");
+    assert_eq!((message.text("ike"), message.text("child")), (Some("home"), Some("net")));
+    assert_eq!((message.text("timeout"), message.text("loglevel")), (Some("7000"), Some("1")));
+}
+
+#[test]
+fn down_picks_by_name() {
+    let daemon = Daemon::new(one_up);
+    assert_eq!(text(&daemon.run(&["down", "net", "--quiet", "--force"]).stdout), "net is down\n");
+    let message = daemon.message("terminate");
+    assert_eq!((message.text("child"), message.text("force")), (Some("net"), Some("yes")));
+    let output = daemon.run(&["down", "nope"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("up are: home, net"));
+}
+
+#[test]
+fn a_refusal_carries_the_daemons_reason_and_exit_code_1() {
+    fn refusing(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+        match command {
+            "list-conns" => one_up(command, message),
+            _ => (Vec::new(), section(&[("success", "no"), ("errmsg", "peer not responding")])),
+        }
+    }
+    let daemon = Daemon::new(refusing);
+    let output = daemon.run(&["up", "net"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "cygnet: initiate: peer not responding\n");
+}
+
+#[test]
+fn no_daemon_is_exit_code_3_and_says_what_to_do() {
+    let output = cygnet(&["status", "--uri", "unix:///nonexistent/vici"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let shown = text(&output.stderr);
+    assert!(shown.contains("not running") && shown.contains("systemctl start"), "{shown}");
+    let output = cygnet(&["status", "--uri", "nonsense"]).output().unwrap();
+    assert!(text(&output.stderr).contains("unix:///path or tcp://host:port"));
+}
+
+#[test]
+fn the_socket_is_found_in_strongswan_conf() {
+    let daemon = Daemon::new(one_up);
+    let settings =
+        format!("charon {{\n  plugins {{\n    vici {{\n      socket = {}\n    }}\n  }}\n}}\n", daemon.uri());
+    let file = daemon.write("strongswan.conf", &settings);
+    let output = cygnet(&["status"]).env("STRONGSWAN_CONF", &file).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+const CONFIGURATION: &str = r#"
+connections {
+  gw {
+    local_addrs = 192.0.2.1
+    pools = v4, v6
+    local {
+      auth = psk
+    }
+    children {
+      office {
+        local_ts = 10.1.0.0/16, fd00:1::/64
+        rekey_time = 40m
+      }
+    }
+  }
+}
+pools {
+  v4 {
+    addrs = 10.3.0.0/24
+    dns = 10.1.0.53, 10.1.0.54
+  }
+}
+secrets {
+  ike-1 {
+    secret = 0x666f6f
+    id-a = gw.example.org
+    id-b = carol@example.org
+  }
+}
+"#;
+
+/// A daemon that holds things which are no longer configured.
+fn stale(command: &str, _message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+    let mut answer = match command {
+        "get-pools" => within("old-pool", Section::default()),
+        _ => success(),
+    };
+    match command {
+        "get-conns" => drop(answer.put_list("conns", ["gw", "old-conn"])),
+        "get-shared" => drop(answer.put_list("keys", ["old-secret", "ike-1"])),
+        "get-keys" => drop(answer.put_list("keys", ["old-key"])),
+        "get-authorities" => drop(answer.put_list("authorities", ["old-ca"])),
+        _ => {}
+    }
+    (Vec::new(), answer)
+}
+
+#[test]
+fn load_sends_what_the_files_say_and_unloads_the_rest() {
+    let daemon = Daemon::new(stale);
+    daemon.write("swanctl.conf", CONFIGURATION);
+    daemon.write("x509ca/ca.pem", "a certificate");
+    let output = daemon.run(&["load"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(
+        daemon.commands(),
+        [
+            "get-keys",
+            "get-shared",
+            "load-cert",
+            "load-shared",
+            "unload-key",
+            "unload-shared",
+            "get-authorities",
+            "unload-authority",
+            "get-pools",
+            "load-pool",
+            "unload-pool",
+            "get-conns",
+            "load-conn",
+            "unload-conn",
+        ]
+    );
+    let shared = daemon.message("load-shared");
+    assert_eq!((shared.text("id"), shared.text("type")), (Some("ike-1"), Some("ike")));
+    assert_eq!(shared.bytes("data"), Some(&b"foo"[..]));
+    assert_eq!(shared.items("owners"), ["gw.example.org", "carol@example.org"]);
+    assert_eq!(daemon.message("unload-shared").text("id"), Some("old-secret"));
+    let pool = daemon.message("load-pool");
+    let pool = pool.child("v4").unwrap();
+    assert_eq!(
+        (pool.text("addrs"), pool.items("dns")),
+        (Some("10.3.0.0/24"), vec!["10.1.0.53", "10.1.0.54"])
+    );
+    let conn = daemon.message("load-conn");
+    let gw = conn.child("gw").unwrap();
+    assert_eq!(gw.items("pools"), ["v4", "v6"]);
+    assert_eq!(gw.child("children").unwrap().child("office").unwrap().items("local_ts").len(), 2);
+    assert!(matches!(gw.entries.get("local"), Some(Node::Section(_))));
+    assert_eq!(daemon.message("unload-conn").text("name"), Some("old-conn"));
+    assert_eq!(daemon.message("load-cert").text("flag"), Some("CA"));
+    let shown = text(&output.stdout);
+    let summary = "1 connection (unloaded 1), 1 pool (unloaded 1), 2 credentials (unloaded 2), 0 authorities (unloaded 1)\n";
+    assert!(shown.ends_with(summary), "{shown}");
+    assert!(!shown.contains("foo"), "secrets are not printed");
+}
+
+#[test]
+fn swanctl_load_all_prints_what_swanctl_prints() {
+    let daemon = Daemon::new(stale);
+    daemon.write("swanctl.conf", CONFIGURATION);
+    let output = daemon.run(&["swanctl", "--load-all", "--noprompt"]);
+    assert_eq!(
+        text(&output.stdout),
+        "loaded ike secret 'ike-1'\nno authorities found, 1 unloaded\nloaded pool 'v4'\nsuccessfully loaded 1 pools, 1 \
+         unloaded\nloaded connection 'gw'\nsuccessfully loaded 1 connections, 1 unloaded\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn what_the_daemon_refuses_is_named() {
+    fn refusing(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+        match command {
+            "load-conn" => {
+                (Vec::new(), section(&[("success", "no"), ("errmsg", "unknown option: frobnicate")]))
+            }
+            _ => stale(command, message),
+        }
+    }
+    let daemon = Daemon::new(refusing);
+    daemon.write("swanctl.conf", CONFIGURATION);
+    let output = daemon.run(&["swanctl", "--load-conns"]);
+    assert_eq!(output.status.code(), Some(22));
+    assert_eq!(
+        text(&output.stderr),
+        "loading connection 'gw' failed: unknown option: frobnicate\nloaded 0 of 1 connections, 1 failed to load, 1 \
+         unloaded\n"
+    );
+    let output = daemon.run(&["load"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("frobnicate"));
+}
+
+#[test]
+fn a_broken_file_changes_nothing() {
+    let daemon = Daemon::new(stale);
+    daemon.write("swanctl.conf", "connections {\n  gw {\n    version 2\n  }\n}\n");
+    for (words, code) in [(&["load"][..], 4), (&["swanctl", "--load-all"], 22), (&["check"], 4)] {
+        let output = match words {
+            ["check"] => cygnet(words).env("SWANCTL_DIR", daemon.path()).output().unwrap(),
+            _ => daemon.run(words),
+        };
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+        let shown = text(&output.stderr);
+        assert!(shown.contains("swanctl.conf:3:") && shown.contains("version 2"), "{shown}");
+    }
+    assert!(daemon.commands().is_empty(), "the daemon heard of it");
+}
+
+#[test]
+fn raw_and_pretty_print_messages_as_they_are() {
+    let daemon = Daemon::new(one_up);
+    let raw = daemon.run(&["swanctl", "--list-sas", "--raw"]);
+    assert_eq!(
+        text(&raw.stdout),
+        "list-sa event {home {uniqueid=1 version=2 state=ESTABLISHED local-host=192.0.2.2 child-sas {net-2 {name=net \
+         uniqueid=2 state=INSTALLED}}}}\nlist-sas reply {}\n"
+    );
+    let pretty = daemon.run(&["swanctl", "--initiate", "--child", "net", "-P"]);
+    let head = "log {\n  group = IKE\n  level = 1\n  msg = doing it\n}\ninitiate reply {\n";
+    assert!(text(&pretty.stdout).starts_with(head));
+}
+
+#[test]
+fn called_by_its_other_name() {
+    let daemon = Daemon::new(one_up);
+    let link = daemon.path().join("swanctl");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cygnet"), &link).unwrap();
+    let run = |words: &[&str]| {
+        Command::new(&link).args(words).env("STRONGSWAN_CONF", "/nonexistent").output().unwrap()
+    };
+    let output = run(&["--list-sas", "-r", "--uri", &daemon.uri()]);
+    assert!(text(&output.stdout).ends_with("list-sas reply {}\n"));
+    let help = text(&run(&["--help"]).stdout);
+    assert_eq!(help.lines().filter(|line| line.starts_with("  swanctl --")).count(), 26, "{help}");
+    let wrong = run(&["--list"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        text(&wrong.stderr).starts_with("swanctl: option '--list' is ambiguous; possibilities: '--list-sas'")
+    );
+    let missing = run(&["--stats", "--uri", "unix:///nonexistent"]);
+    assert_eq!(missing.status.code(), Some(2), "the system's error number, as swanctl does");
+    assert!(
+        text(&missing.stderr)
+            .starts_with("connecting to 'unix:///nonexistent' failed: No such file or directory\n")
+    );
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = cygnet(&["completions", shell]).output().unwrap();
+        assert!(text(&output.stdout).contains("cygnet"), "{shell}");
+    }
+    assert!(text(&cygnet(&["man"]).output().unwrap().stdout).contains(".TH cygnet"));
+    let directory = tempfile::tempdir().unwrap();
+    assert!(cygnet(&["man"]).arg(directory.path()).output().unwrap().status.success());
+    assert!(directory.path().join("cygnet-status.1").is_file());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = cygnet(&["--help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    child.wait().unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
+}
