@@ -1,0 +1,344 @@
+//! Host state, declared: addresses, routes, rules and name servers.
+//!
+//! The caller says what shall be there; [`Network::apply`] makes it so and remembers, in memory and in a state
+//! file, what it installed, so that it can be undone at exit, and at the next start after a crash. What others
+//! installed is never touched: an address that was there before us stays when we go.
+//!
+//! Routes and addresses name interfaces by name, so that the state file still means the same after a restart.
+
+use crate::dns::DnsTarget;
+use crate::netlink::{Netlink, Route, RouteKind, Rule};
+use crate::{Attempt, Error, Result};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// A virtual IP on an interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WantedAddress {
+    /// Interface name.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length: 32 or 128 for a virtual IP.
+    pub prefix: u8,
+}
+
+/// A route of ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WantedRoute {
+    /// Where to.
+    pub destination: IpNet,
+    /// Table.
+    pub table: u32,
+    /// Interface name; none for a throw route.
+    pub interface: Option<String>,
+    /// Next hop.
+    pub gateway: Option<IpAddr>,
+    /// Source address of what has none yet.
+    pub source: Option<IpAddr>,
+    /// MTU on this route.
+    pub mtu: Option<u32>,
+    /// What it does.
+    pub kind: RouteKind,
+}
+
+/// What shall be there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// Virtual IPs.
+    pub addresses: BTreeSet<WantedAddress>,
+    /// Routes.
+    pub routes: BTreeSet<WantedRoute>,
+    /// Rules.
+    pub rules: BTreeSet<Rule>,
+    /// Name servers, best first.
+    pub dns: Vec<IpAddr>,
+}
+
+/// What we installed; also the content of the state file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Installed {
+    addresses: BTreeSet<WantedAddress>,
+    routes: BTreeSet<WantedRoute>,
+    rules: BTreeSet<Rule>,
+    dns: Vec<IpAddr>,
+    dns_target: Option<DnsTarget>,
+}
+
+impl Installed {
+    fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty() && self.dns.is_empty()
+    }
+}
+
+/// The keeper of the host's state, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Network {
+    netlink: Netlink,
+    state_file: Option<PathBuf>,
+    dns_target: Option<DnsTarget>,
+    installed: Installed,
+    /// Wanted and there, but not by us: not ours to remove.
+    foreign: BTreeSet<WantedAddress>,
+}
+
+impl Network {
+    /// Opens, and undoes what a crashed predecessor left according to `state_file`.
+    ///
+    /// # Errors
+    /// No netlink. What could not be undone is only logged: it must not keep us from starting.
+    pub fn open(state_file: Option<&Path>, dns_target: Option<DnsTarget>) -> Result<Self> {
+        let mut network = Self {
+            netlink: Netlink::open()?,
+            state_file: state_file.map(Path::to_owned),
+            dns_target,
+            installed: Installed::default(),
+            foreign: BTreeSet::new(),
+        };
+        if let Some(left) = state_file.and_then(read_state) {
+            tracing::info!("removing addresses, routes, rules and name servers left by a previous run");
+            let own_target = std::mem::replace(&mut network.dns_target, left.dns_target.clone());
+            network.installed = left;
+            for error in network.clear() {
+                tracing::warn!("cleaning up: {error}");
+            }
+            network.dns_target = own_target;
+            network.installed = Installed::default();
+            network.write_state()?;
+        }
+        Ok(network)
+    }
+
+    /// The netlink socket, for questions.
+    pub fn netlink(&mut self) -> &mut Netlink {
+        &mut self.netlink
+    }
+
+    /// Makes `desired` true and removes what we installed and is not in it. May be called again at any time.
+    ///
+    /// Everything that can be done is done; what cannot is tried again by the next call. Returns the failures.
+    pub fn apply(&mut self, desired: &Desired) -> Vec<Error> {
+        let mut failures = Vec::new();
+        self.announce(desired, &mut failures);
+        self.foreign.retain(|a| desired.addresses.contains(a));
+        // gone first: a route may only be in the way of a new one, an address may be wanted elsewhere
+        for rule in self.installed.rules.difference(&desired.rules).copied().collect::<Vec<_>>() {
+            match self.netlink.delete_rule(&rule) {
+                Ok(_) => {
+                    self.installed.rules.remove(&rule);
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        for route in self.installed.routes.difference(&desired.routes).cloned().collect::<Vec<_>>() {
+            // another of ours to the same destination will simply replace it
+            let replaced =
+                desired.routes.iter().any(|r| r.destination == route.destination && r.table == route.table);
+            let result = if replaced { Ok(()) } else { self.delete_route(&route) };
+            match result {
+                Ok(()) => {
+                    self.installed.routes.remove(&route);
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        for address in self.installed.addresses.difference(&desired.addresses).cloned().collect::<Vec<_>>() {
+            match self.delete_address(&address) {
+                Ok(()) => {
+                    self.installed.addresses.remove(&address);
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        // then addresses, since routes name them as their source, then routes, then the rules that use them
+        for address in &desired.addresses {
+            if self.installed.addresses.contains(address) || self.foreign.contains(address) {
+                continue;
+            }
+            match self.add_address(address) {
+                Ok(true) => {
+                    self.installed.addresses.insert(address.clone());
+                }
+                Ok(false) => {
+                    self.foreign.insert(address.clone());
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        for route in &desired.routes {
+            if self.installed.routes.contains(route) {
+                continue;
+            }
+            match self.put_route(route) {
+                Ok(()) => {
+                    self.installed.routes.insert(route.clone());
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        for rule in &desired.rules {
+            if self.installed.rules.contains(rule) {
+                continue;
+            }
+            match self.netlink.add_rule(rule) {
+                Ok(true) => {
+                    self.installed.rules.insert(*rule);
+                }
+                Ok(false) => {}
+                Err(e) => failures.push(e),
+            }
+        }
+        if desired.dns != self.installed.dns {
+            match self.dns_target.as_ref().map_or(Ok(()), |target| target.set(&desired.dns)) {
+                Ok(()) => self.installed.dns.clone_from(&desired.dns),
+                Err(e) => failures.push(e),
+            }
+        }
+        if let Err(e) = self.write_state() {
+            failures.push(e);
+        }
+        failures
+    }
+
+    /// As [`Self::apply`], but trusts nothing: routes and addresses are put again, since the kernel drops routes
+    /// by itself when interfaces or addresses go. For the time after a network change.
+    pub fn refresh(&mut self, desired: &Desired) -> Vec<Error> {
+        let mut failures = Vec::new();
+        for address in self.installed.addresses.clone() {
+            if desired.addresses.contains(&address)
+                && let Err(e) = self.add_address(&address)
+            {
+                failures.push(e);
+            }
+        }
+        for route in self.installed.routes.clone() {
+            if desired.routes.contains(&route)
+                && let Err(e) = self.put_route(&route)
+            {
+                failures.push(e);
+            }
+        }
+        for rule in self.installed.rules.clone() {
+            if desired.rules.contains(&rule)
+                && let Err(e) = self.netlink.add_rule(&rule)
+            {
+                failures.push(e);
+            }
+        }
+        self.foreign.clear();
+        failures.extend(self.apply(desired));
+        failures
+    }
+
+    /// Undoes everything. Returns the failures.
+    pub fn clear(&mut self) -> Vec<Error> {
+        self.apply(&Desired::default())
+    }
+
+    /// Writes what is and what will be to the state file, before anything is done.
+    fn announce(&mut self, desired: &Desired, failures: &mut Vec<Error>) {
+        if self.state_file.is_none() {
+            return;
+        }
+        let mut union = self.installed.clone();
+        union.addresses.extend(desired.addresses.difference(&self.foreign).cloned());
+        // An address that exists already is not ours, and the file must not claim it.
+        if let Ok(existing) = self.netlink.addresses() {
+            let ours = &self.installed.addresses;
+            union.addresses.retain(|a| ours.contains(a) || !existing.iter().any(|e| e.address == a.address));
+        }
+        union.routes.extend(desired.routes.iter().cloned());
+        union.rules.extend(desired.rules.iter().copied());
+        if !desired.dns.is_empty() {
+            union.dns.clone_from(&desired.dns);
+        }
+        union.dns_target.clone_from(&self.dns_target);
+        if let Err(e) = self.store(&union) {
+            failures.push(e);
+        }
+    }
+
+    fn write_state(&mut self) -> Result<()> {
+        self.installed.dns_target.clone_from(&self.dns_target);
+        self.store(&self.installed)
+    }
+
+    fn store(&self, state: &Installed) -> Result<()> {
+        let Some(path) = &self.state_file else { return Ok(()) };
+        let what = || format!("writing {}", path.display());
+        if state.is_empty() {
+            return match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).attempt(what),
+                _ => Ok(()),
+            };
+        }
+        let text = serde_json::to_string_pretty(state).map_err(io::Error::other).attempt(what)?;
+        let beside = path.with_extension("new");
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).attempt(what)
+    }
+
+    fn add_address(&mut self, wanted: &WantedAddress) -> Result<bool> {
+        let index = self.netlink.link_index(&wanted.interface)?;
+        self.netlink.add_virtual_ip(index, wanted.address, wanted.prefix)
+    }
+
+    fn delete_address(&mut self, wanted: &WantedAddress) -> Result<()> {
+        let Some(index) = self.index(&wanted.interface)? else { return Ok(()) };
+        self.netlink.delete_address(index, wanted.address, wanted.prefix).map(drop)
+    }
+
+    fn put_route(&mut self, wanted: &WantedRoute) -> Result<()> {
+        let interface = match &wanted.interface {
+            Some(name) => Some(self.netlink.link_index(name)?),
+            None => None,
+        };
+        self.netlink.put_route(&route(wanted, interface))
+    }
+
+    fn delete_route(&mut self, wanted: &WantedRoute) -> Result<()> {
+        let interface = match &wanted.interface {
+            Some(name) => match self.index(name)? {
+                Some(index) => Some(index),
+                None => return Ok(()), // routes go with their interface
+            },
+            None => None,
+        };
+        self.netlink.delete_route(&route(wanted, interface)).map(drop)
+    }
+
+    /// Index of an interface, none if it is gone.
+    fn index(&mut self, name: &str) -> Result<Option<u32>> {
+        match self.netlink.link_index(name) {
+            Ok(index) => Ok(Some(index)),
+            Err(e) if e.errno() == Some(libc::ENODEV) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn route(wanted: &WantedRoute, interface: Option<u32>) -> Route {
+    Route {
+        interface,
+        gateway: wanted.gateway,
+        source: wanted.source,
+        mtu: wanted.mtu,
+        kind: wanted.kind,
+        ..Route::new(wanted.destination, wanted.table)
+    }
+}
+
+fn read_state(path: &Path) -> Option<Installed> {
+    let text = fs::read_to_string(path).ok()?;
+    match serde_json::from_str(&text) {
+        Ok(state) => Some(state),
+        Err(e) => {
+            tracing::warn!("{} is not readable and is ignored: {e}", path.display());
+            None
+        }
+    }
+}
