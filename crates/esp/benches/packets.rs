@@ -1,0 +1,84 @@
+//! Packets per second and bits per second of one core; policy look-ups in small and big tables.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark")]
+
+#[path = "../tests/sample/sample.rs"]
+mod sample;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use esp::{Flow, HEADROOM, InSa, OutSa, Packet, Spd, Target};
+use policy::{Mode, Selector};
+use std::hint::black_box;
+use std::time::Duration;
+use wire::ip::IpView;
+
+fn packets(c: &mut Criterion) {
+    let mut group = c.benchmark_group("esp");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for (name, at) in [("aes128gcm16", 0), ("aes256gcm16", 1), ("chacha20poly1305", 6), ("aes256-sha256", 8)]
+    {
+        for len in [64usize, 1400] {
+            let (a, b) = sample::pair(sample::SUITES[at], Mode::Tunnel, |s| {
+                std::sync::Arc::make_mut(&mut s.config).replay_window = 0
+            });
+            let (out, sa) = (OutSa::new(&a).unwrap(), InSa::new(&b).unwrap());
+            let inner = sample::udp("10.0.0.1", "10.0.0.2", len - 28);
+            let view = IpView::parse(&inner).unwrap();
+            group.throughput(Throughput::Bytes(len as u64));
+            let mut memory = vec![0u8; 2048];
+            memory[HEADROOM..HEADROOM + len].copy_from_slice(&inner);
+            group.bench_function(format!("seal/{name}/{len}"), |bench| {
+                bench.iter(|| {
+                    let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + len).unwrap();
+                    black_box(out.seal(&mut packet, &view, 1, 1400)).unwrap();
+                });
+            });
+            memory[HEADROOM..HEADROOM + len].copy_from_slice(&inner);
+            let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + len).unwrap();
+            out.seal(&mut packet, &view, 1, 1400).unwrap();
+            let sealed = packet.bytes().to_vec();
+            group.bench_function(format!("open/{name}/{len}"), |bench| {
+                bench.iter_batched_ref(
+                    || [vec![0u8; HEADROOM], sealed.clone()].concat(),
+                    |memory| {
+                        let end = memory.len();
+                        let mut packet = Packet::new(memory, HEADROOM..end).unwrap();
+                        black_box(sa.open(&mut packet, b.remote, 0, 1)).unwrap();
+                    },
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn policies(c: &mut Criterion) {
+    let mut group = c.benchmark_group("spd");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for count in [1u32, 100_000] {
+        let spd = Spd::default();
+        let local = Selector::everything(true);
+        for n in 0..count {
+            let host = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n);
+            spd.insert(n, 0, &[local], &[Selector::host(host.into())], &Target::Trap(n));
+        }
+        let flow = |n: u32| Flow {
+            local: "192.0.2.1".parse().unwrap(),
+            remote: std::net::Ipv4Addr::from_bits(0x0a00_0000 + n % count).into(),
+            protocol: 17,
+            ports: Some((1, 2)),
+        };
+        let mut n = 0u32;
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("lookup/{count}"), |bench| {
+            bench.iter(|| {
+                n = n.wrapping_add(7919);
+                black_box(spd.lookup(&flow(n), |t| matches!(t, Target::Trap(_)))).unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, packets, policies);
+criterion_main!(benches);
