@@ -11,20 +11,10 @@ pub(crate) fn shared(
     me: &Identity,
     other: &Identity,
 ) -> Vec<Arc<SharedSecret>> {
-    let mut found: Vec<((bool, u32, u32), &Arc<SharedSecret>)> = Vec::new();
-    for s in snapshot.secrets.iter().filter(|s| s.kind == kind) {
-        if s.owners.is_empty() {
-            found.push(((false, 0, 0), s));
-            continue;
-        }
-        let best = |id: &Identity| s.owners.iter().filter_map(|o| o.matches(id)).max().unwrap_or(0);
-        let (m, o) = (best(me), best(other));
-        if m > 0 || o > 0 {
-            found.push(((m > 0 && o > 0, o, m), s));
-        }
-    }
+    let fitting = snapshot.secrets.iter().filter(|s| s.kind == kind);
+    let mut found: Vec<_> = fitting.filter_map(|s| Some((s.rank(Some(me), Some(other))?, s))).collect();
     // Stable: among equals the first loaded wins.
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
     found.into_iter().map(|(_, s)| Arc::clone(s)).collect()
 }
 

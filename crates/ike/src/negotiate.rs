@@ -247,15 +247,10 @@ fn meet(ours: &Proposal, t: &Received, prefer_ours: bool, with_ke: bool) -> Opti
 pub(crate) fn accept(ours: &[Proposal], sa: &Sa, with_ke: bool) -> Option<(Chosen, Vec<u8>)> {
     let [only] = read(sa).try_into().ok()?;
     let only: Received = only;
-    let single = |n: usize| n <= 1;
     let o = &only.offer;
-    if !(single(o.encr.len())
-        && single(o.integ.len())
-        && single(o.prf.len())
-        && single(o.ke.len())
-        && single(o.esn.len()))
-        || !o.add_ke.iter().all(|l| single(l.len()))
-    {
+    let mut counts = vec![o.encr.len(), o.integ.len(), o.prf.len(), o.ke.len(), o.esn.len()];
+    counts.extend(o.add_ke.iter().map(Vec::len));
+    if counts.iter().any(|n| *n > 1) {
         return None;
     }
     // "the proposal number in the response MUST match" one of ours; several of ours may equal it in content.

@@ -27,7 +27,7 @@ impl Engine {
             };
             for child in &conn.children {
                 let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
-                if shunt && (child.start_action.trap || child.start_action.start) || child.start_action.trap {
+                if child.start_action.trap || (shunt && child.start_action.start) {
                     crate::trap::install(&mut self.core, &conn, child, None);
                 }
                 if child.start_action.start && !shunt {

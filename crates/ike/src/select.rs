@@ -3,39 +3,24 @@ use policy::{Auth, AuthClass, Child, Connection, Identity, PeerAddr, Selector, S
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How well an address fits a list: a single address better than a range, that better than `%any`. DNS names
-/// stand for the addresses they had when looked up; a responder takes them as `%any` and lets identities decide.
+/// How closely a list names an address, as [`PeerAddr::rank`]. Names are the edge's to resolve: here one may be
+/// any address, and identities decide.
 fn address_rank(list: &[PeerAddr], a: IpAddr) -> Option<u32> {
-    if list.is_empty() {
-        return Some(1);
-    }
-    list.iter()
-        .filter_map(|p| match p {
-            PeerAddr::Any(None) | PeerAddr::Name(_) => Some(1),
-            PeerAddr::Any(Some(v6)) => (a.is_ipv6() == *v6).then_some(1),
-            PeerAddr::Ip(ip) => (*ip == a).then_some(4),
-            PeerAddr::Range(from, to) => {
-                let fits = from.is_ipv4() == a.is_ipv4() && *from <= a && a <= *to;
-                fits.then_some(if from == to { 4 } else { 2 })
-            }
-        })
-        .max()
+    let rank = |p: &PeerAddr| if matches!(p, PeerAddr::Name(_)) { Some(1) } else { p.rank(a, |_, _| false) };
+    if list.is_empty() { Some(1) } else { list.iter().filter_map(rank).max() }
 }
 
 /// Connections for a peer's first message, best address match first, then in order of loading.
 pub(crate) fn by_address(s: &Snapshot, local: IpAddr, remote: IpAddr) -> Vec<Arc<Connection>> {
-    let mut found: Vec<(u32, &Arc<Connection>)> = s
+    let mut found: Vec<((u32, u32), &Arc<Connection>)> = s
         .connections
         .iter()
         .filter(|c| matches!(c.version, 0 | 2))
         .filter_map(|c| {
-            let rank = address_rank(&c.remote_addrs, remote)?
-                .saturating_mul(8)
-                .saturating_add(address_rank(&c.local_addrs, local)?);
-            Some((rank, c))
+            Some(((address_rank(&c.remote_addrs, remote)?, address_rank(&c.local_addrs, local)?), c))
         })
         .collect();
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
     found.into_iter().map(|(_, c)| Arc::clone(c)).collect()
 }
 
@@ -74,7 +59,7 @@ pub(crate) fn by_identity(
         })
         .collect();
     // by_address has ordered by addresses; identities count more.
-    found.sort_by(|a, b| (b.rank.1, b.rank.0).cmp(&(a.rank.1, a.rank.0)));
+    found.sort_by_key(|c| std::cmp::Reverse((c.rank.1, c.rank.0)));
     found
 }
 
@@ -149,9 +134,9 @@ mod tests {
         let any = PeerAddr::Any(None);
         let range = PeerAddr::Range("192.0.2.0".parse().unwrap(), "192.0.2.255".parse().unwrap());
         assert_eq!(address_rank(&[], a), Some(1));
-        assert_eq!(address_rank(&[any.clone(), range.clone()], a), Some(2));
-        assert_eq!(address_rank(&[any, range, PeerAddr::Ip(a)], a), Some(4));
+        assert!(address_rank(std::slice::from_ref(&range), a) > address_rank(std::slice::from_ref(&any), a));
+        assert!(address_rank(&[any, range.clone(), PeerAddr::Ip(a)], a) > address_rank(&[range], a));
         assert_eq!(address_rank(&[PeerAddr::Ip("192.0.2.8".parse().unwrap())], a), None);
-        assert_eq!(address_rank(&[PeerAddr::Any(Some(true))], a), None);
+        assert_eq!(address_rank(&[PeerAddr::Any(Some(false))], a), None);
     }
 }

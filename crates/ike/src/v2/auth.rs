@@ -282,7 +282,7 @@ fn settled(
                 say!(core, sa, Ike 1, "received {} notify, no CHILD_SA built", notify_name(kind));
                 Err(Fault::Refused(kind))
             }
-            None => child_create::accept(core, sa, &hs.keys, &offer, p, &hs.nonces, &[], None),
+            None => child_create::accept(core, sa, &hs.keys, &offer, p, &hs.nonces),
         };
         match result {
             Ok(child) => child_create::place(core, sa, child),
@@ -594,10 +594,7 @@ pub(crate) fn leased(
 fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<IpAddr>, Vec<ConfigAttr>)>) {
     sa.window.busy = true;
     let Leasing { hs, inner, auth } = state;
-    let p = match inner.payloads() {
-        Ok(p) => p,
-        Err(_) => return close::leave(core, sa),
-    };
+    let Ok(p) = inner.payloads() else { return close::leave(core, sa) };
     sa.features.mobike = sa.conn.mobike && has(&p, NotifyType::MobikeSupported);
     if sa.features.mobike {
         say!(core, sa, Ike 1, "peer supports MOBIKE");

@@ -404,11 +404,7 @@ pub(crate) fn plan(
             child::ts_list(&l), child::ts_list(&r), child::ts_list(&ours), child::ts_list(&theirs));
         return Err(Fault::Refused(NotifyType::TsUnacceptable));
     }
-    if chosen.ke != Ke::None || offer.replaces.is_some() {
-        say!(core, sa, Cfg 1, "selected proposal: {chosen}");
-    } else {
-        say!(core, sa, Cfg 1, "selected proposal: {chosen}");
-    }
+    say!(core, sa, Cfg 1, "selected proposal: {chosen}");
     Ok(Plan {
         config: Arc::clone(&offer.config),
         id: offer.id,
@@ -438,11 +434,9 @@ pub(crate) fn accept(
     offer: &Offer,
     p: &[Payload],
     nonces: &Nonces,
-    shared: &[Secret],
-    sent_ke: Option<Ke>,
 ) -> Result<ChildLife, Fault> {
-    let plan = plan(core, sa, offer, p, nonces, sent_ke)?;
-    build(core, sa, keys, plan, shared)
+    let plan = plan(core, sa, offer, p, nonces, None)?;
+    build(core, sa, keys, plan, &[])
 }
 
 /// Puts a new CHILD_SA of ours to work, as soon as our virtual IPs are there.

@@ -109,7 +109,7 @@ fn retry_later(core: &mut Core, sa: &mut IkeSa, old: u32) {
 /// An error instead of a CHILD_SA.
 fn refused(core: &mut Core, sa: &mut IkeSa, sent: &RekeySent, kind: NotifyType) {
     core.spis.remove(&sent.offer.spi_in);
-    let known = sa.children.get(&sent.old).is_some();
+    let known = sa.children.contains_key(&sent.old);
     if !known {
         return;
     }

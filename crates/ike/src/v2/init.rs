@@ -298,7 +298,7 @@ pub(crate) fn respond(core: &mut Core, d: &Datagram, m: &Message, spi_r: u64) ->
         reject(core, d, m, notify(NotifyType::NoProposalChosen, &[]));
         return None;
     }
-    let (Some(sa_payload), Some(key), Ok(ni)) = (pick!(p, Sa), pick!(p, Ke), nonce(p)) else {
+    let (Some(sa_payload), Some(key), Ok(_)) = (pick!(p, Sa), pick!(p, Ke), nonce(p)) else {
         core.count("invalid", None);
         core.log_stranger(crate::io::Group::Ike, 1, || {
             "IKE_SA_INIT request with message ID 0 processing failed: payload missing".to_owned()
@@ -345,7 +345,7 @@ pub(crate) fn respond(core: &mut Core, d: &Datagram, m: &Message, spi_r: u64) ->
     say!(core, sa, Enc 1, "parsed {}", describe(&m.header, p));
     say!(core, sa, Ike 0, "{} is initiating an IKE_SA", d.remote.ip());
     say!(core, sa, Cfg 1, "selected proposal: {suite}");
-    match answer(core, &mut sa, d, m, &suite, offer, key, ni) {
+    match answer(core, &mut sa, d, m, &suite, offer, key) {
         Ok(()) => Some(sa),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_SA_INIT request with message ID 0 processing failed: {fault}");
@@ -364,7 +364,6 @@ fn answer(
     suite: &policy::proposal::Chosen,
     offer: &negotiate::Received,
     key: &KeyExchange,
-    ni: Vec<u8>,
 ) -> Result<(), Fault> {
     let p = &m.payloads;
     let add_ke = additional(suite);
@@ -373,6 +372,7 @@ fn answer(
     if !add_ke.is_empty() && !sa.features.intermediate {
         return Err(Fault::Refused(NotifyType::NoProposalChosen));
     }
+    let ni = nonce(p)?;
     let (public, shared) = ke::respond(suite.ke, &key.data, &mut core.rng)?;
     let nonces = Nonces { ni, nr: core.rng.bytes(NONCE) };
     let keys = Keys::first(suite, &shared, &nonces, (sa.spi_i, sa.spi_r))?;

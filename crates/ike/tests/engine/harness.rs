@@ -59,7 +59,6 @@ pub fn snapshot(
         connections: connections.into_iter().map(Arc::new).collect(),
         secrets,
         settings: Arc::new(settings),
-        ..Snapshot::default()
     })
 }
 
@@ -83,6 +82,9 @@ pub struct Node {
     pub fail: fn(&Ask) -> bool,
 }
 
+/// Decides whether a datagram is lost; gets its number.
+pub type Lose = Box<dyn FnMut(usize, &Datagram) -> bool>;
+
 /// A NAT in front of a host: inside address to outside address; ports are shifted.
 #[derive(Clone, Copy)]
 pub struct Nat {
@@ -97,7 +99,7 @@ pub struct World {
     pub wire: VecDeque<Datagram>,
     pub nat: Option<Nat>,
     /// Return true to lose the datagram; gets its number.
-    pub lose: Box<dyn FnMut(usize, &Datagram) -> bool>,
+    pub lose: Lose,
     pub sent: usize,
     pub transcript: Vec<Datagram>,
     /// Hand SAs over to a new engine after every input.

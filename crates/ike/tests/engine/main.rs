@@ -12,3 +12,9 @@
 
 mod establish;
 mod harness;
+mod intruders;
+mod lifecycle;
+mod migrate;
+mod negotiation;
+mod paths;
+mod rekey;
