@@ -1,0 +1,160 @@
+//! Virtual addresses and attributes for clients, from the pools in memory.
+use crate::conf::Conf;
+use crate::observers::log::{Log, Voice};
+use ike::io::{Answer, Group, LeaseRequest};
+use policy::Identity;
+use pool::Pools;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use wire::iana::ConfigAttribute;
+use wire::ike::ConfigAttr;
+
+/// The pools, shared with the control commands that load and list them.
+pub(crate) type SharedPools = Arc<Mutex<Pools>>;
+
+/// Leases addresses.
+pub(crate) struct Leases {
+    pools: SharedPools,
+    /// Attributes for every client (`charon.dns1`, `charon.plugins.attr`).
+    global: Arc<arc_swap::ArcSwap<Vec<ConfigAttr>>>,
+    log: Arc<Log>,
+}
+
+impl Leases {
+    pub(crate) fn new(
+        pools: SharedPools,
+        global: Arc<arc_swap::ArcSwap<Vec<ConfigAttr>>>,
+        log: Arc<Log>,
+    ) -> Self {
+        Self { pools, global, log }
+    }
+
+    pub(crate) fn lease(&self, request: &LeaseRequest) -> Answer {
+        let ike = Some((request.connection.clone(), request.ike_id));
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = pools.lease(&request.pools, &request.identity, &request.requested);
+        drop(pools);
+        for name in request.pools.iter().filter(|name| !self.exists(name)) {
+            let text = format!("there is no pool '{name}'");
+            self.log.line(Voice::Engine, Group::Cfg, 1, ike.clone(), text);
+        }
+        if granted.addresses.len() < request.requested.len() && !request.pools.is_empty() {
+            let text = format!(
+                "pools '{}' could serve {} of {} requested virtual IPs for '{}'",
+                request.pools.join(", "),
+                granted.addresses.len(),
+                request.requested.len(),
+                request.identity
+            );
+            self.log.line(Voice::Engine, Group::Cfg, 1, ike, text);
+        }
+        let mut attributes = granted.attributes;
+        // As charon: attributes go only to who gets an address.
+        if !granted.addresses.is_empty() {
+            for attribute in self.global.load().iter() {
+                if !attributes.contains(attribute) {
+                    attributes.push(attribute.clone());
+                }
+            }
+        }
+        Answer::Leased { addresses: granted.addresses, attributes }
+    }
+
+    pub(crate) fn release(&self, names: &[String], identity: &Identity, addresses: &[IpAddr]) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        for address in addresses {
+            if pools.release(names, identity, *address) {
+                let text = format!("lease {address} by '{identity}' went offline");
+                self.log.say(Voice::Engine, Group::Cfg, 1, text);
+            }
+        }
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).get(name).is_some()
+    }
+}
+
+/// Attributes that `strongswan.conf` gives to every client; the second part are complaints.
+pub(crate) fn global_attributes(conf: &Conf) -> (Vec<ConfigAttr>, Vec<String>) {
+    let mut attributes = Vec::new();
+    let mut complaints = Vec::new();
+    let mut add = |key: &str, text: &str| {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match attribute(name, item) {
+                Some(attribute) => attributes.push(attribute),
+                None => complaints.push(format!("invalid value for {key}: '{item}'")),
+            }
+        }
+    };
+    for (key, name) in [("dns1", "dns"), ("dns2", "dns"), ("nbns1", "nbns"), ("nbns2", "nbns")] {
+        if let Some(text) = conf.text(key) {
+            add(name, text);
+        }
+    }
+    if conf.flag("plugins.attr.load", true) {
+        for key in conf.keys("plugins.attr").into_iter().filter(|key| *key != "load") {
+            let path = format!("plugins.attr.{key}");
+            add(&path, conf.text(&path).unwrap_or_default());
+        }
+    }
+    (attributes, complaints)
+}
+
+/// One attribute from its keyword (or number) and value.
+fn attribute(name: &str, text: &str) -> Option<ConfigAttr> {
+    if let Ok(number) = name.parse::<u16>() {
+        let value = text.parse::<IpAddr>().map_or_else(|_| text.as_bytes().to_vec(), octets);
+        return Some(ConfigAttr { kind: ConfigAttribute::from(number), value });
+    }
+    if matches!(name, "subnet" | "split-include" | "split-exclude") {
+        let net: ipnet::IpNet = text.parse().ok()?;
+        let (kind, value) = match (name, net) {
+            ("subnet", ipnet::IpNet::V4(net)) => {
+                (ConfigAttribute::Ip4Subnet, [net.addr().octets(), net.netmask().octets()].concat())
+            }
+            ("subnet", ipnet::IpNet::V6(net)) => {
+                let mut value = net.addr().octets().to_vec();
+                value.push(net.prefix_len());
+                (ConfigAttribute::Ip6Subnet, value)
+            }
+            // Cisco's format: address, mask and six bytes of padding.
+            (_, ipnet::IpNet::V4(net)) => {
+                let kind = if name == "split-include" {
+                    ConfigAttribute::UnitySplitInclude
+                } else {
+                    ConfigAttribute::UnityLocalLan
+                };
+                (kind, [net.addr().octets().as_slice(), &net.netmask().octets(), &[0; 6]].concat())
+            }
+            (_, ipnet::IpNet::V6(_)) => return None,
+        };
+        return Some(ConfigAttr { kind, value });
+    }
+    let address: IpAddr = text.parse().ok()?;
+    let kind = match (name, address.is_ipv4()) {
+        ("dns", true) => ConfigAttribute::Ip4Dns,
+        ("dns", false) => ConfigAttribute::Ip6Dns,
+        ("nbns", true) => ConfigAttribute::Ip4Nbns,
+        ("nbns", false) => ConfigAttribute::Ip6Nbns,
+        ("dhcp", true) => ConfigAttribute::Ip4Dhcp,
+        ("dhcp", false) => ConfigAttribute::Ip6Dhcp,
+        ("server", true) => ConfigAttribute::Ip4Server,
+        ("server", false) => ConfigAttribute::Ip6Server,
+        ("p-cscf", true) => ConfigAttribute::PCscfIp4,
+        ("p-cscf", false) => ConfigAttribute::PCscfIp6,
+        ("netmask", true) => ConfigAttribute::Ip4Netmask,
+        ("address", true) => ConfigAttribute::Ip4Address,
+        ("address", false) => ConfigAttribute::Ip6Address,
+        _ => return None,
+    };
+    Some(ConfigAttr { kind, value: octets(address) })
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}

@@ -1,0 +1,475 @@
+//! CHILD_SAs, traps, virtual IPs: the data plane, and the routes and addresses that lead packets to it.
+//!
+//! One thread owns the data plane and the host's network state, so orders are carried out in the order the engine
+//! gave them, and blocking system calls block nobody else.
+use super::resolve::PathRules;
+use crate::observers::log::{Log, Voice};
+use crate::shard::Handle as Shard;
+use dataplane::Backend;
+use ike::io::{Answer, Ask, Command, Group, Ticket};
+use ipnet::IpNet;
+use linux::netlink::{RouteKind, Rule};
+use linux::network::{Desired, Network, WantedAddress, WantedRoute};
+use policy::sa::{PolicyOnly, Usage};
+use policy::{ChildSa, MarkValue, Mode, Selector};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use wire::iana::ConfigAttribute;
+use wire::ike::ConfigAttr;
+
+/// Orders that may wait for the thread.
+const QUEUE: usize = 65_536;
+
+/// Counters in and out.
+pub(crate) type Usages = (Usage, Usage);
+
+enum Order {
+    Ask(Ticket, Box<Ask>),
+    /// Counters of CHILD_SAs, now.
+    Query(Vec<u32>, oneshot::Sender<BTreeMap<u32, Usages>>),
+    /// Look at all counters and tell the engine what moved.
+    Tick,
+    /// Look at one CHILD_SA's counters and tell the engine.
+    Traffic(u32),
+    /// The kernel's tables changed.
+    NetworkChanged,
+    /// Undo everything and end.
+    Stop(oneshot::Sender<()>),
+}
+
+/// The way to the data plane's thread.
+#[derive(Clone)]
+pub(crate) struct Handle(mpsc::Sender<Order>);
+
+/// The queue's other end, until the thread starts.
+pub(crate) struct Inbox(mpsc::Receiver<Order>);
+
+impl Handle {
+    pub(crate) fn new() -> (Self, Inbox) {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        (Self(tx), Inbox(rx))
+    }
+
+    /// Hands over a question, or refuses it when the thread is hopelessly behind.
+    pub(crate) fn start(&self, ticket: Ticket, ask: Ask) -> Option<Answer> {
+        match self.0.try_send(Order::Ask(ticket, Box::new(ask))) {
+            Ok(()) => None,
+            Err(_) => Some(Answer::Failed("the data plane is busy".into())),
+        }
+    }
+
+    /// Current counters.
+    pub(crate) async fn query(&self, children: Vec<u32>) -> BTreeMap<u32, Usages> {
+        let (tx, rx) = oneshot::channel();
+        let _gone = self.0.send(Order::Query(children, tx)).await;
+        rx.await.unwrap_or_default()
+    }
+
+    /// Time to report traffic.
+    pub(crate) fn tick(&self) {
+        let _busy = self.0.try_send(Order::Tick);
+    }
+
+    /// Traffic came on a CHILD_SA whose use was awaited.
+    pub(crate) async fn traffic(&self, child: u32) {
+        let _gone = self.0.send(Order::Traffic(child)).await;
+    }
+
+    /// The kernel's tables changed.
+    pub(crate) fn network_changed(&self) {
+        let _busy = self.0.try_send(Order::NetworkChanged);
+    }
+
+    /// Undoes everything.
+    pub(crate) async fn stop(&self) {
+        let (tx, rx) = oneshot::channel();
+        let _gone = self.0.send(Order::Stop(tx)).await;
+        let _gone = rx.await;
+    }
+}
+
+/// What `strongswan.conf` says about routes and addresses.
+#[derive(Debug, Clone)]
+pub(crate) struct Wishes {
+    pub(crate) install_routes: bool,
+    pub(crate) table: u32,
+    pub(crate) priority: u32,
+    pub(crate) install_virtual_ip: bool,
+    pub(crate) install_virtual_ip_on: Option<String>,
+    /// The rule's mark: `(value, mask, invert)`.
+    pub(crate) rule_mark: Option<(u32, u32, bool)>,
+    pub(crate) install_routes_xfrmi: bool,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) paths: PathRules,
+}
+
+struct Child {
+    routes: BTreeSet<WantedRoute>,
+    usage: Usages,
+}
+
+struct Vips {
+    addresses: BTreeSet<WantedAddress>,
+    dns: Vec<IpAddr>,
+}
+
+/// The data plane's thread.
+pub(crate) struct Plane {
+    pub(crate) backend: Option<Box<dyn Backend>>,
+    /// Why there is no backend.
+    pub(crate) missing: String,
+    pub(crate) network: Network,
+    pub(crate) wishes: Wishes,
+    pub(crate) shard: Shard,
+    pub(crate) log: Arc<Log>,
+}
+
+/// What is installed.
+#[derive(Default)]
+struct Ledger {
+    children: BTreeMap<u32, Child>,
+    policies: BTreeMap<u32, BTreeSet<WantedRoute>>,
+    vips: BTreeMap<u32, Vips>,
+}
+
+impl Plane {
+    /// Starts the thread.
+    pub(crate) fn start(self, inbox: Inbox) -> std::io::Result<()> {
+        std::thread::Builder::new().name("plane".into()).spawn(move || self.run(inbox)).map(drop)
+    }
+
+    fn run(mut self, mut inbox: Inbox) {
+        let mut ledger = Ledger::default();
+        self.reconcile(&ledger, false);
+        while let Some(order) = inbox.0.blocking_recv() {
+            match order {
+                Order::Ask(ticket, ask) => {
+                    let answer = self.ask(&mut ledger, *ask);
+                    self.shard.answer_blocking(ticket, answer);
+                }
+                Order::Query(children, tx) => {
+                    let usages = children.into_iter().filter_map(|id| Some((id, self.usage(id)?))).collect();
+                    let _gone = tx.send(usages);
+                }
+                Order::Tick => self.report(&mut ledger),
+                Order::Traffic(child) => {
+                    if let Some((usage_in, usage_out)) = self.usage(child) {
+                        self.shard.hint(Command::Traffic { child, usage_in, usage_out });
+                    }
+                }
+                Order::NetworkChanged => drop(self.reconcile(&ledger, true)),
+                Order::Stop(done) => {
+                    for child in ledger.children.keys() {
+                        if let Some(backend) = &mut self.backend {
+                            let _gone = backend.remove(*child, false);
+                        }
+                    }
+                    for error in self.network.clear() {
+                        self.complain(&error.to_string());
+                    }
+                    let _gone = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, ledger: &mut Ledger, ask: Ask) -> Answer {
+        match ask {
+            Ask::InstallChild(sa) => self.install(ledger, &sa),
+            Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),
+            Ask::UpdateChild { child, local, remote, encap } => {
+                self.with_backend(|backend| backend.update(child, local, remote, encap))
+            }
+            Ask::RemoveChild { child, keep_policies } => self.remove(ledger, child, keep_policies),
+            Ask::InstallPolicy(policy) => self.install_policy(ledger, &policy),
+            Ask::RemovePolicy { id } => {
+                let answer = self.with_backend(|backend| backend.remove_policy(id));
+                ledger.policies.remove(&id);
+                self.reconcile(ledger, false);
+                answer
+            }
+            Ask::VirtualIps { ike_id, local, remote: _, addresses, attributes, up, connection } => {
+                self.virtual_ips(ledger, ike_id, &connection, local, &addresses, &attributes, up)
+            }
+            Ask::Resolve { .. } | Ask::Lease(_) | Ask::Release { .. } => {
+                Answer::Failed("not a question for the data plane".into())
+            }
+        }
+    }
+
+    fn with_backend(
+        &mut self,
+        work: impl FnOnce(&mut dyn Backend) -> Result<(), dataplane::backend::DataplaneError>,
+    ) -> Answer {
+        match &mut self.backend {
+            Some(backend) => match work(backend.as_mut()) {
+                Ok(()) => Answer::Done,
+                Err(e) => Answer::Failed(chain(&e)),
+            },
+            None => Answer::Failed(self.missing.clone()),
+        }
+    }
+
+    fn install(&mut self, ledger: &mut Ledger, sa: &ChildSa) -> Answer {
+        let answer = self.with_backend(|backend| backend.install(sa));
+        if matches!(answer, Answer::Done) {
+            let routes = if sa.if_id_out == 0 || self.wishes.install_routes_xfrmi {
+                let interface = self.device();
+                self.routes(interface, &sa.local_ts, &sa.remote_ts, &sa.local_vips)
+            } else {
+                BTreeSet::new()
+            };
+            ledger.children.insert(sa.id, Child { routes, usage: Usages::default() });
+            self.reconcile(ledger, false);
+        }
+        answer
+    }
+
+    fn remove(&mut self, ledger: &mut Ledger, child: u32, keep_policies: bool) -> Answer {
+        let removed = match &mut self.backend {
+            Some(backend) => backend.remove(child, keep_policies),
+            None => return Answer::Failed(self.missing.clone()),
+        };
+        ledger.children.remove(&child);
+        self.reconcile(ledger, false);
+        match removed {
+            Ok((usage_in, usage_out)) => Answer::Removed { usage_in, usage_out },
+            Err(e) => Answer::Failed(chain(&e)),
+        }
+    }
+
+    fn install_policy(&mut self, ledger: &mut Ledger, policy: &PolicyOnly) -> Answer {
+        let answer = self.with_backend(|backend| backend.install_policy(policy));
+        let has_if_id = policy.config.if_id_out != MarkValue::None;
+        if matches!(answer, Answer::Done) && (!has_if_id || self.wishes.install_routes_xfrmi) {
+            let routes = match policy.config.mode {
+                // What passes must not be led to the device by the route of a larger tunnel.
+                Mode::Pass => self.pass_routes(&policy.remote_ts),
+                Mode::Tunnel
+                | Mode::Transport
+                | Mode::TransportProxy
+                | Mode::Beet
+                | Mode::Iptfs
+                | Mode::Drop => {
+                    let interface = self.device();
+                    self.routes(interface, &policy.local_ts, &policy.remote_ts, &[])
+                }
+            };
+            ledger.policies.insert(policy.id, routes);
+            self.reconcile(ledger, false);
+        }
+        answer
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of the question")]
+    fn virtual_ips(
+        &mut self,
+        ledger: &mut Ledger,
+        ike_id: u32,
+        connection: &str,
+        local: IpAddr,
+        addresses: &[IpAddr],
+        attributes: &[ConfigAttr],
+        up: bool,
+    ) -> Answer {
+        let mut failures = Vec::new();
+        if up {
+            let interface = if self.wishes.install_virtual_ip && !addresses.is_empty() {
+                let wanted = self.wishes.install_virtual_ip_on.clone().or_else(|| self.device());
+                wanted.or_else(|| super::resolve::interface_of(local))
+            } else {
+                None
+            };
+            let wanted = interface.map_or_else(BTreeSet::new, |interface| {
+                addresses
+                    .iter()
+                    .map(|address| WantedAddress {
+                        interface: interface.clone(),
+                        address: *address,
+                        prefix: if address.is_ipv4() { 32 } else { 128 },
+                    })
+                    .collect()
+            });
+            let dns = attributes.iter().filter_map(server).collect();
+            ledger.vips.insert(ike_id, Vips { addresses: wanted, dns });
+        } else {
+            ledger.vips.remove(&ike_id);
+        }
+        if let Some(backend) = &mut self.backend {
+            let all: Vec<IpAddr> =
+                ledger.vips.values().flat_map(|vips| vips.addresses.iter().map(|a| a.address)).collect();
+            backend.local_addresses(&all);
+        }
+        failures.extend(self.reconcile(ledger, false));
+        if up && !failures.is_empty() {
+            let text = failures.join("; ");
+            self.log.line(Voice::Plane, Group::Knl, 1, Some((connection.to_owned(), ike_id)), text.clone());
+            return Answer::Failed(text);
+        }
+        Answer::Done
+    }
+
+    /// The device packets are led to.
+    fn device(&self) -> Option<String> {
+        self.backend.as_ref().and_then(|backend| backend.device())
+    }
+
+    /// Routes to the peer's side, each with a source of ours that the selectors allow.
+    fn routes(
+        &mut self,
+        interface: Option<String>,
+        local_ts: &[Selector],
+        remote_ts: &[Selector],
+        vips: &[IpAddr],
+    ) -> BTreeSet<WantedRoute> {
+        let Some(interface) = interface.filter(|_| self.wishes.install_routes) else {
+            return BTreeSet::new();
+        };
+        let own = match self.network.netlink().addresses() {
+            Ok(own) => own,
+            Err(e) => {
+                self.complain(&e.to_string());
+                Vec::new()
+            }
+        };
+        let mut routes = BTreeSet::new();
+        for remote in remote_ts {
+            let family = local_ts.iter().filter(|local| local.is_ipv4() == remote.is_ipv4());
+            let mut matching = family.peekable();
+            if matching.peek().is_none() {
+                continue;
+            }
+            let mut source = None;
+            for local in matching {
+                source = vips.iter().copied().find(|vip| local.contains_address(*vip)).or_else(|| {
+                    own.iter()
+                        .filter(|address| !address.link_local && !address.host_local)
+                        .map(|address| address.address)
+                        .find(|address| local.contains_address(*address))
+                });
+                if source.is_some() {
+                    break;
+                }
+            }
+            for destination in remote.to_subnets() {
+                routes.insert(self.route(destination, Some(interface.clone()), source, RouteKind::Unicast));
+            }
+        }
+        routes
+    }
+
+    fn pass_routes(&self, remote_ts: &[Selector]) -> BTreeSet<WantedRoute> {
+        if !self.wishes.install_routes {
+            return BTreeSet::new();
+        }
+        remote_ts
+            .iter()
+            .flat_map(Selector::to_subnets)
+            .map(|destination| self.route(destination, None, None, RouteKind::Throw))
+            .collect()
+    }
+
+    fn route(
+        &self,
+        destination: IpNet,
+        interface: Option<String>,
+        source: Option<IpAddr>,
+        kind: RouteKind,
+    ) -> WantedRoute {
+        WantedRoute {
+            destination,
+            table: self.wishes.table,
+            mtu: interface.as_ref().and(self.wishes.mtu),
+            interface,
+            gateway: None,
+            source,
+            kind,
+        }
+    }
+
+    /// Makes the host's state what the ledger says. `doubt`: somebody else may have changed it.
+    fn reconcile(&mut self, ledger: &Ledger, doubt: bool) -> Vec<String> {
+        let mut desired = Desired::default();
+        for child in ledger.children.values() {
+            desired.routes.extend(child.routes.iter().cloned());
+        }
+        for routes in ledger.policies.values() {
+            desired.routes.extend(routes.iter().cloned());
+        }
+        for vips in ledger.vips.values() {
+            desired.addresses.extend(vips.addresses.iter().cloned());
+            for server in &vips.dns {
+                if !desired.dns.contains(server) {
+                    desired.dns.push(*server);
+                }
+            }
+        }
+        if self.wishes.install_routes {
+            let (mark, invert) = match self.wishes.rule_mark {
+                Some((value, mask, invert)) => (Some((value, mask)), invert),
+                None => (None, false),
+            };
+            for v6 in [false, true] {
+                let (priority, table) = (self.wishes.priority, self.wishes.table);
+                desired.rules.insert(Rule { v6, priority, table, mark, invert });
+            }
+        }
+        let failures = if doubt { self.network.refresh(&desired) } else { self.network.apply(&desired) };
+        failures
+            .into_iter()
+            .map(|e| {
+                let text = chain(&e);
+                self.complain(&text);
+                text
+            })
+            .collect()
+    }
+
+    fn usage(&mut self, child: u32) -> Option<Usages> {
+        self.backend.as_mut()?.query(child).ok()
+    }
+
+    /// Tells the engine about counters that moved.
+    fn report(&mut self, ledger: &mut Ledger) {
+        let Some(backend) = &mut self.backend else { return };
+        for (id, child) in &mut ledger.children {
+            let Ok(usage) = backend.query(*id) else { continue };
+            if usage != child.usage {
+                child.usage = usage;
+                let (usage_in, usage_out) = usage;
+                self.shard.hint(Command::Traffic { child: *id, usage_in, usage_out });
+            }
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        self.log.say(Voice::Plane, Group::Knl, 1, text);
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// The name server in an attribute.
+fn server(attribute: &ConfigAttr) -> Option<IpAddr> {
+    match attribute.kind {
+        ConfigAttribute::Ip4Dns => <[u8; 4]>::try_from(attribute.value.as_slice()).ok().map(IpAddr::from),
+        ConfigAttribute::Ip6Dns => <[u8; 16]>::try_from(attribute.value.as_slice()).ok().map(IpAddr::from),
+        _ => None,
+    }
+}

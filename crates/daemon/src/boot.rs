@@ -1,0 +1,300 @@
+//! Start and stop, in order, on one page.
+use crate::args::Args;
+use crate::asks::Asks;
+use crate::asks::lease::Leases;
+use crate::asks::plane::{self, Plane, Wishes};
+use crate::asks::resolve::{PathRules, Resolver};
+use crate::conf::Conf;
+use crate::control::events::Registry;
+use crate::control::stats::Started;
+use crate::control::store::Store;
+use crate::control::{self, Desk, Listener};
+use crate::observers::commands::Commands;
+use crate::observers::counters::Counters;
+use crate::observers::log::{Log, Origin, Voice};
+use crate::observers::{Observers, updown};
+use crate::reload::Reloader;
+use crate::shard::{self, Shard};
+use crate::sockets::{self, Port, Sockets};
+use crate::{notices, scripts};
+use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwap;
+use ike::Engine;
+use ike::io::{Command, Group};
+use linux::network::Network;
+use linux::udp::UdpOptions;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Mark of our own packets where the configuration names none: the rule of our routing table passes them over.
+const DEFAULT_MARK: u32 = 220;
+/// How long the peers have to confirm our deletes at the end.
+const SHUTDOWN: Duration = Duration::from_secs(4);
+/// How long updown scripts have at the end.
+const SCRIPTS: Duration = Duration::from_secs(5);
+/// How long one start or stop script may run.
+const SCRIPT: Duration = Duration::from_secs(30);
+/// How often counters are looked at for liveness and inactivity.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs the daemon until it is told to end.
+pub(crate) async fn run(args: Args) -> Result<()> {
+    // 1. Log and settings.
+    let clients = Arc::new(Registry::default());
+    let log = Log::start(clients.clone()).context("starting the log")?;
+    let (file, named) = Reloader::choose(args.conf.as_deref());
+    let attributes = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let origin = Origin { levels: args.levels, use_syslog: args.use_syslog };
+    let reloader =
+        Arc::new(Reloader { file, named, origin, log: log.clone(), attributes: attributes.clone() });
+    let conf = match reloader.read() {
+        Ok(conf) => conf,
+        Err(why) => bail!("{}\n{why}", reloader.file.display()),
+    };
+    reloader.apply(&conf, false);
+    let settings = conf.engine();
+    let version = env!("CARGO_PKG_VERSION");
+    log.say(Voice::Main, Group::Dmn, 1, format!("Starting IKE daemon cygnetd {version} (Cygnet)"));
+
+    // 2. Control socket: its failure must be known before anything is changed on the host.
+    let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
+    let listener = Listener::open(&uri).await.context("opening the vici socket")?;
+
+    // 3. Host state; what a crashed predecessor left is undone here.
+    let wishes = wishes(&conf);
+    let network = Network::open(state_file(&log).as_deref(), dns_target(&conf)).context("opening netlink")?;
+
+    // 4. Sockets and data plane.
+    let options = UdpOptions { mark: wishes.paths.mark, receive_buffer: 4 << 20, ..UdpOptions::default() };
+    let use_v4 = conf.flag("plugins.socket-default.use_ipv4", true);
+    let use_v6 = conf.flag("plugins.socket-default.use_ipv6", true);
+    let ike_port = Port::open(settings.port, &options, use_v4, use_v6, &log);
+    let nat_t = Port::open(settings.port_nat_t, &options, use_v4, use_v6, &log);
+    if ike_port.is_closed() && nat_t.is_closed() {
+        bail!("neither port {} nor port {} could be opened", settings.port, settings.port_nat_t);
+    }
+    let sockets = Arc::new(Sockets::new(ike_port, nat_t, log.clone()));
+    let (shard, shard_inbox) = shard::Handle::new();
+    let (plane, plane_inbox) = plane::Handle::new();
+    let (backend, missing) = notices::start_backend(&conf, &sockets, &wishes, &shard, &plane, &log);
+    let plane_name = backend.as_ref().map_or("no data plane", |backend| backend.name()).to_owned();
+    if backend.is_none() {
+        log.say(Voice::Main, Group::Knl, 0, format!("no data plane: {missing}; IKE_SAs only, no CHILD_SAs"));
+        for socket in sockets.nat_t.all() {
+            tokio::spawn(sockets::read(socket.clone(), true, shard.clone(), log.clone()));
+        }
+    }
+    for socket in sockets.ike.all() {
+        tokio::spawn(sockets::read(socket.clone(), false, shard.clone(), log.clone()));
+    }
+    let paths = wishes.paths;
+    Plane { backend, missing, network, wishes, shard: shard.clone(), log: log.clone() }
+        .start(plane_inbox)
+        .context("starting the data plane's thread")?;
+    notices::watch_network(&plane, &shard, &log);
+
+    // 5. Observers, engine.
+    let observers = Arc::new(Observers {
+        log: log.clone(),
+        clients,
+        counters: Arc::new(Counters::default()),
+        commands: Arc::new(Commands::default()),
+        updown: updown::Handle::new(log.clone(), tokio::runtime::Handle::current()),
+    });
+    let store = Store { settings, ..Store::default() };
+    let engine =
+        Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
+    let pools = Arc::new(Mutex::new(pool::Pools::new()));
+    let asks = Asks {
+        leases: Leases::new(pools.clone(), attributes, log.clone()),
+        plane: plane.clone(),
+        resolver: Resolver::new(shard.clone(), paths),
+    };
+    let machine = Shard { engine, sockets: sockets.clone(), asks, observers: observers.clone() };
+    tokio::spawn(machine.run(shard_inbox));
+    let ticking = plane.clone();
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(TICK);
+        loop {
+            interval.tick().await;
+            ticking.tick();
+        }
+    });
+
+    // 6. Operators.
+    let desk = Arc::new(Desk {
+        shard: shard.clone(),
+        plane: plane.clone(),
+        plane_name,
+        observers: observers.clone(),
+        log: log.clone(),
+        pools,
+        store: tokio::sync::Mutex::new(store),
+        reloader: reloader.clone(),
+        sockets,
+        started: Started { mono: linux::clock::monotonic_ms(), wall: jiff::Zoned::now() },
+    });
+    run_scripts(&conf, "start-scripts", &log);
+    let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    // 7. Work, until a signal.
+    tokio::select! {
+        () = control::serve(&listener, desk.clone()) => {}
+        name = signals(&desk) => {
+            log.say(Voice::Main, Group::Dmn, 0, format!("{} received, shutting down", name?));
+        }
+    }
+
+    // 8. Backwards.
+    let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    listener.close();
+    let waiter = observers.commands.open(-1);
+    shard.command(Command::Shutdown { id: waiter.id }).await;
+    if tokio::time::timeout(SHUTDOWN, waiter.outcome).await.is_err() {
+        log.say(Voice::Main, Group::Dmn, 1, "some peers did not confirm the end of their IKE_SAs in time");
+    }
+    observers.updown.finish(SCRIPTS).await;
+    if tokio::time::timeout(SHUTDOWN, plane.stop()).await.is_err() {
+        log.say(Voice::Main, Group::Knl, 0, "the data plane did not stop in time");
+    }
+    let conf = reloader.read().unwrap_or(conf);
+    run_scripts(&conf, "stop-scripts", &log);
+    log.flush();
+    Ok(())
+}
+
+/// Waits for the signal to end; SIGHUP reloads meanwhile.
+async fn signals(desk: &Desk) -> Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok("SIGTERM"),
+            _ = interrupt.recv() => return Ok("SIGINT"),
+            _ = hangup.recv() => {
+                desk.log.say(Voice::Main, Group::Dmn, 1, "signal of type SIGHUP received. Reloading configuration");
+                // What is wrong is in the log, and nothing was changed.
+                let _logged = desk.reloader.reload(desk, true).await;
+            }
+        }
+    }
+}
+
+/// Runs `start-scripts` or `stop-scripts` one after the other.
+fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) {
+    let commands: Vec<(String, String)> = conf
+        .keys(section)
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), conf.text(&format!("{section}.{name}"))?.to_owned())))
+        .collect();
+    let log = log.clone();
+    let section = section.to_owned();
+    // Beside everything else: a start script may well call swanctl.
+    let work = async move {
+        for (name, command) in commands {
+            let outcome = scripts::run(&command, &[], SCRIPT, |line| {
+                log.say(Voice::Script, Group::Dmn, 1, format!("{section}: {line}"));
+            })
+            .await;
+            if let Err(e) = outcome {
+                log.say(Voice::Script, Group::Dmn, 1, format!("{section}.{name}: {e}"));
+            }
+        }
+    };
+    tokio::spawn(work);
+}
+
+/// The generator, seeded by the system.
+fn seeded() -> Result<crypto::Rng> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no randomness from the system: {e}"))?;
+    Ok(crypto::Rng::from_seed(seed))
+}
+
+/// What the configuration says about routes and addresses.
+fn wishes(conf: &Conf) -> Wishes {
+    // kernel-netlink's key is about the rule, socket-default's about the sockets; one of them implies the other.
+    let rule = ["plugins.kernel-libipsec.fwmark", "plugins.kernel-netlink.fwmark"]
+        .iter()
+        .find_map(|key| conf.text(key))
+        .and_then(mark);
+    let socket = conf.text("plugins.socket-default.fwmark").and_then(mark).map(|(value, _, _)| value);
+    let (rule_mark, socket_mark) = match (rule, socket) {
+        (Some(rule), socket) => (rule, socket.unwrap_or(rule.0)),
+        (None, Some(socket)) => ((socket, u32::MAX, true), socket),
+        (None, None) => ((DEFAULT_MARK, u32::MAX, true), DEFAULT_MARK),
+    };
+    let table = conf.number("routing_table", 220);
+    Wishes {
+        install_routes: conf.flag("install_routes", true),
+        table,
+        priority: conf.number("routing_table_prio", 220),
+        install_virtual_ip: conf.flag("install_virtual_ip", true),
+        install_virtual_ip_on: conf.text("install_virtual_ip_on").map(str::to_owned),
+        rule_mark: Some(rule_mark),
+        install_routes_xfrmi: conf.flag("plugins.kernel-netlink.install_routes_xfrmi", false),
+        mtu: Some(conf.number("plugins.kernel-netlink.mtu", 0)).filter(|mtu| *mtu > 0),
+        paths: PathRules {
+            mark: Some(socket_mark),
+            table: Some(table),
+            prefer_temporary: conf.flag("prefer_temporary_addrs", false),
+        },
+    }
+}
+
+/// `[!]value[/mask]` as value, mask and inversion.
+fn mark(text: &str) -> Option<(u32, u32, bool)> {
+    let text = text.trim();
+    let (text, invert) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let (value, mask) = match text.split_once('/') {
+        Some((value, mask)) => (number(value)?, number(mask)?),
+        None => (number(text)?, u32::MAX),
+    };
+    Some((value, mask, invert))
+}
+
+/// Where the host state we changed is written down: one file per network namespace, since several daemons may run
+/// on one machine.
+fn state_file(log: &Log) -> Option<PathBuf> {
+    let directory = Path::new("/run/cygnet");
+    if let Err(e) = std::fs::create_dir_all(directory) {
+        log.say(
+            Voice::Main,
+            Group::Knl,
+            1,
+            format!("{}: {e}; nothing can be undone after a crash", directory.display()),
+        );
+        return None;
+    }
+    let namespace = std::fs::metadata("/proc/self/ns/net").map(|meta| meta.ino()).unwrap_or_default();
+    Some(directory.join(format!("network-{namespace}.state")))
+}
+
+/// Where name servers go, as the `resolve` plugin of strongSwan decides it.
+fn dns_target(conf: &Conf) -> Option<linux::dns::DnsTarget> {
+    if !conf.flag("plugins.resolve.load", true) {
+        return None;
+    }
+    if let Some(file) = conf.text("plugins.resolve.file") {
+        return Some(linux::dns::DnsTarget::File(PathBuf::from(file)));
+    }
+    let program = conf.text("plugins.resolve.resolvconf.path").map(PathBuf::from).or_else(|| {
+        let usual = ["/sbin/resolvconf", "/usr/sbin/resolvconf", "/usr/bin/resolvconf"];
+        usual.into_iter().map(PathBuf::from).find(|path| path.exists())
+    });
+    Some(match program {
+        Some(program) => linux::dns::DnsTarget::Resolvconf {
+            program,
+            interface: conf.text("plugins.resolve.resolvconf.iface").unwrap_or("lo.ipsec").to_owned(),
+        },
+        None => linux::dns::DnsTarget::File(PathBuf::from("/etc/resolv.conf")),
+    })
+}

@@ -1,0 +1,104 @@
+//! `strongswan.conf` as the daemon reads it: its own section, then `charon`, then `libstrongswan`.
+use config::tree::{Node, Section};
+use config::{DaemonSettings, load_daemon};
+use policy::Settings;
+use std::sync::Arc;
+
+/// The settings of one daemon: typed where they are plain, by path where they are lists (loggers, plugins).
+#[derive(Debug, Clone)]
+pub(crate) struct Conf {
+    settings: DaemonSettings,
+    /// What is wrong with it, and keeps its default.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Default for Conf {
+    fn default() -> Self {
+        Self::new(&Section::default())
+    }
+}
+
+/// Where a daemon of our name finds its settings.
+pub(crate) const SECTIONS: [&str; 3] = ["charon-systemd", "charon", "libstrongswan"];
+
+impl Conf {
+    /// The settings of a whole file.
+    pub(crate) fn new(root: &Section) -> Self {
+        let (settings, warnings) = load_daemon(root, &SECTIONS);
+        Self { settings, warnings: warnings.iter().map(ToString::to_string).collect() }
+    }
+
+    /// What the engine obeys.
+    pub(crate) fn engine(&self) -> Arc<Settings> {
+        Arc::new(self.settings.engine.clone())
+    }
+
+    /// The text of a key, dots between the names.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.settings.section.lookup(key)?.as_text()
+    }
+
+    /// A yes or no, in all the words strongSwan takes.
+    pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
+        self.text(key).and_then(flag).unwrap_or(default)
+    }
+
+    /// A number.
+    pub(crate) fn number<N: std::str::FromStr>(&self, key: &str, default: N) -> N {
+        self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
+    }
+
+    /// Names of the sections below `key`, in order, each once.
+    pub(crate) fn names(&self, key: &str) -> Vec<&str> {
+        self.collect(key, |node| matches!(node, Node::Section(_)))
+    }
+
+    /// Names of the values below `key`, in order, each once.
+    pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
+        self.collect(key, |node| matches!(node, Node::Value(_)))
+    }
+
+    fn collect(&self, key: &str, wanted: impl Fn(&Node) -> bool) -> Vec<&str> {
+        let holder = self.settings.section.lookup_section(key);
+        let entries = holder.into_iter().flat_map(|holder| &holder.entries);
+        entries.filter(|(_, node)| wanted(node)).map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// strongSwan's words for yes and no.
+fn flag(text: &str) -> Option<bool> {
+    match text.trim() {
+        "1" | "yes" | "true" | "enabled" => Some(true),
+        "0" | "no" | "false" | "disabled" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vici::Message;
+
+    #[test]
+    fn the_daemons_own_section_wins_over_charon() {
+        let mut root = Section::default();
+        let mut charon = Section::default();
+        charon.put("port", "500");
+        charon.put("install_routes", "no");
+        let mut plugins = Section::default();
+        let mut vici_section = Section::default();
+        vici_section.put("socket", "unix:///a");
+        plugins.put_section("vici", vici_section);
+        charon.put_section("plugins", plugins);
+        let mut own = Section::default();
+        own.put("port", "0");
+        root.put_section("charon", charon);
+        root.put_section("charon-systemd", own);
+        let conf = Conf::new(&root);
+        assert_eq!(conf.number("port", 1u16), 0);
+        assert!(!conf.flag("install_routes", true));
+        assert_eq!(conf.text("plugins.vici.socket"), Some("unix:///a"));
+        assert_eq!(conf.names("plugins"), ["vici"]);
+        assert_eq!(conf.text("plugins.nix.socket"), None);
+    }
+}

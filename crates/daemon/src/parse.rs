@@ -1,0 +1,28 @@
+//! The doors to the `config` crate: files and messages to typed values, errors to text.
+use config::resolve::{Disk, load};
+use config::tree::Section;
+use config::{Context, Report, load_connection, load_pool};
+use policy::{Connection, PoolConfig};
+use std::path::Path;
+
+/// Reads `strongswan.conf`; the error shows the lines it is about.
+pub(crate) fn file(path: &Path) -> Result<Section, String> {
+    load(&Disk, path).map(|loaded| loaded.root).map_err(|e| e.render())
+}
+
+/// A connection from `load-conn`.
+pub(crate) fn connection(name: &str, section: &Section, replay_window: u32) -> Result<Connection, String> {
+    let context = Context { replay_window, ..Context::default() };
+    load_connection(name, section, &context)
+        .map_err(|reports| format!("{}, config discarded", texts(&reports)))
+}
+
+/// A pool from `load-pool`.
+pub(crate) fn pool(name: &str, section: &Section) -> Result<PoolConfig, String> {
+    load_pool(name, section).map_err(|reports| texts(&reports))
+}
+
+fn texts(reports: &[Report]) -> String {
+    let texts: Vec<String> = reports.iter().filter(|report| report.is_error()).map(Report::text).collect();
+    texts.join("; ")
+}
