@@ -12,6 +12,8 @@ pub(crate) const NO_DAEMON: u8 = 3;
 pub(crate) const BAD_CONFIG: u8 = 4;
 /// This machine lacks something the command needs.
 pub(crate) const NOT_HERE: u8 = 5;
+/// Ended by Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// For `--help` and the man page.
 pub(crate) const TABLE: &str = "\

@@ -1,12 +1,12 @@
 //! Carries a configuration to the daemon: sections of swanctl.conf become `load-*` messages, what the daemon has and
 //! the configuration does not is unloaded. Used by `cygnet load` and by `swanctl --load-*`.
 use crate::exit::{BAD_CONFIG, Failure};
+use config::swanctl::{authority_message, connection_message, pool_message};
 use config::tree::{Node, Section, Value};
 use std::path::{Path, PathBuf};
 use vici::{Client, Message};
 
 mod credentials;
-mod secret;
 
 /// A configuration that was read without errors.
 #[derive(Debug, Default)]
@@ -41,23 +41,6 @@ pub(crate) trait Progress {
     fn failed(&mut self, text: &str);
 }
 
-/// Keys whose value swanctl.conf writes as a comma list and vici carries as a list.
-const LISTS: &[&str] = &[
-    "local_addrs",
-    "remote_addrs",
-    "proposals",
-    "esp_proposals",
-    "ah_proposals",
-    "local_ts",
-    "remote_ts",
-    "vips",
-    "pools",
-    "groups",
-    "cert_policy",
-    "crl_uris",
-    "ocsp_uris",
-];
-
 /// Keys whose value names files in a directory of their own; vici carries their contents.
 const FILES: &[(&str, &str)] = &[("certs", "x509"), ("cacerts", "x509ca"), ("pubkeys", "pubkey")];
 
@@ -71,8 +54,9 @@ pub(crate) fn connections(
     let mut job = Job { client, progress, tally: Tally::default() };
     let wanted = sections(source, "connections")?;
     for (name, section) in &wanted {
-        let body = translate(section, &source.directory);
-        job.load("load-conn", "connection", name, body.map(|body| one(name, body)))?;
+        let mut message = connection_message(name, section);
+        let read = with_files(&mut message, &source.directory);
+        job.load("load-conn", "connection", name, read.map(|()| message))?;
     }
     job.unload("unload-conn", "connection", "name", &known, &wanted)?;
     Ok(job.tally)
@@ -89,18 +73,7 @@ pub(crate) fn pools(
     let mut job = Job { client, progress, tally: Tally::default() };
     let wanted = sections(source, "pools")?;
     for (name, section) in &wanted {
-        let mut body = Section::default();
-        for (key, node) in &section.entries {
-            match node {
-                // Every attribute may be given several times; only the range itself is one value.
-                Node::Value(value) if key != "addrs" => body.put_list(key, split(value)),
-                other => {
-                    body.entries.insert(key.clone(), other.clone());
-                    &mut body
-                }
-            };
-        }
-        job.load("load-pool", "pool", name, Ok(one(name, body)))?;
+        job.load("load-pool", "pool", name, Ok(pool_message(name, section)))?;
     }
     job.unload("unload-pool", "pool", "name", &known, &wanted)?;
     Ok(job.tally)
@@ -116,13 +89,17 @@ pub(crate) fn authorities(
     let mut job = Job { client, progress, tally: Tally::default() };
     let wanted = sections(source, "authorities")?;
     for (name, section) in &wanted {
-        let body = translate(section, &source.directory).and_then(|mut body| {
-            if let Some(file) = section.text("cacert") {
-                body.put_bytes("cacert", read(&source.directory.join("x509ca").join(file))?);
+        let mut message = authority_message(name, section);
+        let mut read = Ok(());
+        if let (Some(file), Some(Node::Section(body))) =
+            (section.text("cacert"), message.entries.get_mut(*name))
+        {
+            match self::read(&source.directory.join("x509ca").join(file)) {
+                Ok(certificate) => drop(body.insert("cacert", Node::Value(Value::new(certificate)))),
+                Err(reason) => read = Err(reason),
             }
-            Ok(one(name, body))
-        });
-        job.load("load-authority", "authority", name, body)?;
+        }
+        job.load("load-authority", "authority", name, read.map(|()| message))?;
     }
     job.unload("unload-authority", "authority", "name", &known, &wanted)?;
     Ok(job.tally)
@@ -199,13 +176,6 @@ fn names(answer: &Section, key: &str) -> Vec<String> {
     answer.items(key).into_iter().map(str::to_owned).collect()
 }
 
-/// A message with one section.
-fn one(name: &str, body: Section) -> Section {
-    let mut message = Section::default();
-    message.put_section(name, body);
-    message
-}
-
 /// The sections in `name`; a value there is a mistake.
 fn sections<'a>(source: &'a Source, name: &str) -> Result<Vec<(&'a str, &'a Section)>, Failure> {
     let mut out = Vec::new();
@@ -226,44 +196,22 @@ fn sections<'a>(source: &'a Source, name: &str) -> Result<Vec<(&'a str, &'a Sect
     Ok(out)
 }
 
-/// A section of swanctl.conf as vici wants it: comma lists become lists, named files their contents.
-fn translate(section: &Section, directory: &Path) -> Result<Section, String> {
-    let mut out = Section::default();
-    for (key, node) in &section.entries {
+/// Puts the contents of named files in the place of their names, here and below.
+fn with_files(section: &mut Section, directory: &Path) -> Result<(), String> {
+    for (key, node) in &mut section.entries {
         match node {
-            Node::Value(value) => {
-                if LISTS.contains(&key.as_str()) {
-                    out.put_list(key, split(value));
-                } else if let Some((_, place)) = FILES.iter().find(|(name, _)| name == key) {
-                    let mut contents = Vec::new();
-                    for file in split(value) {
-                        let bytes = read(&directory.join(place).join(file))?;
-                        contents.push(Value { bytes, ..Value::default() });
-                    }
-                    out.entries.insert(key.clone(), Node::List(contents));
-                } else {
-                    out.put_bytes(key, value.bytes.clone());
+            Node::Section(inner) => with_files(inner, directory)?,
+            Node::Value(_) => {}
+            Node::List(items) => {
+                let Some((_, place)) = FILES.iter().find(|(name, _)| name == key) else { continue };
+                for item in items {
+                    let file = String::from_utf8_lossy(&item.bytes).into_owned();
+                    *item = Value { bytes: read(&directory.join(place).join(file))?, ..Value::default() };
                 }
-            }
-            Node::List(_) => {
-                out.entries.insert(key.clone(), node.clone());
-            }
-            Node::Section(inner) => {
-                out.put_section(key, translate(inner, directory)?);
             }
         }
     }
-    Ok(out)
-}
-
-/// The items of a comma list, without blanks around them; empty ones are dropped.
-fn split(value: &Value) -> Vec<String> {
-    String::from_utf8_lossy(&value.bytes)
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect()
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -275,38 +223,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comma_lists_become_lists_and_the_rest_stays() {
-        let mut child = Section::default();
-        child.put("local_ts", "10.1.0.0/16, fd00:1::/64 ,").put("rekey_time", "40m");
-        let mut children = Section::default();
-        children.put_section("office", child);
-        let mut conn = Section::default();
-        conn.put("vips", "0.0.0.0,::").put("encap", "yes").put_section("children", children);
-        let message = translate(&conn, Path::new("/nowhere")).unwrap();
-        assert_eq!(message.items("vips"), ["0.0.0.0", "::"]);
-        assert_eq!(message.text("encap"), Some("yes"));
-        let office = message.child("children").unwrap().child("office").unwrap();
-        assert_eq!(office.items("local_ts"), ["10.1.0.0/16", "fd00:1::/64"]);
-        assert_eq!(office.text("rekey_time"), Some("40m"));
-    }
-
-    #[test]
     fn named_files_become_their_contents() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("x509")).unwrap();
         std::fs::write(directory.path().join("x509/gw.pem"), "certificate").unwrap();
-        let mut auth = Section::default();
-        auth.put("certs", "gw.pem");
-        assert_eq!(translate(&auth, directory.path()).unwrap().items("certs"), ["certificate"]);
-        auth.put("certs", "gone.pem");
-        assert!(translate(&auth, directory.path()).unwrap_err().contains("gone.pem"));
+        let mut local = Section::default();
+        local.put_list("certs", ["gw.pem"]).put_list("groups", ["gw.pem"]);
+        let mut conn = Section::default();
+        conn.put_section("local", local);
+        with_files(&mut conn, directory.path()).unwrap();
+        let local = conn.child("local").unwrap();
+        assert_eq!((local.items("certs"), local.items("groups")), (vec!["certificate"], vec!["gw.pem"]));
+        let mut gone = Section::default();
+        gone.put_list("cacerts", ["gone.pem"]);
+        assert!(with_files(&mut gone, directory.path()).unwrap_err().contains("gone.pem"));
     }
 
     #[test]
     fn a_value_where_a_section_belongs_is_refused() {
         let mut connections = Section::default();
         connections.put("gw", "oops");
-        let source = Source { root: one("connections", connections), ..Source::default() };
+        let mut root = Section::default();
+        root.put_section("connections", connections);
+        let source = Source { root, ..Source::default() };
         assert_eq!(sections(&source, "connections").unwrap_err().code, BAD_CONFIG);
     }
 }

@@ -2,7 +2,7 @@
 use crate::exit::{BAD_CONFIG, Failure};
 use crate::load::Source;
 use config::tree::Section;
-use config::{Disk, LoadError, Loaded, Report, Sources};
+use config::{Context, Disk, LoadError, Loaded, Report, Sources};
 use std::path::{Path, PathBuf};
 use vici::Message;
 
@@ -32,7 +32,7 @@ pub(crate) fn directory() -> PathBuf {
 /// swanctl.conf and what it includes, without errors.
 pub(crate) fn swanctl(file: Option<&Path>) -> Result<Source, Failure> {
     let file = file.map_or_else(|| directory().join("swanctl.conf"), Path::to_path_buf);
-    let loaded = config::load(&Disk, &file).map_err(|error| refuse(&file, &error))?;
+    let loaded = config::load_swanctl(&file).map_err(|error| refuse(&file, &error))?.loaded;
     for warning in &loaded.warnings {
         crate::out::complain!("{}", crate::out::clean(&warning.line(&loaded.sources)));
     }
@@ -54,7 +54,9 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    fn of(reports: &[Report], sources: &Sources) -> Self {
+    fn of(mut reports: Vec<Report>, sources: &Sources) -> Self {
+        // As a reader meets them.
+        reports.sort_by_key(|report| (report.span.file, report.span.start));
         let errors = reports.iter().filter(|report| report.is_error()).count();
         Self {
             reports: reports.iter().map(|report| report.render(sources)).collect::<Vec<_>>().join("\n"),
@@ -64,82 +66,22 @@ impl Judgement {
     }
 }
 
-/// The sections of swanctl.conf.
-const PARTS: [&str; 4] = ["connections", "pools", "secrets", "authorities"];
-
 /// Judges a swanctl.conf with all it includes: the grammar, then every key.
 pub(crate) fn check_swanctl(file: &Path) -> Judgement {
-    match config::load(&Disk, file) {
-        Ok(loaded) => {
-            let mut reports = loaded.warnings;
-            reports.extend(judge(&loaded.root));
-            reports.sort_by_key(|report| (report.span.file, report.span.start));
-            Judgement::of(&reports, &loaded.sources)
-        }
-        Err(error) => Judgement::of(&error.reports, &error.sources),
+    match config::load_swanctl(file) {
+        Ok(read) => Judgement::of(read.check(&Context::default()).reports, &read.loaded.sources),
+        Err(error) => Judgement::of(error.reports, &error.sources),
     }
-}
-
-fn judge(root: &Section) -> Vec<Report> {
-    let mut reports = Vec::new();
-    for name in root.entries.keys().filter(|name| !PARTS.contains(&name.as_str())) {
-        let report = Report::error("unknown at the top of swanctl.conf").at(root.key_span(name)).key(name);
-        reports.push(match config::report::closest(name, PARTS) {
-            Some(meant) => report.hint(format!("did you mean `{meant}`?")),
-            None => report.hint(format!("there are: {}", PARTS.join(", "))),
-        });
-    }
-    let context = config::Context::default();
-    for (part, holder) in PARTS.iter().filter_map(|part| Some((*part, root.section(part)?))) {
-        for (name, node) in &holder.entries {
-            let config::Node::Section(section) = node else {
-                let span = holder.key_span(name);
-                reports.push(
-                    Report::error("this is a value; a section belongs here")
-                        .at(span)
-                        .key(format!("{part}.{name}"))
-                        .hint(format!("write `{name} {{ … }}`")),
-                );
-                continue;
-            };
-            let found = match part {
-                "connections" => config::load_connection(name, section, &context).map(drop),
-                "pools" => config::load_pool(name, section).map(drop),
-                "secrets" => config::load_secret(name, section).map(drop),
-                _ => config::load_authority(name, section).map(drop),
-            };
-            reports.extend(found.err().into_iter().flatten());
-            if part == "connections" {
-                reports.extend(missing_pools(root, name, section));
-            }
-        }
-    }
-    reports
-}
-
-/// Pools that a connection names and this file does not have; they may come from elsewhere, hence only warnings.
-fn missing_pools(root: &Section, name: &str, section: &Section) -> Vec<Report> {
-    let known = |pool: &str| root.section("pools").is_some_and(|pools| pools.section(pool).is_some());
-    let elsewhere = ["dhcp", "radius"];
-    section
-        .list("pools")
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|value| Some((value.as_text()?, value.span)))
-        .filter(|(pool, _)| !known(pool) && !elsewhere.contains(pool))
-        .map(|(pool, span)| {
-            Report::warning(format!("no pool is called `{pool}`"))
-                .at(span)
-                .key(format!("connections.{name}.pools"))
-        })
-        .collect()
 }
 
 /// Judges a strongswan.conf with all it includes.
 pub(crate) fn check_settings(file: &Path) -> Judgement {
     match config::load(&Disk, file) {
-        Ok(loaded) => Judgement::of(&loaded.warnings, &loaded.sources),
-        Err(error) => Judgement::of(&error.reports, &error.sources),
+        Ok(loaded) => {
+            let (_, found) = config::load_daemon(&loaded.root, &config::schema::daemon::SECTIONS);
+            Judgement::of([loaded.warnings, found].concat(), &loaded.sources)
+        }
+        Err(error) => Judgement::of(error.reports, &error.sources),
     }
 }
 
@@ -197,12 +139,10 @@ conections {
 ";
         std::fs::write(&file, text).unwrap();
         let found = check_swanctl(&file);
-        assert_eq!((found.errors, found.warnings), (6, 1), "{}", found.reports);
+        assert_eq!((found.errors, found.warnings), (5, 1), "{}", found.reports);
         for words in [
             "swanctl.conf:3:5",
             "remote_addrs",
-            "swanctl.conf:4:13",
-            "no pool is called `v6`",
             "swanctl.conf:7:22",
             "soon",
             "swanctl.conf:14:13",

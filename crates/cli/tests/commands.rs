@@ -271,10 +271,18 @@ fn stale(command: &str, _message: &Section) -> (Vec<(&'static str, Section)>, Se
         _ => success(),
     };
     match command {
-        "get-conns" => drop(answer.put_list("conns", ["gw", "old-conn"])),
-        "get-shared" => drop(answer.put_list("keys", ["old-secret", "ike-1"])),
-        "get-keys" => drop(answer.put_list("keys", ["old-key"])),
-        "get-authorities" => drop(answer.put_list("authorities", ["old-ca"])),
+        "get-conns" => {
+            answer.put_list("conns", ["gw", "old-conn"]);
+        }
+        "get-shared" => {
+            answer.put_list("keys", ["old-secret", "ike-1"]);
+        }
+        "get-keys" => {
+            answer.put_list("keys", ["old-key"]);
+        }
+        "get-authorities" => {
+            answer.put_list("authorities", ["old-ca"]);
+        }
         _ => {}
     }
     (Vec::new(), answer)
@@ -307,7 +315,7 @@ fn load_sends_what_the_files_say_and_unloads_the_rest() {
         ]
     );
     let shared = daemon.message("load-shared");
-    assert_eq!((shared.text("id"), shared.text("type")), (Some("ike-1"), Some("ike")));
+    assert_eq!((shared.text("id"), shared.text("type")), (Some("ike-1"), Some("IKE")));
     assert_eq!(shared.bytes("data"), Some(&b"foo"[..]));
     assert_eq!(shared.items("owners"), ["gw.example.org", "carol@example.org"]);
     assert_eq!(daemon.message("unload-shared").text("id"), Some("old-secret"));

@@ -1,5 +1,5 @@
 //! Certificates and keys from the swanctl directory, secrets from swanctl.conf.
-use super::{Progress, Source, Tally, ask, names, read, secret, sections};
+use super::{Progress, Source, Tally, ask, names, read, sections};
 use crate::exit::Failure;
 use config::tree::{Node, Section};
 use std::collections::BTreeSet;
@@ -149,25 +149,15 @@ impl Job<'_> {
             ));
             return Ok(());
         };
-        let data = match section
-            .bytes("secret")
-            .ok_or_else(|| "has no secret".to_owned())
-            .and_then(secret::decode)
-        {
-            Ok(data) => data,
-            Err(reason) => {
-                self.progress.failed(&format!("loading {kind} secret '{name}' failed: {reason}"));
+        let message = match config::shared_message(name, section) {
+            Ok(message) => message,
+            Err(reports) => {
+                let reasons: Vec<String> = reports.iter().map(config::Report::text).collect();
+                self.progress
+                    .failed(&format!("loading {kind} secret '{name}' failed: {}", reasons.join("; ")));
                 return Ok(());
             }
         };
-        let owners: Vec<&str> = section
-            .entries
-            .keys()
-            .filter(|key| key.starts_with("id"))
-            .filter_map(|key| section.text(key))
-            .collect();
-        let mut message = Section::default();
-        message.put("id", name).put("type", kind).put_bytes("data", data).put_list("owners", owners);
         let answer = self.client.request("load-shared", message)?;
         self.progress.answer("load-shared", &answer);
         if answer.is_yes("success") {
