@@ -322,7 +322,11 @@ impl Engine {
         if let Some(at) = self.deadline_of.remove(&id) {
             self.deadlines.remove(&(at, id));
         }
+        let spi = sa.spi_local();
         f(&mut self.core, &mut sa);
+        if sa.spi_local() != spi && self.by_spi.get(&spi) == Some(&id) {
+            self.by_spi.remove(&spi);
+        }
         v2::pump(&mut self.core, &mut sa);
         close::settle(&mut self.core, &mut sa);
         self.put_back(sa);

@@ -50,7 +50,11 @@ impl Engine {
         if let Some(keys) = sa.keys_mut() {
             keys.next_iv = keys.next_iv.saturating_add(IV_GAP);
         }
-        self.core.ids_taken(sa.id, sa.children.keys().copied());
+        // Children under negotiation have a number and an SPI already.
+        let offered = offered(&sa);
+        let children = sa.children.keys().copied().chain(offered.iter().map(|(id, _)| *id));
+        self.core.ids_taken(sa.id, children);
+        self.core.spis.extend(offered.iter().map(|(_, spi)| *spi));
         for c in sa.children.values() {
             self.core.spis.insert(c.sa.spi_in);
             let key = crate::child::ReqKey::of(&c.sa);
@@ -68,6 +72,25 @@ impl Engine {
         self.put_back(sa);
         self.touch(id, |_, _| {});
     }
+}
+
+/// Numbers and SPIs of CHILD_SAs that are still being negotiated.
+fn offered(sa: &IkeSa) -> Vec<(u32, u32)> {
+    let (active, parked) = match &sa.phase {
+        Phase::AuthSent(s) => (s.offer.as_ref().map(|o| (o.id, o.spi_in)), None),
+        Phase::Established(e) => (
+            e.active.as_ref().and_then(crate::v2::Exchange::offered),
+            e.followup.as_ref().and_then(|u| u.offered()),
+        ),
+        Phase::Resolving
+        | Phase::InitSent(_)
+        | Phase::Answered(_)
+        | Phase::IntermediateSent(_)
+        | Phase::Leasing(_)
+        | Phase::Leaving(_)
+        | Phase::Gone => (None, None),
+    };
+    active.into_iter().chain(parked).collect()
 }
 
 /// The question once more.

@@ -103,14 +103,14 @@ impl Exchange {
 }
 
 impl Exchange {
-    /// SPI drawn for a CHILD_SA that is not there yet.
-    pub(crate) fn offered_spi(&self) -> Option<u32> {
+    /// Number and SPI drawn for a CHILD_SA that is not there yet.
+    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
         match self {
-            Self::ChildCreate(s) => Some(s.offer.spi_in),
-            Self::ChildRekey(s) => Some(s.offer.spi_in),
+            Self::ChildCreate(s) => Some((s.offer.id, s.offer.spi_in)),
+            Self::ChildRekey(s) => Some((s.offer.id, s.offer.spi_in)),
+            Self::Followup(s) => s.offered(),
             Self::ChildDelete(_)
             | Self::IkeRekey(_)
-            | Self::Followup(_)
             | Self::IkeDelete
             | Self::Liveness
             | Self::Mobike(_) => None,

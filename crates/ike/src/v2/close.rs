@@ -23,8 +23,9 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
     }
     let was = match take_phase(sa) {
         Phase::Established(mut e) => {
-            for offered in e.active.take().iter().filter_map(super::Exchange::offered_spi) {
-                core.spis.remove(&offered);
+            super::followup::forget_of(core, &mut e);
+            for (_, spi) in e.active.take().iter().filter_map(super::Exchange::offered) {
+                core.spis.remove(&spi);
             }
             Some(e)
         }

@@ -6,7 +6,7 @@ use super::{Exchange, send};
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::message::{error, find, notify, notify_name, pick};
-use crate::sa::IkeSa;
+use crate::sa::{Established, IkeSa};
 use crypto::{Secret, ke};
 use serde::{Deserialize, Serialize};
 use wire::iana::{ExchangeType, Ke, NotifyType};
@@ -60,6 +60,27 @@ impl FollowupSent {
             Purpose::Create { .. } => "CHILD_CREATE",
             Purpose::ChildRekey { .. } => "CHILD_REKEY",
             Purpose::IkeRekey { .. } => "IKE_REKEY",
+        }
+    }
+}
+
+impl FollowupSent {
+    /// Number and SPI drawn for the CHILD_SA to come, if it is one.
+    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
+        match &self.purpose {
+            Purpose::Create { offer, .. } => Some((offer.id, offer.spi_in)),
+            Purpose::ChildRekey { sent, .. } => Some((sent.offer.id, sent.offer.spi_in)),
+            Purpose::IkeRekey { .. } => None,
+        }
+    }
+}
+
+impl Unfinished {
+    /// Likewise.
+    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
+        match &self.subject {
+            Subject::Child(plan) => Some((plan.id, plan.spi_in())),
+            Subject::Ike(_) => None,
         }
     }
 }
@@ -210,9 +231,15 @@ fn remember(
 
 /// Gives up waiting for further key exchanges.
 pub(crate) fn forget(core: &mut Core, sa: &mut IkeSa) {
-    let Some(u) = sa.established_mut().and_then(|e| e.followup.take()) else { return };
-    if let Subject::Child(plan) = &u.subject {
-        core.spis.remove(&plan.spi_in());
+    if let Some(e) = sa.established_mut() {
+        forget_of(core, e);
+    }
+}
+
+/// The same, of an IKE_SA that is being taken apart.
+pub(crate) fn forget_of(core: &mut Core, e: &mut Established) {
+    if let Some((_, spi)) = e.followup.take().and_then(|u| u.offered()) {
+        core.spis.remove(&spi);
     }
 }
 

@@ -228,6 +228,8 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
     core.tell(Event::Alert { kind: "peer-init-unreachable", sa: Some(Box::new(crate::view::bare(sa))) });
     sa.window.flight = None;
     sa.reassembly = None;
+    // A late answer to the attempt before must not be taken for one to the next.
+    sa.spi_i = core.shard.ike_spi(&mut core.rng);
     if !sa.candidates.is_empty() {
         let pairs = std::mem::take(&mut sa.candidates);
         sa.phase = Phase::Resolving;
