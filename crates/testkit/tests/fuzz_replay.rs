@@ -3,6 +3,8 @@
 //! What fuzzing finds becomes a file under `fuzz/seeds/<target>/` and is replayed here ever after.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[path = "../../../fuzz/checks/config.rs"]
+mod config_checks;
 #[path = "../../../fuzz/checks/vici.rs"]
 mod vici_checks;
 #[path = "../../../fuzz/checks/wire.rs"]
@@ -53,4 +55,9 @@ fn wire_frame() {
 #[test]
 fn vici_message() {
     replay("vici_message", vici_checks::message);
+}
+
+#[test]
+fn config_text() {
+    replay("config_text", config_checks::text);
 }

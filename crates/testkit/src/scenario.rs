@@ -1,0 +1,288 @@
+//! Who is there: a gateway, a neighbour gateway, a road warrior behind a NAT and one in the open.
+use crate::dice::Dice;
+use crate::host::HostConfig;
+use crate::net::{Nat, Weather};
+use crypto::Secret;
+use policy::lifetime::Limit;
+use policy::pool::PoolConfig;
+use policy::proposal::parse_proposals;
+use policy::secrets::SecretKind;
+use policy::{
+    Action, Auth, AuthClass, Child, Connection, Identity, Lifetime, PeerAddr, SelectorTemplate, Settings,
+    SharedSecret, Snapshot,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use wire::iana::ProtocolId;
+
+/// The gateway's place among the hosts.
+pub const MOON: usize = 0;
+/// The neighbour gateway's.
+pub const SUN: usize = 1;
+/// The road warrior behind the NAT.
+pub const CAROL: usize = 2;
+/// The road warrior in the open.
+pub const DAVE: usize = 3;
+
+/// What the dice decide before life begins. Both ends of a connection share it.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Proposals of IKE_SAs.
+    pub ike: &'static str,
+    /// Proposals of CHILD_SAs.
+    pub esp: &'static str,
+    /// Seconds until an IKE_SA is rekeyed; 0 = never.
+    pub ike_rekey: u64,
+    /// Seconds until an IKE_SA is reauthenticated; 0 = never.
+    pub ike_reauth: u64,
+    /// Seconds until a CHILD_SA is rekeyed.
+    pub child_rekey: u64,
+    /// Seconds of silence until the peer is probed.
+    pub dpd: u64,
+    /// When the peer is dead.
+    pub dpd_action: Action,
+    /// When the peer closes.
+    pub close_action: Action,
+    /// At load.
+    pub start_action: Action,
+    /// MOBIKE.
+    pub mobike: bool,
+    /// One IKE_SA per identity.
+    pub unique: policy::connection::Unique,
+    /// Road warriors ask for addresses of both families.
+    pub dual_stack: bool,
+    /// UDP encapsulation without NAT.
+    pub encap: bool,
+    /// Engine-wide settings.
+    pub settings: Settings,
+    /// The network while life goes on.
+    pub weather: Weather,
+    /// Failures of what engines ask, per mille.
+    pub failures: u64,
+}
+
+impl Terms {
+    /// Throws the dice.
+    #[must_use]
+    pub fn random(dice: &mut Dice) -> Self {
+        use policy::connection::Unique;
+        let action = |dice: &mut Dice| Action { trap: dice.chance(100), start: dice.chance(200) };
+        let reauth = dice.chance(150);
+        let ike_rekey = dice.range(150, 2000);
+        let weather = match dice.below(10) {
+            0..=3 => Weather::FAIR,
+            4..=6 => Weather { loss: 60, duplicate: 40, damage: 5, delay: (5, 300), mtu: 1472 },
+            7..=8 => Weather { loss: 250, duplicate: 150, damage: 20, delay: (1, 2500), mtu: 1472 },
+            _ => Weather { loss: 0, duplicate: 300, damage: 0, delay: (1, 9000), mtu: 1400 },
+        };
+        let settings = Settings {
+            retransmit_timeout: if dice.chance(500) { 4.0 } else { 1.5 },
+            retransmit_tries: dice.range(2, 5) as u32,
+            retransmit_jitter: dice.below(3) as u32 * 10,
+            cookie_threshold: if dice.chance(150) { 1 } else { 30 },
+            delete_rekeyed: dice.chance(400),
+            make_before_break: dice.chance(800),
+            close_ike_on_child_failure: dice.chance(100),
+            ..Settings::default()
+        };
+        Self {
+            ike: dice.pick::<&str>(&[
+                "aes128gcm16-prfsha256-x25519",
+                "aes256-sha256-x25519",
+                "aes128-sha256-modp2048-x25519,aes256gcm16-prfsha384-x25519",
+                "chacha20poly1305-prfsha512-x25519",
+                "aes256ctr-sha512-x25519",
+            ]),
+            esp: dice.pick::<&str>(&[
+                "aes128gcm16",
+                "aes128gcm16-x25519",
+                "aes256-sha256",
+                "aes256-sha256-x25519-esn-noesn",
+                "chacha20poly1305-x25519,aes128-sha1",
+            ]),
+            ike_rekey: if reauth { 0 } else { ike_rekey },
+            ike_reauth: if reauth { ike_rekey } else { 0 },
+            child_rekey: dice.range(60, 600),
+            dpd: dice.range(15, 60),
+            dpd_action: action(dice),
+            close_action: action(dice),
+            start_action: action(dice),
+            mobike: dice.chance(700),
+            unique: dice
+                .pick(&[Unique::No, Unique::No, Unique::Replace, Unique::Keep, Unique::Never])
+                .to_owned(),
+            dual_stack: dice.chance(500),
+            encap: dice.chance(100),
+            settings,
+            weather,
+            failures: if dice.chance(250) { 30 } else { 0 },
+        }
+    }
+
+    /// Everything goes well and nothing happens by itself.
+    #[must_use]
+    pub fn calm() -> Self {
+        let none = Action::default();
+        Self {
+            ike: "aes128gcm16-prfsha256-x25519",
+            esp: "aes128gcm16-x25519",
+            ike_rekey: 0,
+            ike_reauth: 0,
+            child_rekey: 100_000,
+            dpd: 30,
+            dpd_action: none,
+            close_action: none,
+            start_action: none,
+            mobike: true,
+            unique: policy::connection::Unique::No,
+            dual_stack: true,
+            encap: false,
+            settings: Settings::default(),
+            weather: Weather::FAIR,
+            failures: 0,
+        }
+    }
+
+    /// The four hosts.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostConfig> {
+        let host = |name: &str, addresses: &[&str], pools| HostConfig {
+            name: name.to_owned(),
+            addresses: addresses.iter().map(|a| ip(a)).collect(),
+            snapshot: Arc::new(self.snapshot(name)),
+            pools,
+        };
+        let pool = |name: &str, range: &str| PoolConfig {
+            name: name.to_owned(),
+            range: range.parse().expect("a range"),
+            attributes: Vec::new(),
+        };
+        vec![
+            host("moon", &["192.0.2.1"], vec![pool("v4", "10.3.0.0/28"), pool("v6", "2001:db8:3::/124")]),
+            host("sun", &["192.0.2.2"], vec![]),
+            host("carol", &["10.9.0.2"], vec![]),
+            host("dave", &["192.0.2.50"], vec![]),
+        ]
+    }
+
+    /// The NAT before carol.
+    #[must_use]
+    pub fn nats(&self) -> Vec<Nat> {
+        vec![Nat::new(ip("192.0.2.100"), vec![ip("10.9.0.2")])]
+    }
+
+    /// The configuration of one of the hosts.
+    #[must_use]
+    pub fn snapshot(&self, host: &str) -> Snapshot {
+        let connections = match host {
+            "moon" => vec![self.road_warriors(), self.site("moon", "sun")],
+            "sun" => vec![self.site("sun", "moon")],
+            other => vec![self.home(other)],
+        };
+        Snapshot {
+            connections: connections.into_iter().map(Arc::new).collect(),
+            secrets: vec![Arc::new(SharedSecret {
+                id: String::new(),
+                kind: SecretKind::Ike,
+                data: Secret::from(b"a secret of the virtual world"),
+                owners: Vec::new(),
+            })],
+            settings: Arc::new(self.settings.clone()),
+        }
+    }
+
+    fn road_warriors(&self) -> Connection {
+        Connection {
+            local_addrs: vec![PeerAddr::Ip(ip("192.0.2.1"))],
+            pools: vec!["v4".to_owned(), "v6".to_owned()],
+            local: vec![round("local", Some("moon"))],
+            remote: vec![round("remote", None)],
+            // A gateway does not call its road warriors back.
+            children: [("net", NET), ("alt", ALT)]
+                .map(|(name, ts)| self.child(name, ts, &["dynamic"], false))
+                .to_vec(),
+            unique: self.unique,
+            ..self.connection("rw")
+        }
+    }
+
+    fn home(&self, me: &str) -> Connection {
+        let any = if self.dual_stack { &["0.0.0.0", "::"][..] } else { &["0.0.0.0"] };
+        Connection {
+            remote_addrs: vec![PeerAddr::Name("moon.test".to_owned()), PeerAddr::Ip(ip("192.0.2.1"))],
+            vips: any.iter().map(|a| ip(a)).collect(),
+            local: vec![round("local", Some(me))],
+            remote: vec![round("remote", Some("moon"))],
+            children: [("net", NET), ("alt", ALT)]
+                .map(|(name, ts)| self.child(name, &["dynamic"], ts, true))
+                .to_vec(),
+            ..self.connection("home")
+        }
+    }
+
+    fn site(&self, me: &str, peer: &str) -> Connection {
+        let (a, b) = ("192.0.2.1", "192.0.2.2");
+        let (ours, theirs) = if me == "moon" { (a, b) } else { (b, a) };
+        let (left, right) =
+            if me == "moon" { ("10.1.0.0/16", "10.2.0.0/16") } else { ("10.2.0.0/16", "10.1.0.0/16") };
+        Connection {
+            local_addrs: vec![PeerAddr::Ip(ip(ours))],
+            remote_addrs: vec![PeerAddr::Ip(ip(theirs))],
+            local: vec![round("local", Some(me))],
+            remote: vec![round("remote", Some(peer))],
+            children: vec![
+                self.child("nets", &[left], &[right], true),
+                self.child("hosts", &["dynamic"], &["dynamic"], true),
+            ],
+            encap: self.encap,
+            unique: self.unique,
+            ..self.connection("site")
+        }
+    }
+
+    fn connection(&self, name: &str) -> Connection {
+        let over = (self.ike_rekey + self.ike_reauth) / 5;
+        Connection {
+            version: 2,
+            proposals: parse_proposals(ProtocolId::Ike, self.ike).expect("proposals"),
+            mobike: self.mobike,
+            dpd_delay: self.dpd,
+            rekey_time: self.ike_rekey,
+            reauth_time: self.ike_reauth,
+            over_time: over,
+            rand_time: over / 2,
+            ..Connection::named(name)
+        }
+    }
+
+    fn child(&self, name: &str, local: &[&str], remote: &[&str], active: bool) -> Arc<Child> {
+        let ts =
+            |list: &[&str]| list.iter().map(|t| SelectorTemplate::parse(t).expect("a selector")).collect();
+        let act = |action: Action| if active { action } else { Action::default() };
+        let (rekey, life) = (self.child_rekey, self.child_rekey * 6 / 5);
+        Arc::new(Child {
+            proposals: parse_proposals(ProtocolId::Esp, self.esp).expect("proposals"),
+            local_ts: ts(local),
+            remote_ts: ts(remote),
+            lifetime: Lifetime { time: Limit { rekey, life, rand: life - rekey }, ..Lifetime::default() },
+            dpd_action: act(self.dpd_action),
+            close_action: act(self.close_action),
+            start_action: act(self.start_action),
+            ..Child::named(name)
+        })
+    }
+}
+
+const NET: &[&str] = &["10.1.0.0/16", "2001:db8:1::/64"];
+const ALT: &[&str] = &["10.7.0.0/16"];
+
+fn round(name: &str, id: Option<&str>) -> Auth {
+    let id = id.map(|host| Identity::Fqdn(format!("{host}.test")));
+    Auth { id, ..Auth::named(name, AuthClass::Psk) }
+}
+
+/// An address from text that is one.
+#[must_use]
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
