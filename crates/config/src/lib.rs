@@ -4,7 +4,8 @@
 //!
 //! The walk: [`grammar`] (text → statements) → [`resolve`] (files → one tree) → [`tree`] (sections and values; what
 //! vici carries, too) → [`schema`] (one row per key; tree → policy) with [`capability`] (what there is) → [`swanctl`]
-//! (a whole file, checked and as vici messages); [`report`] (what to tell the operator).
+//! (a whole file, checked and as vici messages); [`write`] (policy → tree → text) and
+//! [`report`] (what to tell the operator).
 
 pub mod capability;
 pub mod grammar;
@@ -13,6 +14,7 @@ pub mod resolve;
 pub mod schema;
 pub mod swanctl;
 pub mod tree;
+pub mod write;
 
 pub use capability::{Capabilities, Capability};
 pub use grammar::Sources;

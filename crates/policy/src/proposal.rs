@@ -243,7 +243,7 @@ fn sized_name(encr: Encr, bits: u16) -> String {
 }
 
 fn ke_name(ke: Ke) -> String {
-    if ke == Ke::None { "NONE".into() } else { table::ke_name(ke) }
+    if ke == Ke::None { "KE_NONE".into() } else { table::ke_name(ke) }
 }
 
 fn ke_keyword(ke: Ke) -> String {

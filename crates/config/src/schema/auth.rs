@@ -60,6 +60,8 @@ pub const REMOTE: &[Key] = &[
     Key::new("id", Kind::Text("identity"), "%any", "identity the peer must have; may have wildcards"),
     Key::new("eap_id", Kind::Text("identity"), "", "EAP identity the peer must have; asks for it")
         .needs(Capability::Eap),
+    Key::new("xauth_id", Kind::Text("identity"), "", "user name the peer must have in XAuth")
+        .needs(Capability::Xauth),
     Key::new("groups", Kind::List("names"), "", "groups of which the peer must be in one")
         .needs(Capability::PublicKeys),
     Key::new("cert_policy", Kind::List("OIDs"), "", "policies that the peer's certificate must have")
@@ -119,9 +121,9 @@ pub fn load_auth(
     }
     a.id = a.id.filter(|id| *id != Identity::Any);
     f.set("eap_id", &mut a.eap_id, identity);
+    f.set("xauth_id", &mut a.xauth_id, identity);
     if side == Side::Local {
         f.set("aaa_id", &mut a.aaa_id, identity);
-        f.set("xauth_id", &mut a.xauth_id, identity);
     } else {
         f.list("groups", &mut a.groups, item);
         f.list("cert_policy", &mut a.cert_policy, item);

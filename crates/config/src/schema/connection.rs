@@ -3,10 +3,10 @@ use super::values::{dscp, flag, interface_id, item, number, one_of, some_time, t
 use super::{Context, Fields, Key, Kind, auth, child};
 use crate::capability::Capability;
 use crate::report::Report;
-use crate::tree::Section;
+use crate::tree::{Section, Value};
 use policy::connection::{Childless, Fragmentation, Unique};
 use policy::proposal::parse_proposals;
-use policy::{Connection, Mode, PeerAddr, ProposalSet};
+use policy::{Connection, PeerAddr, ProposalSet};
 use std::sync::Arc;
 use wire::iana::ProtocolId;
 
@@ -66,12 +66,9 @@ pub const KEYS: &[Key] = &[
         "allow",
         "IKE_SAs without a first child (RFC 6023)",
     ),
-    Key::new("send_certreq", Kind::Flag, "yes", "ask for certificates of the CAs we know")
-        .needs(Capability::PublicKeys),
-    Key::new("send_cert", Kind::Words("ifasked, always, never"), "ifasked", "when to send certificates")
-        .needs(Capability::PublicKeys),
-    Key::new("ocsp", Kind::Words("reply, request, both, never"), "reply", "OCSP inside of IKE (RFC 4806)")
-        .needs(Capability::PublicKeys),
+    Key::new("send_certreq", Kind::Flag, "yes", "ask for certificates of the CAs we know"),
+    Key::new("send_cert", Kind::Words("ifasked, always, never"), "ifasked", "when to send certificates"),
+    Key::new("ocsp", Kind::Words("reply, request, both, never"), "reply", "OCSP inside of IKE (RFC 4806)"),
     Key::new("ppk_id", Kind::Text("text"), "", "identity of the post-quantum pre-shared key (RFC 8784)")
         .needs(Capability::Ppk),
     Key::new("ppk_required", Kind::Flag, "no", "refuse to go on without it").needs(Capability::Ppk),
@@ -156,6 +153,13 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.set("send_certreq", &mut c.send_certreq, flag);
     f.set("send_cert", &mut c.send_cert, |t| one_of(t, &["ifasked", "always", "never"]));
     f.set("ocsp", &mut c.ocsp, |t| one_of(t, &["reply", "request", "both", "never"]));
+    // Without certificates none is asked for and none is sent: to forbid that is no contradiction.
+    if c.send_cert == "always" {
+        f.need(Capability::PublicKeys, "send_cert");
+    }
+    if matches!(c.ocsp.as_str(), "request" | "both") {
+        f.need(Capability::PublicKeys, "ocsp");
+    }
     f.set("ppk_id", &mut c.ppk_id, text);
     f.set("ppk_required", &mut c.ppk_required, flag);
     f.set("keyingtries", &mut c.keyingtries, number);
@@ -241,8 +245,7 @@ fn rounds(f: &mut Fields<'_>, c: &mut Connection, path: &str, context: &Context)
     };
     (c.local, c.remote) = (read(auth::Side::Local), read(auth::Side::Remote));
     // Connections that only hold pass and drop policies have no peer to authenticate.
-    let only_shunts =
-        !c.children.is_empty() && c.children.iter().all(|c| matches!(c.mode, Mode::Pass | Mode::Drop));
+    let only_shunts = only_shunts(f);
     for side in [auth::Side::Local, auth::Side::Remote] {
         let found = f.sections(side.prefix()).len();
         let prefix = side.prefix();
@@ -259,4 +262,13 @@ fn rounds(f: &mut Fields<'_>, c: &mut Connection, path: &str, context: &Context)
             f.need(Capability::MultipleAuth, name);
         }
     }
+}
+
+/// Judged by the words, so that a child with a mistake in it does not cause a second message about authentication.
+fn only_shunts(f: &Fields<'_>) -> bool {
+    let children: Vec<&Section> =
+        f.sections("children").into_iter().flat_map(|(_, s)| s.sections().map(|(_, child)| child)).collect();
+    let shunt =
+        |child: &&Section| matches!(child.value("mode").and_then(Value::as_text), Some("pass" | "drop"));
+    !children.is_empty() && children.iter().all(shunt)
 }

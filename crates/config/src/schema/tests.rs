@@ -170,7 +170,7 @@ fn what_is_missing_is_refused_by_name() {
             .contains("blowfish256 is not available: ")
     );
     // The default is no refusal, however it is written.
-    connection(&format!("{PSK}aggressive = false\npull = 1\nif_id_in = 0x0\nchildren {{ net {{ mark_in = 0/0\n hw_offload = no\n }} }}")).unwrap();
+    connection(&format!("{PSK}send_certreq = no\nsend_cert = never\nocsp = never\naggressive = false\npull = 1\nif_id_in = 0x0\nchildren {{ net {{ mark_in = 0/0\n hw_offload = no\n }} }}")).unwrap();
 }
 
 #[test]

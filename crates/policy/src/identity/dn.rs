@@ -27,15 +27,15 @@ const ATTRIBUTES: &[(&str, &str)] = &[
     ("organizationIdentifier", "2.5.4.97"),
     ("UID", "0.9.2342.19200300.100.1.1"),
     ("DC", "0.9.2342.19200300.100.1.25"),
-    ("employeeNumber", "2.16.840.1.113730.3.1.3"),
     ("EN", "2.16.840.1.113730.3.1.3"),
+    ("employeeNumber", "2.16.840.1.113730.3.1.3"),
     ("E", "1.2.840.113549.1.9.1"),
     ("email", "1.2.840.113549.1.9.1"),
     ("emailAddress", "1.2.840.113549.1.9.1"),
-    ("unstructuredName", "1.2.840.113549.1.9.2"),
     ("UN", "1.2.840.113549.1.9.2"),
-    ("unstructuredAddress", "1.2.840.113549.1.9.8"),
+    ("unstructuredName", "1.2.840.113549.1.9.2"),
     ("UA", "1.2.840.113549.1.9.8"),
+    ("unstructuredAddress", "1.2.840.113549.1.9.8"),
     ("ND", "0.2.262.1.10.7.20"),
     ("TCGID", "1.3.6.1.4.1.1201.1.1.2.2.75"),
 ];
@@ -86,6 +86,7 @@ impl Dn {
             None => (',', text),
         };
         let mut attributes = Vec::new();
+        let body = body.trim_end().strip_suffix(separator).unwrap_or(body);
         for part in body.split(separator) {
             let (key, value) = part.split_once('=')?;
             let (key, value) = (key.trim(), value.trim());

@@ -58,6 +58,8 @@ fn names_have_the_der_that_openssl_makes() {
     assert_eq!(dn.to_string(), "C=CH, O=strongSwan Project, CN=moon");
     assert_eq!(Identity::from_wire(IdType::Dn, &der), Ok(dn));
     assert_eq!(id("1.2.3.4=x, DC=org, E=a@b").to_string(), "1.2.3.4=x, DC=org, E=a@b");
+    assert_eq!(id("CN=moon, "), id("CN=moon"));
+    assert_eq!(id("EN=7, UN=a, UA=b").to_string(), "EN=7, UN=a, UA=b");
     assert_eq!(id("C=CH, XY=z"), Identity::KeyId(b"C=CH, XY=z".to_vec()));
 }
 

@@ -53,7 +53,8 @@ impl Proposal {
     /// Reads one proposal: keywords joined by `-`, in any order of kinds.
     ///
     /// As strongSwan does: `noesn` is assumed; the PRFs of an IKE proposal without any come from its integrity
-    /// algorithms; integrity algorithms of an AEAD proposal have no other use and are dropped.
+    /// algorithms; integrity algorithms of an AEAD proposal, PRFs of an ESP proposal and `none` in an IKE proposal have no
+    /// use and are dropped. Unlike it, an ESP proposal that encrypts without integrity is refused (RFC 8221 4).
     ///
     /// # Errors
     /// The first keyword that is unknown or misplaced, or what combination is wrong.
@@ -81,9 +82,10 @@ impl Proposal {
             Keyword::Encr(Encr::Null | Encr::NullAesGmac, _) if ike => return None,
             Keyword::Encr(encr, bits) => push(&mut self.encr, (encr, bits)),
             Keyword::Integ(integ) => push(&mut self.integ, integ),
-            Keyword::Prf(_) if !ike => return None,
+            // Neither has a use there, and users write them.
+            Keyword::Prf(_) if !ike => {}
+            Keyword::NoKe if ike => {}
             Keyword::Prf(prf) => push(&mut self.prf, prf),
-            Keyword::NoKe if ike => return None,
             Keyword::NoKe => push(&mut self.ke, Ke::None),
             Keyword::Ke(ke) => push(&mut self.ke, ke),
             Keyword::AddKe(number, ke) => {

@@ -26,14 +26,14 @@ fn keywords_in_charons_names_out() {
     }
     for (text, printed) in [
         ("aes128gcm16", "ESP:AES_GCM_16_128/NO_EXT_SEQ"),
-        ("aes128-sha256-modp2048-none", "ESP:AES_CBC_128/HMAC_SHA2_256_128/MODP_2048/NONE/NO_EXT_SEQ"),
+        ("aes128-sha256-modp2048-none", "ESP:AES_CBC_128/HMAC_SHA2_256_128/MODP_2048/KE_NONE/NO_EXT_SEQ"),
         ("aes128gcm128-esn-noesn-x25519", "ESP:AES_GCM_16_128/CURVE_25519/EXT_SEQ/NO_EXT_SEQ"),
         ("null-sha256", "ESP:NULL/HMAC_SHA2_256_128/NO_EXT_SEQ"),
         (
             "aes128gmac-x25519-ke1_mlkem768-ke1_none",
-            "ESP:NULL_AES_GMAC_128/CURVE_25519/KE1_ML_KEM_768/KE1_NONE/NO_EXT_SEQ",
+            "ESP:NULL_AES_GMAC_128/CURVE_25519/KE1_ML_KEM_768/KE1_KE_NONE/NO_EXT_SEQ",
         ),
-        ("aes128gcm16-sha256", "ESP:AES_GCM_16_128/NO_EXT_SEQ"),
+        ("aes128gcm16-sha256-prfsha256", "ESP:AES_GCM_16_128/NO_EXT_SEQ"),
     ] {
         assert_eq!(esp(text).to_string(), printed, "{text}");
     }
@@ -66,12 +66,11 @@ fn what_is_wrong_is_said() {
         says(ProtocolId::Ike, "aes128-sha256-x25519-esn"),
         "`esn` does not belong into an IKE proposal"
     );
-    assert_eq!(says(ProtocolId::Ike, "aes128-sha256-none"), "`none` does not belong into an IKE proposal");
-    assert_eq!(says(ProtocolId::Ike, "null-sha256-x25519"), "`null` does not belong into an IKE proposal");
     assert_eq!(
-        says(ProtocolId::Esp, "aes128gcm16-prfsha256"),
-        "`prfsha256` does not belong into an ESP proposal"
+        says(ProtocolId::Ike, "aes128-sha256-none"),
+        "IKE proposals need a key exchange method, like x25519"
     );
+    assert_eq!(says(ProtocolId::Ike, "null-sha256-x25519"), "`null` does not belong into an IKE proposal");
     assert_eq!(says(ProtocolId::Ah, "aes128-sha256"), "`aes128` does not belong into an AH proposal");
     assert_eq!(says(ProtocolId::Ike, "aes128-sha256-x25519,"), "empty proposal");
     assert_eq!(says(ProtocolId::Ike, "aes128--sha256-x25519"), "empty proposal");

@@ -187,8 +187,8 @@ fn write_icmp(f: &mut fmt::Formatter<'_>, ports: (u16, u16)) -> fmt::Result {
     if ports.0 == ports.1 {
         return if code == 0 { write!(f, "{kind}") } else { write!(f, "{kind}({code})") };
     }
-    if kind == last_kind && code == 0 && last_code == 255 {
-        return write!(f, "{kind}");
+    if code == 0 && last_code == 255 {
+        return if kind == last_kind { write!(f, "{kind}") } else { write!(f, "{kind}-{last_kind}") };
     }
     write!(f, "{kind}({code})-{last_kind}({last_code})")
 }
