@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let (shard, shard_inbox) = shard::Handle::new();
     let (plane, plane_inbox) = plane::Handle::new();
     let (backend, missing) = notices::start_backend(&conf, &sockets, &wishes, &shard, &plane, &log);
-    let plane_name = backend.as_ref().map_or("no data plane", |backend| backend.name()).to_owned();
+    let plane_name = backend.as_ref().map(|backend| backend.name().to_owned());
     if backend.is_none() {
         log.say(Voice::Main, Group::Knl, 0, format!("no data plane: {missing}; IKE_SAs only, no CHILD_SAs"));
         for socket in sockets.nat_t.all() {
@@ -238,6 +238,10 @@ fn wishes(conf: &Conf) -> Wishes {
         rule_mark: Some(rule_mark),
         install_routes_xfrmi: conf.flag("plugins.kernel-netlink.install_routes_xfrmi", false),
         mtu: Some(conf.number("plugins.kernel-netlink.mtu", 0)).filter(|mtu| *mtu > 0),
+        dns: dns_target(conf).map(|target| match target {
+            linux::dns::DnsTarget::File(path) => path.display().to_string(),
+            linux::dns::DnsTarget::Resolvconf { .. } => "resolvconf".to_owned(),
+        }),
         paths: PathRules {
             mark: Some(socket_mark),
             table: Some(table),

@@ -1,5 +1,5 @@
 //! `strongswan.conf` as the daemon reads it: its own section, then `charon`, then `libstrongswan`.
-use config::tree::{Node, Section};
+use config::tree::Section;
 use config::{DaemonSettings, load_daemon};
 use policy::Settings;
 use std::sync::Arc;
@@ -38,9 +38,14 @@ impl Conf {
         self.settings.section.lookup(key)?.as_text()
     }
 
+    /// The section of that path, as settings of its own.
+    pub(crate) fn below(&self, path: &[&str]) -> Option<&Section> {
+        path.iter().try_fold(&self.settings.section, |at, name| at.section(name))
+    }
+
     /// A yes or no, in all the words strongSwan takes.
     pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
-        self.text(key).and_then(flag).unwrap_or(default)
+        self.text(key).and_then(word).unwrap_or(default)
     }
 
     /// A number.
@@ -48,25 +53,15 @@ impl Conf {
         self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
     }
 
-    /// Names of the sections below `key`, in order, each once.
-    pub(crate) fn names(&self, key: &str) -> Vec<&str> {
-        self.collect(key, |node| matches!(node, Node::Section(_)))
-    }
-
-    /// Names of the values below `key`, in order, each once.
+    /// Names of the values below `key`, in order.
     pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
-        self.collect(key, |node| matches!(node, Node::Value(_)))
-    }
-
-    fn collect(&self, key: &str, wanted: impl Fn(&Node) -> bool) -> Vec<&str> {
         let holder = self.settings.section.lookup_section(key);
-        let entries = holder.into_iter().flat_map(|holder| &holder.entries);
-        entries.filter(|(_, node)| wanted(node)).map(|(name, _)| name.as_str()).collect()
+        holder.into_iter().flat_map(Section::values).map(|(name, _)| name).collect()
     }
 }
 
 /// strongSwan's words for yes and no.
-fn flag(text: &str) -> Option<bool> {
+pub(crate) fn word(text: &str) -> Option<bool> {
     match text.trim() {
         "1" | "yes" | "true" | "enabled" => Some(true),
         "0" | "no" | "false" | "disabled" => Some(false),
@@ -98,7 +93,7 @@ mod tests {
         assert_eq!(conf.number("port", 1u16), 0);
         assert!(!conf.flag("install_routes", true));
         assert_eq!(conf.text("plugins.vici.socket"), Some("unix:///a"));
-        assert_eq!(conf.names("plugins"), ["vici"]);
+        assert_eq!(conf.keys("plugins.vici"), ["socket"]);
         assert_eq!(conf.text("plugins.nix.socket"), None);
     }
 }

@@ -34,7 +34,8 @@ const CLIENTS: usize = 256;
 pub(crate) struct Desk {
     pub(crate) shard: shard::Handle,
     pub(crate) plane: plane::Handle,
-    pub(crate) plane_name: String,
+    /// `None`: there is no data plane.
+    pub(crate) plane_name: Option<String>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) log: Arc<Log>,
     pub(crate) pools: SharedPools,

@@ -22,6 +22,18 @@ pub(crate) fn pool(name: &str, section: &Section) -> Result<PoolConfig, String> 
     load_pool(name, section).map_err(|reports| texts(&reports))
 }
 
+/// The first error in charon's words, which scripts look for.
+fn in_short(reports: &[Report]) -> String {
+    let first = reports.iter().find(|report| report.is_error());
+    let Some(first) = first else { return "config discarded".to_owned() };
+    let key = first.path.rsplit('.').next().unwrap_or_default();
+    if first.message == "unknown key" {
+        format!("unknown option: {key}, config discarded")
+    } else {
+        format!("invalid value for: {key}, config discarded")
+    }
+}
+
 fn texts(reports: &[Report]) -> String {
     let texts: Vec<String> = reports.iter().filter(|report| report.is_error()).map(Report::text).collect();
     texts.join("; ")

@@ -32,8 +32,19 @@ impl Leases {
     pub(crate) fn lease(&self, request: &LeaseRequest) -> Answer {
         let ike = Some((request.connection.clone(), request.ike_id));
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let offline = |pools: &Pools| -> usize {
+            request.pools.iter().filter_map(|name| pools.get(name)).map(pool::Pool::offline).sum()
+        };
+        let before = offline(&pools);
         let granted = pools.lease(&request.pools, &request.identity, &request.requested);
+        let mut known = before.saturating_sub(offline(&pools));
         drop(pools);
+        for _ in &granted.addresses {
+            let verb = if known > 0 { "reassigning offline" } else { "assigning new" };
+            known = known.saturating_sub(1);
+            let text = format!("{verb} lease to '{}'", request.identity);
+            self.log.line(Voice::Engine, Group::Cfg, 1, ike.clone(), text);
+        }
         for name in request.pools.iter().filter(|name| !self.exists(name)) {
             let text = format!("there is no pool '{name}'");
             self.log.line(Voice::Engine, Group::Cfg, 1, ike.clone(), text);

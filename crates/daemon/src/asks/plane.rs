@@ -102,6 +102,8 @@ pub(crate) struct Wishes {
     pub(crate) rule_mark: Option<(u32, u32, bool)>,
     pub(crate) install_routes_xfrmi: bool,
     pub(crate) mtu: Option<u32>,
+    /// Where name servers go, for the log; `None`: nowhere.
+    pub(crate) dns: Option<String>,
     pub(crate) paths: PathRules,
 }
 
@@ -293,7 +295,14 @@ impl Plane {
                     })
                     .collect()
             });
-            let dns = attributes.iter().filter_map(server).collect();
+            let dns: Vec<IpAddr> = attributes.iter().filter_map(server).collect();
+            if let Some(target) = &self.wishes.dns {
+                for server in &dns {
+                    let text = format!("installing DNS server {server} to {target}");
+                    let ike = Some((connection.to_owned(), ike_id));
+                    self.log.line(Voice::Plane, Group::Ike, 1, ike, text);
+                }
+            }
             ledger.vips.insert(ike_id, Vips { addresses: wanted, dns });
         } else {
             ledger.vips.remove(&ike_id);

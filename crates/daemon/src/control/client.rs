@@ -77,19 +77,26 @@ impl Client {
     async fn answer(&mut self, packet: Packet) -> bool {
         let reply = match packet {
             Packet::CmdRequest { name, message } => {
-                self.desk.log.say(
-                    Voice::Control,
-                    Group::Cfg,
-                    2,
-                    format!("vici client {} requests: {name}", self.id),
-                );
+                self.say(format!("vici client {} requests: {name}", self.id));
                 match super::command(self, &name, &message).await {
                     Some(response) => Packet::CmdResponse(response),
                     None => Packet::CmdUnknown,
                 }
             }
-            Packet::EventRegister(name) => confirm(self.desk.observers.clients.register(self.id, &name)),
-            Packet::EventUnregister(name) => confirm(self.desk.observers.clients.unregister(self.id, &name)),
+            Packet::EventRegister(name) => {
+                let known = self.desk.observers.clients.register(self.id, &name);
+                if known {
+                    self.say(format!("vici client {} registered for: {name}", self.id));
+                }
+                confirm(known)
+            }
+            Packet::EventUnregister(name) => {
+                let known = self.desk.observers.clients.unregister(self.id, &name);
+                if known {
+                    self.say(format!("vici client {} unregistered for: {name}", self.id));
+                }
+                confirm(known)
+            }
             Packet::CmdResponse(_)
             | Packet::CmdUnknown
             | Packet::EventConfirm
@@ -106,6 +113,10 @@ impl Client {
                 }
             }
         }
+    }
+
+    fn say(&self, text: String) {
+        self.desk.log.say(Voice::Control, Group::Cfg, 2, text);
     }
 
     /// Sends an event of a streaming command, if the client listens; waits for room in its queue.

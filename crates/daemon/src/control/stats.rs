@@ -67,7 +67,7 @@ pub(crate) async fn stats(desk: &Desk) -> Section {
     out.put_section("ikesas", ikesas);
     // What charon has as plugins is built in; these are the parts an operator may ask about.
     let mut parts = vec!["cygnetd", "aws-lc", "rustcrypto", "vici", "updown", "attr", "resolve", "counters"];
-    parts.push(desk.plane_name.as_str());
+    parts.extend(desk.plane_name.as_deref());
     out.put_list("plugins", parts);
     let mut lost = Section::default();
     lost.put("datagrams", desk.shard.dropped());

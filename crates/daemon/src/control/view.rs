@@ -115,8 +115,12 @@ pub(crate) fn connection(conn: &Connection) -> Section {
     let mut out = Section::default();
     out.put_list("local_addrs", conn.local_addrs.iter().map(address));
     out.put_list("remote_addrs", conn.remote_addrs.iter().map(address));
-    out.put("local_port", conn.local_port);
-    out.put("remote_port", conn.remote_port);
+    // Not in charon 5.9's list; shown where they differ from what everybody expects.
+    for (key, port) in [("local_port", conn.local_port), ("remote_port", conn.remote_port)] {
+        if port != 500 {
+            out.put(key, port);
+        }
+    }
     out.put(
         "version",
         match conn.version {

@@ -2,7 +2,8 @@
 use super::Levels;
 use super::format::{Precision, Style};
 use super::sink::Sink;
-use crate::conf::Conf;
+use crate::conf::{Conf, word};
+use config::tree::Section;
 use std::path::Path;
 
 /// How loggers came out, for the log itself.
@@ -24,38 +25,36 @@ pub(crate) struct Origin {
 /// Opens all sinks. Files are truncated unless `append` or `reopen` says otherwise.
 pub(crate) fn sinks(conf: &Conf, origin: &Origin, reopen: bool) -> Opened {
     let mut opened = Opened { sinks: Vec::new(), complaints: Vec::new() };
-    for name in conf.names("filelog") {
-        let base = format!("filelog.{name}");
+    for (name, section) in conf.below(&["filelog"]).into_iter().flat_map(Section::sections) {
         // The older form has the path as the section's name.
-        let path = conf.text(&format!("{base}.path")).unwrap_or(name);
-        let append = reopen || conf.flag(&format!("{base}.append"), true);
-        let flush_line = conf.flag(&format!("{base}.flush_line"), false);
-        let levels = levels(conf, &base, &mut opened.complaints);
-        match Sink::file(path, append, flush_line, levels, style(conf, &base)) {
+        let path = text(section, "path").unwrap_or(name);
+        let append = reopen || flag(section, "append", true);
+        let flush_line = flag(section, "flush_line", false);
+        let levels = levels(section, &format!("filelog.{name}"), &mut opened.complaints);
+        match Sink::file(path, append, flush_line, levels, style(section)) {
             Ok(sink) => opened.sinks.push(sink),
             Err(e) => opened.complaints.push(format!("opening file {path} for logging failed: {e}")),
         }
     }
     let identifier = conf.text("syslog.identifier").unwrap_or("charon").to_owned();
-    for name in conf.names("syslog") {
-        let base = format!("syslog.{name}");
+    for (name, section) in conf.below(&["syslog"]).into_iter().flat_map(Section::sections) {
         let Some(facility) = facility(name) else {
             opened.complaints.push(format!("unknown syslog facility '{name}'"));
             continue;
         };
-        let levels = levels(conf, &base, &mut opened.complaints);
-        let map = level_map(conf.text(&format!("{base}.map_level")).unwrap_or_default());
-        let mut style = style(conf, &base);
-        style.time_format = None;
+        let levels = levels(section, &format!("syslog.{name}"), &mut opened.complaints);
+        let map = level_map(text(section, "map_level").unwrap_or_default());
+        let style = Style { time_format: None, ..style(section) };
         match Sink::syslog(facility, identifier.clone(), levels, style, map) {
             Ok(sink) => opened.sinks.push(sink),
             Err(e) => opened.complaints.push(format!("opening syslog failed: {e}")),
         }
     }
     // charon-systemd writes to the journal unless told otherwise.
-    let configured = !conf.keys("journal").is_empty();
-    if configured || (opened.sinks.is_empty() && Path::new("/run/systemd/journal/socket").exists()) {
-        let levels = levels(conf, "journal", &mut opened.complaints);
+    let journal = conf.below(&["journal"]);
+    if journal.is_some() || (opened.sinks.is_empty() && Path::new("/run/systemd/journal/socket").exists()) {
+        let none = Section::default();
+        let levels = levels(journal.unwrap_or(&none), "journal", &mut opened.complaints);
         match Sink::journal("cygnetd".into(), levels) {
             Ok(sink) => opened.sinks.push(sink),
             Err(e) => opened.complaints.push(format!("opening the journal failed: {e}")),
@@ -65,12 +64,23 @@ pub(crate) fn sinks(conf: &Conf, origin: &Origin, reopen: bool) -> Opened {
         stderr(origin, &mut opened);
     }
     if origin.use_syslog {
-        match Sink::syslog(3, identifier, origin_levels(origin), Style::default(), Vec::new()) {
+        match Sink::syslog(LOG_DAEMON, identifier, origin_levels(origin), Style::default(), Vec::new()) {
             Ok(sink) => opened.sinks.push(sink),
             Err(e) => opened.complaints.push(format!("opening syslog failed: {e}")),
         }
     }
     opened
+}
+
+/// syslog's facility for daemons (RFC 5424 6.2.1).
+const LOG_DAEMON: u8 = 3;
+
+fn text<'a>(section: &'a Section, key: &str) -> Option<&'a str> {
+    section.value(key)?.as_text()
+}
+
+fn flag(section: &Section, key: &str, default: bool) -> bool {
+    text(section, key).and_then(word).unwrap_or(default)
 }
 
 fn stderr(origin: &Origin, opened: &mut Opened) {
@@ -89,7 +99,7 @@ fn origin_levels(origin: &Origin) -> Levels {
     levels
 }
 
-fn levels(conf: &Conf, base: &str, complaints: &mut Vec<String>) -> Levels {
+fn levels(section: &Section, base: &str, complaints: &mut Vec<String>) -> Levels {
     const OPTIONS: [&str; 10] = [
         "path",
         "append",
@@ -102,12 +112,13 @@ fn levels(conf: &Conf, base: &str, complaints: &mut Vec<String>) -> Levels {
         "map_level",
         "default",
     ];
-    let mut levels = Levels::new(conf.number(&format!("{base}.default"), 1));
-    for key in conf.keys(base) {
+    let default = text(section, "default").and_then(|level| level.trim().parse().ok());
+    let mut levels = Levels::new(default.unwrap_or(1));
+    for (key, value) in section.values() {
         if OPTIONS.contains(&key) {
             continue;
         }
-        let text = conf.text(&format!("{base}.{key}")).unwrap_or_default();
+        let text = value.as_text().unwrap_or_default();
         match text.trim().parse() {
             Ok(level) if levels.set(key, level) => {}
             Ok(_) => complaints.push(format!("{base}: there is no log group '{key}'")),
@@ -117,17 +128,17 @@ fn levels(conf: &Conf, base: &str, complaints: &mut Vec<String>) -> Levels {
     levels
 }
 
-fn style(conf: &Conf, base: &str) -> Style {
+fn style(section: &Section) -> Style {
     Style {
-        time_format: conf.text(&format!("{base}.time_format")).map(str::to_owned),
-        precision: match conf.text(&format!("{base}.time_precision")) {
+        time_format: text(section, "time_format").map(str::to_owned),
+        precision: match text(section, "time_precision") {
             Some("ms") => Precision::Milli,
             Some("us") => Precision::Micro,
             _ => Precision::Second,
         },
-        ike_name: conf.flag(&format!("{base}.ike_name"), false),
-        log_level: conf.flag(&format!("{base}.log_level"), false),
-        json: conf.flag(&format!("{base}.json"), false),
+        ike_name: flag(section, "ike_name", false),
+        log_level: flag(section, "log_level", false),
+        json: flag(section, "json", false),
     }
 }
 
