@@ -4,7 +4,7 @@
 //!
 //! The walk: [`grammar`] (text → statements) → [`resolve`] (files → one tree) → [`tree`] (sections and values; what
 //! vici carries, too) → [`schema`] (one row per key; tree → policy) with [`capability`] (what there is) → [`swanctl`]
-//! (a whole file, checked and as vici messages); [`write`] (policy → tree → text) and
+//! (a whole file, checked and as vici messages); [`mod@write`] (policy → tree → text) and
 //! [`report`] (what to tell the operator).
 
 pub mod capability;

@@ -67,6 +67,38 @@ impl Key {
     }
 }
 
+/// All tables of `swanctl.conf`: path of the section, and its keys.
+pub const TABLES: &[(&str, &[Key])] = &[
+    ("connections.<conn>", connection::KEYS),
+    ("connections.<conn>.local<suffix>", auth::LOCAL),
+    ("connections.<conn>.remote<suffix>", auth::REMOTE),
+    ("connections.<conn>.children.<child>", child::KEYS),
+    ("secrets.<kind><suffix>", secret::KEYS),
+    ("pools.<name>", pool::KEYS),
+    ("authorities.<name>", authority::KEYS),
+];
+
+impl Kind {
+    /// What to write, for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Flag => "yes, no",
+            Self::Number => "number",
+            Self::Time => "time",
+            Self::Words(text) | Self::Text(text) | Self::List(text) => text,
+            Self::Section => "section",
+            Self::Sections => "sections",
+        }
+    }
+
+    /// More than one, separated by commas.
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::List(_))
+    }
+}
+
 /// What reading depends on besides the section itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {

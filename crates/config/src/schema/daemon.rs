@@ -6,7 +6,7 @@
 use super::values::{flag, number, text, time};
 use super::{Key, Kind};
 use crate::report::{Report, closest};
-use crate::tree::{Node, Section, Span};
+use crate::tree::{Node, Section, Span, Value};
 use policy::Settings;
 use std::collections::BTreeSet;
 
@@ -186,6 +186,18 @@ pub struct DaemonSettings {
     pub stop_scripts: Vec<(String, String)>,
     /// All sections in one: loggers, plugins and whatever else is read by path.
     pub section: Section,
+}
+
+/// Why a key has no effect; `None` for one that has.
+#[must_use]
+pub fn unused_reason(name: &str) -> Option<&'static str> {
+    unused::UNUSED.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, why)| *why)
+}
+
+/// All keys of strongSwan without an effect here: pattern (`*` one name, `**` any number) and reason, which is empty
+/// where nobody needs to be told.
+pub fn unused_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    unused::UNUSED.iter().copied()
 }
 
 /// Reads the settings of a daemon whose sections have these names (see [`SECTIONS`]). Never fails: what cannot be read
@@ -371,13 +383,26 @@ impl Reader<'_> {
         self.warnings.push(report.at(span).key(format!("{}.{path}", self.name)));
     }
 
+    /// Nothing changes by it: the key is set to what counts anyway.
+    fn is_default(&self, row: &Key, path: &str) -> bool {
+        let Some(text) = self.section.lookup(path).and_then(Value::as_text) else { return false };
+        let same = match row.kind {
+            Kind::Flag => flag(text) == flag(row.default),
+            Kind::Time => time(text) == time(row.default),
+            Kind::Number => number::<u64>(text) == number(row.default),
+            _ => text == row.default,
+        };
+        same && !row.default.is_empty()
+    }
+
     /// Tells about every key that has no effect, and every section of a plugin that does not exist here.
     fn check_names(&mut self) {
         let mut found = Vec::new();
         leaves(self.section, "", &mut found);
         let mut told = BTreeSet::new();
         for (path, span) in found {
-            if KEYS.iter().any(|key| fits(key.name, &path)) {
+            let row = KEYS.iter().find(|key| fits(key.name, &path));
+            if row.is_some_and(|row| unused_reason(row.name).is_none() || self.is_default(row, &path)) {
                 continue;
             }
             let (message, hint) = match unused::UNUSED.iter().find(|(pattern, _)| fits(pattern, &path)) {
@@ -478,18 +503,19 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_told_once() {
         let (settings, warnings) = read(
-            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
+            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nsend_vendor_id = no\nmultiple_authentication = false\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
         );
         assert_eq!(
             warnings,
             [
                 "s.conf:2:1: charon.retransmit_tires: unknown key, has no effect (did you mean `retransmit_tries`?)",
                 "s.conf:3:1: charon.threads: has no effect: the number of threads follows from the number of CPUs",
-                "s.conf:7:6: charon.plugins.ha.local: has no effect: this plugin's work is not available yet",
-                "s.conf:9:10: charon.plugins.nosuch.x: unknown key, has no effect",
-                "s.conf:11:21: charon.retransmit_jitter: 50 is more than 20 percent; the default counts",
+                "s.conf:6:1: charon.multiple_authentication: has no effect: this is not available yet",
+                "s.conf:9:6: charon.plugins.ha.local: has no effect: this plugin's work is not available yet",
+                "s.conf:11:10: charon.plugins.nosuch.x: unknown key, has no effect",
+                "s.conf:13:21: charon.retransmit_jitter: 50 is more than 20 percent; the default counts",
                 "charon.spi_max: this is below spi_min; the default counts",
-                "s.conf:12:8: charon.port: `x` is no number; the default counts",
+                "s.conf:14:8: charon.port: `x` is no number; the default counts",
             ]
         );
         assert_eq!((settings.engine.port, settings.engine.spi_min), (500, 0xc000_0000));

@@ -9,11 +9,11 @@ use policy::{Identity, SecretKind, SharedSecret};
 
 /// How the names of sections of shared secrets begin, and their kinds.
 pub const SHARED: &[(&str, SecretKind, &str)] = &[
-    ("ike", SecretKind::Ike, "IKE"),
-    ("eap", SecretKind::Eap, "EAP"),
-    ("xauth", SecretKind::Eap, "EAP"),
-    ("ntlm", SecretKind::Ntlm, "NTLM"),
-    ("ppk", SecretKind::Ppk, "PPK"),
+    ("ike", SecretKind::Ike, "ike"),
+    ("eap", SecretKind::Eap, "eap"),
+    ("xauth", SecretKind::Eap, "eap"),
+    ("ntlm", SecretKind::Ntlm, "ntlm"),
+    ("ppk", SecretKind::Ppk, "ppk"),
 ];
 
 /// How the names of sections for private keys begin.
@@ -99,7 +99,7 @@ pub fn shared_message(name: &str, section: &Section) -> Result<Section, Vec<Repo
     let mut out = Section::new();
     out.insert("id", Node::Value(Value::new(name)));
     let kind =
-        SHARED.iter().find(|(prefix, ..)| name.starts_with(prefix)).map_or("IKE", |(_, _, word)| *word);
+        SHARED.iter().find(|(prefix, ..)| name.starts_with(prefix)).map_or("ike", |(_, _, word)| *word);
     out.insert("type", Node::Value(Value::new(kind)));
     out.insert("data", Node::Value(Value::new(secret.data.as_slice())));
     let owners =
