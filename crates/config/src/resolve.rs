@@ -2,7 +2,8 @@
 use crate::grammar::{Name, Sources, Statement, parse};
 use crate::report::Report;
 use crate::tree::{Node, Section, Span, Value};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -241,23 +242,24 @@ impl<'a> Resolver<'a> {
             return Err(Report::error(message).at(span));
         }
         let mut out = Section { span, ..Section::default() };
-        let mut unset: Vec<&str> = Vec::new();
-        let mut names: Vec<&str> = Vec::new();
+        let mut unset: BTreeSet<&str> = BTreeSet::new();
+        let mut names: IndexSet<&str> = IndexSet::new();
         for raw in parts {
             for (key, (key_span, value)) in &raw.values {
-                if out.entries.contains_key(key) || unset.contains(&key.as_str()) {
+                if out.entries.contains_key(key) || unset.contains(key.as_str()) {
                     continue;
                 }
                 match value {
-                    None => unset.push(key),
+                    None => {
+                        unset.insert(key);
+                    }
                     Some(value) => {
                         out.entries.insert(key.clone(), Node::Value(value.clone()));
                         out.key_spans.insert(key.clone(), *key_span);
                     }
                 }
             }
-            let new = raw.sections.keys().map(String::as_str).filter(|name| !names.contains(name));
-            names.extend(new.collect::<Vec<_>>());
+            names.extend(raw.sections.keys().map(String::as_str));
         }
         let above: Vec<&'a Raw> = above.iter().chain(parts).copied().collect();
         for name in names {

@@ -8,7 +8,8 @@ use crate::schema::pool::load_pool;
 use crate::schema::secret::{load_secret, shared_message};
 use crate::schema::{Context, Key, Kind, authority, child, connection};
 use crate::tree::{Node, Section, Span};
-use policy::{AuthClass, Connection, PoolConfig, SecretKind, SharedSecret};
+use policy::{AuthClass, Connection, Mode, PeerAddr, PoolConfig, SecretKind, SharedSecret};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Sections that are loaded; all others are there to be inherited from.
@@ -131,10 +132,21 @@ impl SwanctlConfig {
             let section = self.loaded.root.lookup_section("connections").and_then(|all| all.section(&c.name));
             section.map_or(Span::NOWHERE, |s| if s.get(key).is_some() { s.key_span(key) } else { s.span })
         };
+        let pools: BTreeSet<&str> = self.sections("pools").map(|(name, _)| name).collect();
+        let broken_secrets = out.reports.iter().any(|r| r.path.starts_with("secrets."));
         for c in &out.connections {
-            for pool in c.pools.iter().filter(|name| !out.pools.iter().any(|p| p.name == **name)) {
-                let defined = self.sections("pools").any(|(name, _)| name == pool);
-                if !defined {
+            let starts = c.children.iter().find(|child| child.start_action.start);
+            if let Some(child) = starts
+                && !c.remote_addrs.iter().any(PeerAddr::is_host)
+                && !matches!(child.mode, Mode::Pass | Mode::Drop)
+            {
+                let report = Report::warning("there is no address to initiate to");
+                let hint = format!("`start_action = {}` of `{}` needs one", child.start_action, child.name);
+                let path = format!("connections.{}.remote_addrs", c.name);
+                out.reports.push(report.hint(hint).at(place(c, "remote_addrs")).key(path));
+            }
+            for pool in &c.pools {
+                if !pools.contains(pool.as_str()) {
                     let report = Report::warning(format!("there is no pool `{pool}` in this file"));
                     out.reports
                         .push(report.at(place(c, "pools")).key(format!("connections.{}.pools", c.name)));
@@ -148,7 +160,7 @@ impl SwanctlConfig {
             let mut secrets = out.secrets.iter().filter(|s| s.kind == SecretKind::Ike);
             let any = self.sections("secrets").any(|(name, _)| name.starts_with("ike"));
             let found = if known { secrets.any(|s| s.rank(me, other).is_some()) } else { any };
-            if psk && !found && out.reports.iter().all(|r| !r.path.starts_with("secrets.")) {
+            if psk && !found && !broken_secrets {
                 let report = Report::warning("there is no secret for this connection in this file");
                 let hint = "add `secrets { ike-… { id = …, secret = … } }`, or load one in another way";
                 out.reports.push(report.hint(hint).at(place(c, "")).key(format!("connections.{}", c.name)));

@@ -1,5 +1,6 @@
 //! The tree that configuration files, vici messages and settings share.
 use indexmap::IndexMap;
+use std::fmt;
 
 /// Where a piece of text stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -13,7 +14,7 @@ pub struct Span {
 }
 
 /// A value with its place. Values may be arbitrary bytes (vici carries keys).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Value {
     /// Bytes.
     pub bytes: Vec<u8>,
@@ -32,8 +33,8 @@ pub enum Node {
     Section(Section),
 }
 
-/// A section: ordered, keys unique.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// A section: ordered, keys unique. `Debug` shows no value of a key that holds secrets.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Section {
     /// Entries in order.
     pub entries: IndexMap<String, Node>,
@@ -41,6 +42,30 @@ pub struct Section {
     pub span: Span,
     /// Where each key stood.
     pub key_spans: IndexMap<String, Span>,
+}
+
+/// Keys whose values are secrets, in files and in vici messages.
+const SECRET_KEYS: [&str; 4] = ["secret", "data", "pin", "password"];
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(&self.bytes).fmt(f)
+    }
+}
+
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, node) in &self.entries {
+            match node {
+                Node::Section(section) => map.entry(name, section),
+                _ if SECRET_KEYS.contains(&name.as_str()) => map.entry(name, &format_args!("…")),
+                Node::Value(value) => map.entry(name, value),
+                Node::List(items) => map.entry(name, items),
+            };
+        }
+        map.finish()
+    }
 }
 
 impl Span {
@@ -199,6 +224,14 @@ mod tests {
         assert_eq!(root.lookup("charon.port").unwrap().as_text(), Some("500"));
         assert_eq!(root.lookup("charon.plugins"), None);
         assert_eq!(root.lookup_section("charon.plugins").unwrap().sections().count(), 1);
+    }
+
+    #[test]
+    fn debugging_shows_no_secrets() {
+        let mut root = Section::new();
+        root.set("ike.secret", Value::new("hush"));
+        root.set("ike.id", Value::new("moon"));
+        assert_eq!(format!("{root:?}"), r#"{"ike": {"secret": …, "id": "moon"}}"#);
     }
 
     #[test]

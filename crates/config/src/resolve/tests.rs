@@ -91,6 +91,22 @@ fn includes_as_documented() {
 }
 
 #[test]
+fn files_of_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::create_dir(directory.path().join("conf.d")).unwrap();
+    write("swanctl.conf", "a { v = 0\n }\ninclude conf.d/*.conf\n");
+    write("conf.d/20.conf", "a { v = 2\n }\n");
+    write("conf.d/10.conf", "a { v = 1\n w = 1\n }\n");
+    write("conf.d/.hidden.conf", "a { v = 3\n }\n");
+    write("conf.d/30.conf.bak", "a { v = 4\n }\n");
+    let loaded = load(&Disk, &directory.path().join("swanctl.conf")).unwrap();
+    assert_eq!(show(&loaded.root), "a{v=2 w=1}");
+    let error = load(&Disk, directory.path()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read "), "{error}");
+}
+
+#[test]
 fn what_is_missing_is_told_and_does_no_harm() {
     let text = "include no.conf\ninclude none/*.conf\na : nosuch { }\nb : nosuch { }\n";
     let loaded = load(&Files::new(&[("a.conf", text)]), Path::new("a.conf")).unwrap();

@@ -2,10 +2,10 @@
 use super::values::{dscp, flag, interface_id, item, number, one_of, some_time, text, time, word};
 use super::{Context, Fields, Key, Kind, auth, child};
 use crate::capability::Capability;
-use crate::report::Report;
+use crate::report::{Report, closest};
 use crate::tree::{Section, Value};
 use policy::connection::{Childless, Fragmentation, Unique};
-use policy::proposal::parse_proposals;
+use policy::proposal::{ProposalError, parse_proposals};
 use policy::{Connection, PeerAddr, ProposalSet};
 use std::sync::Arc;
 use wire::iana::ProtocolId;
@@ -199,7 +199,20 @@ fn addresses(text: &str) -> Result<Vec<PeerAddr>, String> {
 
 /// Proposals whose algorithms are all there.
 pub(super) fn proposals(protocol: ProtocolId, text: &str) -> Result<ProposalSet, String> {
-    let set = parse_proposals(protocol, text).map_err(|e| e.to_string())?;
+    let set = parse_proposals(protocol, text).map_err(|error| match &error {
+        ProposalError::Unknown(word) => {
+            let rows = crypto::table::rows();
+            let known = rows.iter().flat_map(|row| row.keywords.iter().map(String::as_str));
+            match closest(&word.to_ascii_lowercase(), known.chain(["esn", "noesn", "none", "default"])) {
+                Some(near) => format!("{error}; did you mean `{near}`?"),
+                None => error.to_string(),
+            }
+        }
+        ProposalError::Misplaced { .. }
+        | ProposalError::Mixed
+        | ProposalError::Missing { .. }
+        | ProposalError::Empty => error.to_string(),
+    })?;
     set.iter().try_for_each(policy::Proposal::available).map_err(|e| e.to_string())?;
     Ok(set)
 }

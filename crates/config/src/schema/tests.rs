@@ -99,7 +99,7 @@ fn what_is_wrong_with_a_connection() {
         ("vips = dynamic", "x.conf:6:8: connections.home.vips: `dynamic` is no IP address"),
         (
             "proposals = aes128-sha257-x25519",
-            "x.conf:6:13: connections.home.proposals: `sha257` is no algorithm",
+            "x.conf:6:13: connections.home.proposals: `sha257` is no algorithm; did you mean `sha256`?",
         ),
         (
             "dpd_delay = 5x",
