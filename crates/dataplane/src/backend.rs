@@ -20,14 +20,32 @@ pub enum DataplaneError {
 /// What a data plane reports by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
-    /// A packet met a trap (id of the policy), with the packet's selectors (ours, the peer's).
-    Acquire { trap: u32, packet: Option<(Selector, Selector)> },
+    /// A packet met a trap.
+    Acquire {
+        /// Handle of the trap policy.
+        trap: u32,
+        /// The packet's own selectors: ours, the peer's.
+        packet: Option<(Selector, Selector)>,
+    },
     /// A byte or packet limit was reached.
-    Expire { child: u32, hard: bool },
-    /// Authenticated packets came from another outer address.
-    Mapping { child: u32, remote: SocketAddr },
+    Expire {
+        /// Handle of the CHILD_SA.
+        child: u32,
+        /// The hard limit: the SA carries nothing more. Else: rekey now.
+        hard: bool,
+    },
+    /// Authenticated packets, newer than all before, came from another outer address.
+    Mapping {
+        /// Handle of the CHILD_SA.
+        child: u32,
+        /// Where they came from.
+        remote: SocketAddr,
+    },
     /// First authenticated packet on an SA whose outbound half waits.
-    FirstUse { child: u32 },
+    FirstUse {
+        /// Handle of the CHILD_SA.
+        child: u32,
+    },
 }
 
 /// A data plane.
@@ -39,7 +57,13 @@ pub trait Backend: Send {
     /// Starts sending on a CHILD_SA installed `inbound_only`.
     fn activate_outbound(&mut self, child: u32) -> Result<(), DataplaneError>;
     /// Changes outer addresses.
-    fn update(&mut self, child: u32, local: SocketAddr, remote: SocketAddr, encap: bool) -> Result<(), DataplaneError>;
+    fn update(
+        &mut self,
+        child: u32,
+        local: SocketAddr,
+        remote: SocketAddr,
+        encap: bool,
+    ) -> Result<(), DataplaneError>;
     /// Removes SAs and (unless another generation or a trap holds them) policies. Returns last counters (in, out).
     fn remove(&mut self, child: u32, keep_policies: bool) -> Result<(Usage, Usage), DataplaneError>;
     /// Counters (in, out).

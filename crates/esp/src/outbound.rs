@@ -92,6 +92,8 @@ pub struct OutSa {
     esn: bool,
     /// Last number used.
     sequence: AtomicU64,
+    /// Somebody is sealing and sending.
+    turn: AtomicBool,
     path: ArcSwap<Path>,
     meter: Meter,
     copy_df: bool,
@@ -128,6 +130,7 @@ impl OutSa {
             cipher,
             esn: child.esn,
             sequence: AtomicU64::new(0),
+            turn: AtomicBool::new(false),
             path: ArcSwap::from_pointee(Path {
                 local: child.local,
                 remote: child.remote,
@@ -158,6 +161,18 @@ impl OutSa {
     /// Moves the outer addresses.
     pub fn set_path(&self, path: Path) {
         self.path.store(Arc::new(path));
+    }
+
+    /// Takes the right to seal and send, where several threads do so: whoever holds it until what was sealed has
+    /// left keeps packets in the order of their numbers. False when another holds it.
+    #[must_use]
+    pub fn try_turn(&self) -> bool {
+        !self.turn.swap(true, Ordering::Acquire)
+    }
+
+    /// Gives it back.
+    pub fn end_turn(&self) {
+        self.turn.store(false, Ordering::Release);
     }
 
     /// Bytes and packets sealed.

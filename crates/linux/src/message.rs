@@ -8,6 +8,7 @@
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -120,6 +121,25 @@ impl Batch {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// What came with buffer `i`, and where it lies in [`Self::memory`].
+    #[must_use]
+    pub fn get(&self, i: usize) -> Option<(Meta, Range<usize>)> {
+        let meta = self.meta.get(i).filter(|_| i < self.count)?;
+        let start = i.checked_mul(self.slot)?;
+        Some((*meta, start..start.checked_add(meta.len)?))
+    }
+
+    /// All buffers, one after the other.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// As [`Self::memory`], to change.
+    pub fn memory_mut(&mut self) -> &mut [u8] {
+        &mut self.data
     }
 
     /// The filled buffers with what came with them. A buffer holds `meta.len.div_ceil(meta.stride)` datagrams:

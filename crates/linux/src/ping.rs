@@ -31,7 +31,8 @@ impl Pinger {
             IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
             IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
         };
-        let socket = Socket::new(domain, Type::RAW, Some(protocol)).attempt(|| "opening a raw socket".to_owned())?;
+        let socket =
+            Socket::new(domain, Type::RAW, Some(protocol)).attempt(|| "opening a raw socket".to_owned())?;
         // The low bits of the process id tell our echoes from those of other programs; no secret.
         let [.., high, low] = std::process::id().to_be_bytes();
         Ok(Self { socket, host, id: u16::from_be_bytes([high, low]) })
