@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub const MAX_INCLUDES: usize = 16;
 /// Files that one configuration may consist of.
 pub const MAX_FILES: usize = 4096;
-/// Sections that one configuration may expand to (inheritance multiplies).
+/// Sections that a small configuration may expand to (inheritance multiplies); each one written adds 100.
 pub const MAX_SECTIONS: usize = 100_000;
 
 /// Gives files to the reader: the disk, or a map in tests.
@@ -123,6 +123,13 @@ struct Raw {
     sections: IndexMap<String, Self>,
 }
 
+impl Raw {
+    /// Sections written in it. Files nest no deeper than [`MAX_DEPTH`](crate::grammar::MAX_DEPTH) each.
+    fn count(&self) -> usize {
+        self.sections.values().map(|section| section.count().saturating_add(1)).sum()
+    }
+}
+
 struct Reader<'a> {
     loader: &'a dyn Loader,
     sources: Sources,
@@ -131,8 +138,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn finish(mut self, result: Result<(), Report>, root: &Raw) -> Result<Loaded, LoadError> {
-        let resolved =
-            result.and_then(|()| Resolver { root, count: 0, warnings: &mut self.warnings }.resolve());
+        let resolved = result.and_then(|()| Resolver::new(root, &mut self.warnings).resolve());
         match resolved {
             Ok(root) => Ok(Loaded { root, sources: self.sources, warnings: self.warnings }),
             Err(report) => {
@@ -224,10 +230,16 @@ impl Reader<'_> {
 struct Resolver<'a> {
     root: &'a Raw,
     count: usize,
+    limit: usize,
     warnings: &'a mut Vec<Report>,
 }
 
 impl<'a> Resolver<'a> {
+    fn new(root: &'a Raw, warnings: &'a mut Vec<Report>) -> Self {
+        let limit = MAX_SECTIONS.saturating_add(root.count().saturating_mul(100));
+        Self { root, count: 0, limit, warnings }
+    }
+
     fn resolve(mut self) -> Result<Section, Report> {
         self.section(&[self.root], &[])
     }
@@ -237,8 +249,8 @@ impl<'a> Resolver<'a> {
     fn section(&mut self, parts: &[&'a Raw], above: &[&'a Raw]) -> Result<Section, Report> {
         let span = parts.first().map_or(Span::NOWHERE, |raw| raw.span);
         self.count += 1;
-        if self.count > MAX_SECTIONS {
-            let message = format!("inheritance makes more than {MAX_SECTIONS} sections");
+        if self.count > self.limit {
+            let message = format!("inheritance makes more than {} sections", self.limit);
             return Err(Report::error(message).at(span));
         }
         let mut out = Section { span, ..Section::default() };
