@@ -179,13 +179,23 @@ fn status_as_a_table_and_as_json() {
 
 #[test]
 fn up_finds_out_what_a_name_means_and_shows_the_log() {
-    let daemon = Daemon::new(one_up);
+    fn none_up(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+        if command == "list-sas" { (Vec::new(), Section::default()) } else { one_up(command, message) }
+    }
+    let daemon = Daemon::new(none_up);
     let output = daemon.run(&["up", "home", "--timeout", "7"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "  [IKE] doing it\nnet of home is up\n");
     let message = daemon.message("initiate");
     assert_eq!((message.text("ike"), message.text("child")), (Some("home"), Some("net")));
     assert_eq!((message.text("timeout"), message.text("loglevel")), (Some("7000"), Some("1")));
+}
+
+#[test]
+fn up_does_not_double_what_is_up() {
+    let daemon = Daemon::new(one_up);
+    assert_eq!(text(&daemon.run(&["up", "home"]).stdout), "net of home is up already\n");
+    assert!(!daemon.commands().contains(&"initiate".to_owned()));
 }
 
 #[test]
@@ -204,6 +214,7 @@ fn a_refusal_carries_the_daemons_reason_and_exit_code_1() {
     fn refusing(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {
         match command {
             "list-conns" => one_up(command, message),
+            "list-sas" => (Vec::new(), Section::default()),
             _ => (Vec::new(), section(&[("success", "no"), ("errmsg", "peer not responding")])),
         }
     }
@@ -315,7 +326,7 @@ fn load_sends_what_the_files_say_and_unloads_the_rest() {
         ]
     );
     let shared = daemon.message("load-shared");
-    assert_eq!((shared.text("id"), shared.text("type")), (Some("ike-1"), Some("IKE")));
+    assert_eq!((shared.text("id"), shared.text("type")), (Some("ike-1"), Some("ike")));
     assert_eq!(shared.bytes("data"), Some(&b"foo"[..]));
     assert_eq!(shared.items("owners"), ["gw.example.org", "carol@example.org"]);
     assert_eq!(daemon.message("unload-shared").text("id"), Some("old-secret"));

@@ -1,8 +1,10 @@
 //! `cygnet up`.
+use super::status;
 use crate::args::Up;
 use crate::exit::{FAILED, Failure};
 use crate::out::{clean, say};
 use crate::session::{PROMPT, collect, connect, succeeded};
+use crate::view::IkeSa;
 use config::tree::Section;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,17 +13,21 @@ use vici::{Client, Message};
 pub(super) fn run(uri: Option<&str>, args: &Up) -> Result<ExitCode, Failure> {
     let mut client = connect(uri)?;
     let known = collect(&mut client, "list-conns", Section::default(), "list-conn")?;
-    for target in targets(&known, &args.name, args.ike.as_deref())? {
+    let targets = targets(&known, &args.name, args.ike.as_deref())?;
+    let up = status::fetch(&mut client, None)?;
+    for target in targets {
+        if target.is_among(&up) {
+            // Asking the daemon would bring up a second one beside it.
+            say!("{} is up already", clean(&target.to_string()));
+            continue;
+        }
         let mut message = Section::default();
         if let Some(child) = &target.child {
             message.put("child", child);
         }
         message.put("ike", &target.ike);
         control(&mut client, "initiate", message, args.timeout, args.quiet)?;
-        match &target.child {
-            Some(child) => say!("{} of {} is up", clean(child), clean(&target.ike)),
-            None => say!("{} is up", clean(&target.ike)),
-        }
+        say!("{} is up", clean(&target.to_string()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,6 +61,28 @@ pub(super) fn control(
 struct Target {
     ike: String,
     child: Option<String>,
+}
+
+impl Target {
+    fn is_among(&self, up: &[IkeSa]) -> bool {
+        up.iter().filter(|sa| sa.connection == self.ike && sa.state == "ESTABLISHED").any(|sa| {
+            match &self.child {
+                Some(name) => {
+                    sa.child_sas.iter().any(|child| child.name == *name && child.state == "INSTALLED")
+                }
+                None => true,
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.child {
+            Some(child) => write!(f, "{child} of {}", self.ike),
+            None => f.write_str(&self.ike),
+        }
+    }
 }
 
 /// What a name means: a connection with all its children, or a child.
@@ -129,6 +157,16 @@ mod tests {
         targets(&known(), name, ike)
             .map(|all| all.into_iter().map(|t| (t.ike, t.child)).collect())
             .map_err(|failure| failure.message().to_owned())
+    }
+
+    #[test]
+    fn what_is_up_is_known() {
+        let up = crate::view::ike_sas(&[crate::view::tests::sample()]);
+        let target =
+            |ike: &str, child: Option<&str>| Target { ike: ike.into(), child: child.map(str::to_owned) };
+        assert!(target("home", Some("net")).is_among(&up) && target("home", None).is_among(&up));
+        assert!(!target("home", Some("dmz")).is_among(&up) && !target("work", Some("net")).is_among(&up));
+        assert!(!target("home", Some("net")).is_among(&[]));
     }
 
     #[test]
