@@ -45,7 +45,9 @@ pub enum Capability {
     Marks,
     /// XFRM interface ids.
     InterfaceIds,
-    /// Policies of the kernel: priorities, interfaces, forwarding policies.
+    /// Fixed priorities of policies.
+    Priority,
+    /// Policies of the kernel: interfaces, forwarding policies, none at all.
     KernelPolicies,
     /// HMAC-SHA-256 truncated to 96 bits.
     Sha256_96,
@@ -79,6 +81,7 @@ impl Capability {
             Self::Offload => "hardware offload is not available with userspace ESP",
             Self::Marks => "marks are not available with userspace ESP",
             Self::InterfaceIds => "XFRM interface ids are not available with userspace ESP",
+            Self::Priority => "fixed priorities of policies are not available yet",
             Self::KernelPolicies => "kernel policies are not available with userspace ESP",
             Self::Sha256_96 => "HMAC-SHA-256 truncated to 96 bits is not available yet",
             Self::TfcPadding => "TFC padding is not available yet",

@@ -60,7 +60,7 @@ pub const KEYS: &[Key] = &[
     Key::new("inactivity", Kind::Time, "0s", "close when there was no traffic for so long; 0 never"),
     Key::new("reqid", Kind::Number, "0", "fixed reqid; 0 for one of our choice"),
     Key::new("priority", Kind::Number, "0", "fixed priority of the policies; 0 for one by their selectors")
-        .needs(Capability::KernelPolicies),
+        .needs(Capability::Priority),
     Key::new("interface", Kind::Text("name"), "", "interface that outbound policies are bound to")
         .needs(Capability::KernelPolicies),
     Key::new("mark_in", Kind::Text(MARK), "0/0x00000000", "mark of inbound policies")

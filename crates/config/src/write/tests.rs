@@ -36,6 +36,7 @@ fn everything() -> Context {
         C::Marks,
         C::InterfaceIds,
         C::KernelPolicies,
+        C::Priority,
         C::Sha256_96,
         C::TfcPadding,
         C::HeaderCopy,
