@@ -1,13 +1,13 @@
 //! From SPI to inbound SA: immutable snapshots in shards, so that a change copies one shard and a look-up is one
-//! hash, without a lock.
+//! short search, without a lock.
 use crate::InSa;
 use arc_swap::ArcSwap;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const SHARDS: usize = 256;
+const SHARDS: usize = 4096;
 
-type Table = HashMap<u32, Arc<InSa>>;
+/// In order of SPI.
+type Table = Vec<(u32, Arc<InSa>)>;
 
 /// The inbound SA table.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub struct Sad {
 
 impl Default for Sad {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| ArcSwap::from_pointee(HashMap::new())).collect();
+        let empty = Arc::new(Table::new());
+        let shards = (0..SHARDS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
         Self { shards, writer: Mutex::new(()) }
     }
 }
@@ -28,18 +29,18 @@ impl Sad {
     /// The SA that receives on `spi`.
     #[must_use]
     pub fn get(&self, spi: u32) -> Option<Arc<InSa>> {
-        self.shard(spi)?.load().get(&spi).cloned()
+        let table = self.shard(spi)?.load();
+        let at = find(&table, spi).ok()?;
+        table.get(at).map(|(_, sa)| Arc::clone(sa))
     }
 
     /// Adds an SA; false when the SPI is taken.
     pub fn insert(&self, sa: Arc<InSa>) -> bool {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(shard) = self.shard(sa.spi) else { return false };
-        let mut table = HashMap::clone(&shard.load());
-        if table.contains_key(&sa.spi) {
-            return false;
-        }
-        table.insert(sa.spi, sa);
+        let mut table = Table::clone(&shard.load());
+        let Err(at) = find(&table, sa.spi) else { return false };
+        table.insert(at, (sa.spi, sa));
         shard.store(Arc::new(table));
         true
     }
@@ -48,8 +49,9 @@ impl Sad {
     pub fn remove(&self, spi: u32) -> Option<Arc<InSa>> {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let shard = self.shard(spi)?;
-        let mut table = HashMap::clone(&shard.load());
-        let gone = table.remove(&spi)?;
+        let mut table = Table::clone(&shard.load());
+        let at = find(&table, spi).ok()?;
+        let (_, gone) = table.remove(at);
         shard.store(Arc::new(table));
         Some(gone)
     }
@@ -67,7 +69,12 @@ impl Sad {
     }
 
     fn shard(&self, spi: u32) -> Option<&ArcSwap<Table>> {
-        // SPIs are drawn at random: their low byte spreads them.
-        self.shards.get(spi as usize % SHARDS)
+        // SPIs are drawn at random, but some of their bits may number a lane or a node: mix them.
+        let mixed = u64::from(spi).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+        self.shards.get(usize::try_from(mixed).unwrap_or(0) % SHARDS)
     }
+}
+
+fn find(table: &Table, spi: u32) -> Result<usize, usize> {
+    table.binary_search_by_key(&spi, |(spi, _)| *spi)
 }

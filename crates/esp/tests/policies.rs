@@ -1,5 +1,5 @@
 //! The outbound policy table against a slow model, and its answers in the cases operators meet.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use esp::{Flow, Spd, Target};
 use policy::Selector;
@@ -36,6 +36,31 @@ fn the_narrower_policy_wins() {
     assert_eq!(hit(&spd, &flow("fd00::1", "fd00::2", 6, Some((1, 2)))), None);
     assert!(spd.remove(2) && !spd.remove(2));
     assert_eq!(hit(&spd, &tcp(80)), Some(1));
+}
+
+#[test]
+fn shunts_stand_before_and_behind_tunnels() {
+    let spd = Spd::default();
+    spd.insert(1, 0, &[net("10.0.0.1/32")], &[net("192.168.0.0/16")], &Target::Trap(1));
+    spd.insert(2, 0, &[net("0.0.0.0/0")], &[net("192.168.1.0/24")], &Target::Pass);
+    spd.insert(3, 0, &[net("10.0.0.1/32")], &[net("192.168.7.7/32")], &Target::Drop);
+    spd.insert(4, 0, &[net("0.0.0.0/0")], &[net("0.0.0.0/0")], &Target::Drop);
+    let to = |remote| hit(&spd, &flow("10.0.0.1", remote, 17, Some((1, 2))));
+    assert_eq!(to("192.168.1.5"), Some(1000), "a pass shunt comes before a narrower tunnel");
+    assert_eq!(to("192.168.7.7"), Some(1), "a drop shunt comes after every tunnel");
+    assert_eq!(to("198.51.100.1"), Some(2000));
+}
+
+#[test]
+fn of_equals_the_newest_serves() {
+    let spd = Spd::default();
+    for id in [1, 2] {
+        spd.insert(id, 0, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")], &Target::Trap(id));
+    }
+    let to = || hit(&spd, &flow("10.0.0.1", "10.1.0.1", 17, None));
+    assert_eq!(to(), Some(2));
+    spd.remove(2);
+    assert_eq!(to(), Some(1));
 }
 
 #[test]
@@ -83,8 +108,45 @@ proptest! {
                 .map(|(id, _)| id).collect();
             match hit(&spd, &flow) {
                 None => prop_assert!(matching.is_empty(), "{:?} should match {:?}", flow, matching),
-                Some(id) => prop_assert!(matching.contains(&id)),
+                Some(id) => {
+                    // The most address bits in the smallest prefixes, then protocol and ports, then the newest.
+                    let side = |s: &Selector| {
+                        let (std::net::IpAddr::V4(a), std::net::IpAddr::V4(b)) = (s.start, s.end) else { panic!() };
+                        let bits = (a.to_bits() ^ b.to_bits()).leading_zeros();
+                        512 * bits + 64 * u32::from(s.ports != (0, 65535))
+                    };
+                    let best = matching.iter().max_by_key(|id| {
+                        let (l, r) = &policies[**id as usize];
+                        (side(l) + side(r) + 256 * u32::from(l.protocol != 0 || r.protocol != 0), **id)
+                    });
+                    prop_assert_eq!(Some(&id), best);
+                }
             }
         }
+    }
+}
+
+/// A hundred thousand policies, each with its own host or all behind one prefix, stay quick to add, find and remove:
+/// a table that copied or searched all of them at each step would need minutes here.
+#[test]
+fn many_policies_are_no_burden() {
+    for shared_remote in [false, true] {
+        let spd = Spd::default();
+        let host = |n: u32| Selector::host(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into());
+        let everything = Selector::everything(true);
+        let sides = |n: u32| if shared_remote { (host(n), everything) } else { (everything, host(n)) };
+        for n in 0..100_000 {
+            let (local, remote) = sides(n);
+            spd.insert(n, 0, &[local], &[remote], &Target::Trap(n));
+        }
+        for n in (0..100_000).step_by(101) {
+            let (local, remote) = sides(n);
+            let flow = Flow { local: local.start, remote: remote.start, protocol: 17, ports: Some((1, 2)) };
+            assert_eq!(hit(&spd, &flow), Some(n));
+        }
+        for n in 0..100_000 {
+            assert!(spd.remove(n));
+        }
+        assert_eq!(hit(&spd, &flow("10.0.0.1", "10.0.0.1", 17, None)), None);
     }
 }

@@ -1,5 +1,11 @@
 //! Cost of a lease and of a pool. `cargo bench -p pool`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "benchmark"
+)]
 use criterion::{Criterion, criterion_group, criterion_main};
 use policy::{Identity, PoolConfig};
 use pool::Pools;

@@ -224,7 +224,7 @@ proptest! {
             for s in p.status() {
                 let leases: Vec<_> = p.leases(&s.name).collect();
                 prop_assert_eq!(leases.len(), s.online + s.offline);
-                prop_assert!(leases.len() as u32 <= s.size);
+                prop_assert!(leases.len() <= s.size as usize);
                 prop_assert_eq!(leases.iter().filter(|l| l.online).count(), s.online);
             }
         }
