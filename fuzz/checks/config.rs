@@ -32,7 +32,7 @@ impl Loader for Nothing {
 }
 
 /// A configuration file; every complaint can be shown.
-pub fn text(bytes: &[u8]) {
+pub(crate) fn text(bytes: &[u8]) {
     for loader in [&Nothing as &dyn Loader, &Itself(b"a { b = c }\n")] {
         match load_text(loader, "fuzz.conf", Path::new("/"), bytes) {
             Ok(loaded) => {

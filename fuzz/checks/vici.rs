@@ -3,7 +3,7 @@
 use vici::{Frames, Packet, message};
 
 /// A message's body, a packet, and a stream of frames.
-pub fn message(bytes: &[u8]) {
+pub(crate) fn message(bytes: &[u8]) {
     if let Ok(tree) = message::decode(bytes) {
         let again = message::encode(&tree).expect("what was decoded can be encoded");
         assert_eq!(message::decode(&again).expect("our own encoding"), tree);

@@ -6,7 +6,7 @@ use wire::ike::{Header, Message, Payload, encode_chain, parse_chain};
 use wire::ip::{Checksum, IpView, set_ecn};
 
 /// A whole datagram.
-pub fn message(bytes: &[u8]) {
+pub(crate) fn message(bytes: &[u8]) {
     if let Ok(header) = Header::parse(bytes) {
         let mut again = Vec::new();
         header.encode(&mut again);
@@ -36,7 +36,7 @@ pub fn message(bytes: &[u8]) {
 }
 
 /// What a decrypted SK payload holds; the first byte is the type of the first payload.
-pub fn chain(bytes: &[u8]) {
+pub(crate) fn chain(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     if let Ok(payloads) = parse_chain((*first).into(), bytes) {
         assert!(payloads.len() * 4 <= bytes.len());
@@ -57,7 +57,7 @@ fn stable(payloads: &[Payload]) {
 }
 
 /// A packet: as ESP, as decrypted ESP, as IP.
-pub fn esp_ip(bytes: &[u8]) {
+pub(crate) fn esp_ip(bytes: &[u8]) {
     if let Ok(header) = EspHeader::parse(bytes) {
         assert_eq!(Some(&header.encode()[..]), bytes.get(..8));
     }
@@ -78,7 +78,7 @@ pub fn esp_ip(bytes: &[u8]) {
 }
 
 /// A datagram on the NAT-T port, and a TCP stream cut into pieces as the first byte says.
-pub fn frame(bytes: &[u8]) {
+pub(crate) fn frame(bytes: &[u8]) {
     match Frame::parse(bytes) {
         Ok(Frame::Ike(inner)) => assert_eq!(inner.len() + 4, bytes.len()),
         Ok(Frame::Esp(inner)) => assert!(inner.len() == bytes.len() && inner.get(..4) != Some(&[0; 4])),

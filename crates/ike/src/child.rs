@@ -124,7 +124,7 @@ pub(crate) fn install(core: &mut Core, sa: &mut IkeSa, child: u32) {
 /// Asks the data plane to use the outbound half, if it does not yet.
 pub(crate) fn activate(core: &mut Core, sa: &mut IkeSa, child: u32) {
     let Some(c) = sa.children.get_mut(&child) else { return };
-    if !c.sa.inbound_only {
+    if !c.sa.inbound_only || !c.is_live() {
         return;
     }
     Arc::make_mut(&mut c.sa).inbound_only = false;

@@ -122,6 +122,16 @@ impl Core {
         }
     }
 
+    /// Commands that wait for something to come up go on with the IKE_SA that reauthentication made.
+    pub(crate) fn ups_replaced(&mut self, old: u32, new: u32) {
+        for w in self.commands.list.values_mut() {
+            match w {
+                Want::Up { ike, .. } if *ike == old => *ike = new,
+                Want::Up { .. } | Want::Gone { .. } | Want::Policy(_) | Want::Empty => {}
+            }
+        }
+    }
+
     /// Commands go on with the successor of a rekeyed IKE_SA.
     pub(crate) fn ike_replaced(&mut self, old: u32, new: u32) {
         for w in self.commands.list.values_mut() {

@@ -40,6 +40,13 @@ pub(crate) enum Waiter {
 pub(crate) enum Later {
     /// A new IKE_SA (rekeying).
     Insert(Box<IkeSa>),
+    /// An IKE_SA was reauthenticated: what the old one was still about goes to the new one.
+    Succeed {
+        /// The old IKE_SA.
+        old: u32,
+        /// The new one.
+        new: u32,
+    },
     /// Close an IKE_SA properly.
     Close(u32),
     /// Forget an IKE_SA without telling the peer.

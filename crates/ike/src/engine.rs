@@ -395,6 +395,7 @@ impl Engine {
                     self.put_back(sa);
                     self.touch(id, |_, _| {});
                 }
+                Later::Succeed { old, new } => self.succeed(old, new),
                 Later::Close(id) => self.touch(id, close::close),
                 Later::Destroy(id) => self.touch(id, close::leave),
                 Later::Initiate(start) => self.initiate(start),
@@ -420,14 +421,35 @@ impl Engine {
         }
     }
 
+    /// Reauthentication brings up the children that were there when it began; those that came since, or are still
+    /// on their way, must not be lost with the old IKE_SA.
+    fn succeed(&mut self, old: u32, new: u32) {
+        let Some(sa) = self.sas.get(&old) else { return };
+        let all = sa.children_to_start();
+        self.core.ups_replaced(old, new);
+        self.touch(new, |core, sa| {
+            let mut has: Vec<String> =
+                sa.children_to_start().into_iter().map(|c| c.config.name.clone()).collect();
+            for start in all {
+                match has.iter().position(|name| *name == start.config.name) {
+                    Some(at) => drop(has.swap_remove(at)),
+                    None => v2::enqueue(core, sa, v2::Job::ChildCreate(start)),
+                }
+            }
+        });
+    }
+
     fn inherit(&mut self, new: u32, parcel: crate::sa::Parcel) {
         let from = parcel.from;
-        for ticket in parcel.waiting.keys() {
-            self.core.hand_over(*ticket, Waiter::Ike(new));
-        }
-        self.core.ike_replaced(from, new);
         // Either the successor, or, if it went in between, the old one: whoever has the parcel cleans up.
         let to = if self.sas.contains_key(&new) { new } else { from };
+        self.core.ike_replaced(from, to);
+        for sa in self.sas.values_mut() {
+            // A reauthentication of the old one is now one of the new one.
+            if sa.replaces == Some(from) {
+                sa.replaces = Some(to);
+            }
+        }
         for ticket in parcel.waiting.keys() {
             self.core.hand_over(*ticket, Waiter::Ike(to));
         }

@@ -1,5 +1,5 @@
 //! What is known about an IKE_SA, as one plain value.
-use crate::child::ChildLife;
+use crate::child::{ChildLife, ChildState};
 use crate::core::StartChild;
 use crate::io::{LeaseRequest, Ticket};
 use crate::v2::auth::{AuthSent, Leasing};
@@ -417,6 +417,29 @@ impl IkeSa {
                             | crate::child::ChildState::Rekeyed
                     )
             })
+    }
+
+    /// Every child that is there, on its way or still to be started.
+    pub(crate) fn children_to_start(&self) -> Vec<StartChild> {
+        let there = self
+            .children
+            .values()
+            .filter(|c| c.is_live() || matches!(c.state, ChildState::Created | ChildState::Installing))
+            // Of two generations one counts.
+            .filter(|c| {
+                c.sa.replaces.is_none_or(|old| !self.children.get(&old).is_some_and(ChildLife::is_live))
+            })
+            .map(|c| StartChild { config: Arc::clone(&c.sa.config), reqid: Some(c.sa.reqid), packet: None });
+        let active = self.established().and_then(|e| match &e.active {
+            Some(Exchange::ChildCreate(sent)) => Some(sent.start.clone()),
+            _ => None,
+        });
+        let jobs =
+            self.queue.iter().chain(self.retries.iter().map(|(_, job)| job)).filter_map(|job| match job {
+                Job::ChildCreate(start) => Some(start.clone()),
+                _ => None,
+            });
+        there.chain(active).chain(jobs).chain(self.wanted.iter().cloned()).collect()
     }
 
     /// Whether one of the open questions satisfies `f`.

@@ -109,11 +109,9 @@ impl Exchange {
             Self::ChildCreate(s) => Some((s.offer.id, s.offer.spi_in)),
             Self::ChildRekey(s) => Some((s.offer.id, s.offer.spi_in)),
             Self::Followup(s) => s.offered(),
-            Self::ChildDelete(_)
-            | Self::IkeRekey(_)
-            | Self::IkeDelete
-            | Self::Liveness
-            | Self::Mobike(_) => None,
+            Self::ChildDelete(_) | Self::IkeRekey(_) | Self::IkeDelete | Self::Liveness | Self::Mobike(_) => {
+                None
+            }
         }
     }
 }

@@ -66,6 +66,10 @@ impl Life {
         self.world.note(format_args!("the weather clears"));
         self.world.net.heal();
         self.world.mood.failures = 0;
+        // Who found no route when it moved hears of the one it now has.
+        for host in 0..self.world.hosts.len() {
+            self.world.command(host, Command::AddressesChanged)?;
+        }
         self.world.run_until(self.world.now() + QUIET)?;
         settle(&mut self.world)?;
         self.world.check_agreement()?;

@@ -326,7 +326,7 @@ fn establish(core: &mut Core, sa: &mut IkeSa, keys: super::keys::Keys, proof: Pr
     core.tell(Event::IkeUpDown { up: true, sa: Box::new(view) });
     core.ike_up(sa);
     if let Some(old) = sa.replaces.take() {
-        core.ike_replaced(old, sa.id);
+        core.later.push_back(Later::Succeed { old, new: sa.id });
         core.later.push_back(Later::Close(old));
     }
 }

@@ -1,6 +1,6 @@
 //! Deleting the IKE_SA (RFC 7296 1.4.1).
 use super::{Exchange, close, send};
-use crate::core::Core;
+use crate::core::{Core, Later};
 use crate::sa::{IkeSa, Standing};
 use wire::iana::{ExchangeType, ProtocolId};
 use wire::ike::{Delete, Payload};
@@ -37,11 +37,16 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa) {
     if standing != Some(Standing::Rekeyed) {
         say!(core, sa, Ike 0, "deleting IKE_SA {} between {}", sa.title(), sa.ends());
     }
-    super::ike_rekey::deleted_under_us(core, sa);
+    let superseded = super::ike_rekey::deleted_under_us(core, sa);
     say!(core, sa, Ike 0, "IKE_SA deleted");
     send::respond(core, sa, ExchangeType::Informational, &[]);
     if matches!(standing, Some(Standing::Up | Standing::Rekeying)) {
         close::closed_by_peer(core, sa);
     }
-    close::leave(core, sa);
+    if superseded {
+        // Not before the successor has what it inherits: if it went before us, that comes back to be taken apart.
+        core.later.push_back(Later::Destroy(sa.id));
+    } else {
+        close::leave(core, sa);
+    }
 }

@@ -328,7 +328,8 @@ pub(crate) fn responded(core: &mut Core, sa: &mut IkeSa, plan: &IkePlan, shared:
 }
 
 /// The peer deletes the IKE_SA while our rekeying is in flight: its own successor, if any, takes over.
-pub(crate) fn deleted_under_us(core: &mut Core, sa: &mut IkeSa) {
+/// Gives whether that is so.
+pub(crate) fn deleted_under_us(core: &mut Core, sa: &mut IkeSa) -> bool {
     let theirs = sa.established().and_then(|e| match &e.active {
         Some(Exchange::IkeRekey(s)) => s.theirs.as_ref().map(|(id, _)| *id),
         Some(Exchange::Followup(f)) => match &f.purpose {
@@ -340,4 +341,5 @@ pub(crate) fn deleted_under_us(core: &mut Core, sa: &mut IkeSa) {
     if let Some(id) = theirs {
         superseded(core, sa, id);
     }
+    theirs.is_some()
 }
