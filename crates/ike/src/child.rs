@@ -171,6 +171,10 @@ pub(crate) fn finished(core: &mut Core, sa: &mut IkeSa, child: u32, usage_in: Us
         let gone = Box::new(crate::view::child(&c));
         core.tell(Event::ChildUpDown { up: false, sa: Box::new(view), child: gone });
     }
+    if !c.announced && c.sa.initiator && c.sa.replaces.is_none() {
+        // The peer deleted it before it was in service: nobody else tells who waits for it.
+        core.child_failed(sa.id, &c.sa.config.name);
+    }
     core.child_gone(child);
 }
 

@@ -410,12 +410,7 @@ impl IkeSa {
             || self.queue.iter().any(|j| matches!(j, Job::ChildCreate(w) if w.config.name == child))
             || self.children.values().any(|c| {
                 c.sa.config.name == child
-                    && !matches!(
-                        c.state,
-                        crate::child::ChildState::Removing
-                            | crate::child::ChildState::Deleting
-                            | crate::child::ChildState::Rekeyed
-                    )
+                    && !matches!(c.state, ChildState::Removing | ChildState::Deleting | ChildState::Rekeyed)
             })
     }
 
