@@ -128,6 +128,8 @@ pub(crate) fn activate(core: &mut Core, sa: &mut IkeSa, child: u32) {
         return;
     }
     Arc::make_mut(&mut c.sa).inbound_only = false;
+    let (title, line) = (c.title(), c.spis_and_ts());
+    say!(core, sa, Ike 0, "outbound CHILD_SA {title} established with {line}");
     let ticket = core.ask(crate::core::Waiter::Ike(sa.id), Ask::ActivateOutbound { child });
     sa.waiting.insert(ticket, Wait::Activate(child));
 }

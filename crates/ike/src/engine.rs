@@ -66,7 +66,21 @@ pub struct Engine {
     deadlines: BTreeSet<(u64, u32)>,
     deadline_of: BTreeMap<u32, u64>,
     admission: Admission,
+    last_words: BTreeMap<u64, LastWords>,
 }
+
+/// The last response of an SA that is gone.
+#[derive(Debug)]
+struct LastWords {
+    until: u64,
+    /// SHA-1 of the request.
+    request: Vec<u8>,
+    response: Vec<Vec<u8>>,
+}
+
+/// How long last words are repeated, and of how many SAs.
+const LAST_WORDS_MS: u64 = 60_000;
+const MAX_LAST_WORDS: usize = 1024;
 
 impl Engine {
     /// An engine without SAs. `rng` is the only source of randomness; equal seeds and inputs give equal outputs
@@ -84,6 +98,7 @@ impl Engine {
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             admission,
+            last_words: BTreeMap::new(),
         }
     }
 
@@ -236,6 +251,9 @@ impl Engine {
         let ours = if header.flags.contains(Flags::INITIATOR) { header.spi_r } else { header.spi_i };
         let theirs = if header.flags.contains(Flags::INITIATOR) { header.spi_i } else { header.spi_r };
         let found = self.by_spi.get(&ours).copied();
+        if found.is_none() && !response && self.last_words(ours, &d) {
+            return;
+        }
         let sa = found.and_then(|id| self.sas.get(&id));
         let waits_for_first = sa.is_some_and(|sa| matches!(sa.phase, Phase::InitSent(_)));
         if !sa.is_some_and(|sa| waits_for_first || sa.spi_remote() == theirs) {
@@ -314,6 +332,40 @@ impl Engine {
         }
     }
 
+    // -------------------------------------------------------------------------------------- last words
+
+    /// Keeps the last response of an SA that is gone: its peer may not have received it.
+    fn remember(&mut self, sa: &IkeSa) {
+        let w = &sa.window;
+        if w.cached.is_empty() || w.answered.is_empty() {
+            return;
+        }
+        let now = self.core.now.mono;
+        let words = LastWords {
+            until: now.saturating_add(LAST_WORDS_MS),
+            request: w.answered.clone(),
+            response: w.cached.clone(),
+        };
+        self.last_words.retain(|_, l| l.until > now);
+        if self.last_words.len() < MAX_LAST_WORDS {
+            self.last_words.insert(sa.spi_local(), words);
+        }
+    }
+
+    /// Answers a repeated request to an SA that is gone.
+    fn last_words(&mut self, spi: u64, d: &Datagram) -> bool {
+        let now = self.core.now.mono;
+        let known = self
+            .last_words
+            .get(&spi)
+            .filter(|l| l.until > now && l.request == crypto::prf::sha1(&[&d.bytes]));
+        let Some(response) = known.map(|l| l.response.clone()) else { return false };
+        for bytes in response {
+            self.core.push(Output::Send(Datagram { local: d.local, remote: d.remote, bytes, dscp: 0 }));
+        }
+        true
+    }
+
     // -------------------------------------------------------------------------------------- the table
 
     /// Works on an SA, then on its queue, then files it again.
@@ -323,12 +375,17 @@ impl Engine {
             self.deadlines.remove(&(at, id));
         }
         let spi = sa.spi_local();
+        let before = crate::view::state(&sa);
         f(&mut self.core, &mut sa);
         if sa.spi_local() != spi && self.by_spi.get(&spi) == Some(&id) {
             self.by_spi.remove(&spi);
         }
         v2::pump(&mut self.core, &mut sa);
         close::settle(&mut self.core, &mut sa);
+        let after = crate::view::state(&sa);
+        if before != after {
+            say!(self.core, sa, Ike 2, "IKE_SA {} state change: {before} => {after}", sa.title());
+        }
         self.put_back(sa);
     }
 
@@ -338,18 +395,15 @@ impl Engine {
             self.child_of.remove(&gone);
         }
         let ended = matches!(sa.phase, Phase::Leaving(_) | Phase::Gone);
-        let key = (sa.remote.ip(), sa.remote.port(), sa.spi_i);
+        let key = (sa.first_remote.ip(), sa.first_remote.port(), sa.spi_i);
         if sa.is_half_open() {
             self.half_open.insert(key, id);
         } else if !sa.initiator && self.half_open.get(&key) == Some(&id) {
             self.half_open.remove(&key);
-        } else if !sa.initiator && sa.window.next_in <= 2 {
-            // It floated to another port between the two exchanges.
-            self.half_open.retain(|_, v| *v != id);
         }
         if ended {
-            if self.by_spi.get(&sa.spi_local()) == Some(&id) {
-                self.by_spi.remove(&sa.spi_local());
+            if self.by_spi.remove(&sa.spi_local()).is_some() {
+                self.remember(&sa);
             }
             self.core.peers.remove(&id);
         } else {

@@ -20,15 +20,12 @@ pub(crate) fn ike(c: &Connection, now: u64, random: u64) -> IkeTimes {
         let ms = seconds.saturating_mul(1000);
         Some(now.saturating_add(ms.saturating_sub(jitter).max(1)))
     };
-    let base = match (c.rekey_time, c.reauth_time) {
-        (0, 0) => None,
-        (0, t) | (t, 0) => Some(t),
-        (a, b) => Some(a.min(b)),
-    };
+    let (rekey_at, reauth_at) = (soft(c.rekey_time), soft(c.reauth_time));
+    let first = [rekey_at, reauth_at].into_iter().flatten().min();
     IkeTimes {
-        rekey_at: soft(c.rekey_time),
-        reauth_at: soft(c.reauth_time),
-        expire_at: base.map(|b| now.saturating_add(b.saturating_add(c.over_time).saturating_mul(1000))),
+        rekey_at,
+        reauth_at,
+        expire_at: first.map(|at| at.saturating_add(c.over_time.saturating_mul(1000))),
     }
 }
 

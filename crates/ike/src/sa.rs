@@ -151,7 +151,12 @@ pub(crate) struct IkeSa {
     pub(crate) nat: Nat,
     pub(crate) features: Features,
     pub(crate) window: Window,
-    pub(crate) reassembly: Option<Reassembly>,
+    /// The peer's request, in fragments.
+    pub(crate) reassembly_in: Option<Reassembly>,
+    /// Its response, in fragments.
+    pub(crate) reassembly_out: Option<Reassembly>,
+    /// Where the peer's first message came from.
+    pub(crate) first_remote: SocketAddr,
     pub(crate) phase: Phase,
     pub(crate) local_id: Option<Identity>,
     pub(crate) remote_id: Option<Identity>,
@@ -275,7 +280,9 @@ impl IkeSa {
             nat: Nat::default(),
             features: Features::default(),
             window: Window::default(),
-            reassembly: None,
+            reassembly_in: None,
+            reassembly_out: None,
+            first_remote: remote,
             phase: Phase::Resolving,
             local_id: None,
             remote_id: None,

@@ -19,14 +19,9 @@ pub(crate) fn ike_with(sa: &IkeSa, c: &ChildLife) -> IkeView {
     v
 }
 
-/// An IKE_SA without children.
-pub(crate) fn bare(sa: &IkeSa) -> IkeView {
-    let e: Option<&Established> = match &sa.phase {
-        Phase::Established(e) => Some(e),
-        Phase::Leaving(l) => l.was.as_deref(),
-        _ => None,
-    };
-    let state = match &sa.phase {
+/// charon's name of where an IKE_SA stands.
+pub(crate) fn state(sa: &IkeSa) -> &'static str {
+    match &sa.phase {
         Phase::Resolving => "CREATED",
         Phase::InitSent(_)
         | Phase::Answered(_)
@@ -40,6 +35,15 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
             Standing::Deleting => "DELETING",
         },
         Phase::Leaving(_) | Phase::Gone => "DESTROYING",
+    }
+}
+
+/// An IKE_SA without children.
+pub(crate) fn bare(sa: &IkeSa) -> IkeView {
+    let e: Option<&Established> = match &sa.phase {
+        Phase::Established(e) => Some(e),
+        Phase::Leaving(l) => l.was.as_deref(),
+        _ => None,
     };
     let mut active: Vec<&'static str> = match &sa.phase {
         Phase::Resolving | Phase::InitSent(_) | Phase::IntermediateSent(_) => {
@@ -65,7 +69,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         name: sa.conn.name.clone(),
         unique_id: sa.id,
         version: 2,
-        state,
+        state: state(sa),
         local: sa.local,
         local_id: sa.local_id.clone(),
         remote: sa.remote,
@@ -118,6 +122,8 @@ pub(crate) fn child(c: &ChildLife) -> ChildView {
             ChildState::Installing => "INSTALLING",
             ChildState::Installed => "INSTALLED",
             ChildState::Rekeying => "REKEYING",
+            // Both have deleted it; it still takes packets that are late.
+            ChildState::Rekeyed if c.remove_at.is_some() => "DELETED",
             ChildState::Rekeyed => "REKEYED",
             ChildState::Deleting => "DELETING",
             ChildState::Removing => {

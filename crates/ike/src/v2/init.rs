@@ -99,6 +99,12 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, mut pairs: Vec<(IpAddr, 
         let why = why.map_or_else(String::new, |w| format!(": {w}"));
         say!(core, sa, Ike 1, "unable to resolve {}, initiate aborted{why}", names.join(", "));
         core.tell(Event::Alert { kind: "peer-addr-failed", sa: Some(Box::new(crate::view::bare(sa))) });
+        let interval = core.snapshot.settings.retry_initiate_interval;
+        if interval > 0 {
+            say!(core, sa, Ike 1, "retrying to initiate in {interval}s");
+            sa.half_open_until = Some(core.now.mono.saturating_add(interval.saturating_mul(1000)));
+            return;
+        }
         return close::leave(core, sa);
     }
     let (local, remote) = pairs.remove(0);

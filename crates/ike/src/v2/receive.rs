@@ -28,7 +28,13 @@ pub(crate) fn receive(core: &mut Core, sa: &mut IkeSa, d: Datagram, m: Message) 
 }
 
 /// Opens and collects. `None`: not (yet) a whole message of the peer.
-fn open(core: &mut Core, sa: &mut IkeSa, d: &mut Datagram, m: &Message) -> Option<Inner> {
+fn open(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    d: &mut Datagram,
+    m: &Message,
+    digest: Option<&[u8; 20]>,
+) -> Option<Inner> {
     let Some(sealed) = &m.sealed else {
         core.count("invalid", None);
         core.log_stranger(crate::io::Group::Enc, 1, || {
@@ -40,7 +46,14 @@ fn open(core: &mut Core, sa: &mut IkeSa, d: &mut Datagram, m: &Message) -> Optio
     let keys = sa.keys()?;
     let opened = seal::open(keys, !initiator, &mut d.bytes, sealed);
     let max = usize::try_from(core.snapshot.settings.max_packet).unwrap_or(10_000).max(1_280);
-    let collected = opened.and_then(|plain| seal::collect(&mut sa.reassembly, &m.header, sealed, plain, max));
+    let collected = opened.and_then(|plain| {
+        if let Some(digest) = digest {
+            sa.window.arriving = digest.to_vec();
+        }
+        let response = m.header.flags.contains(Flags::RESPONSE);
+        let slot = if response { &mut sa.reassembly_out } else { &mut sa.reassembly_in };
+        seal::collect(slot, &m.header, sealed, plain, max)
+    });
     match collected {
         Ok(Some(inner)) => {
             if let Some((_, total)) = sealed.fragment {
@@ -99,7 +112,9 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
     if sa.keys().is_none() {
         return;
     }
-    let Some(inner) = open(core, sa, &mut d, m) else { return };
+    let digest = crypto::prf::sha1(&[&d.bytes]);
+    let first = m.sealed.as_ref().is_none_or(|s| s.fragment.is_none_or(|(n, _)| n == 1));
+    let Some(inner) = open(core, sa, &mut d, m, first.then_some(&digest)) else { return };
     sa.last_in = core.now.mono;
     let opening = matches!(sa.phase, Phase::Answered(_));
     follow(core, sa, &d, opening);
@@ -140,9 +155,13 @@ fn again(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
     if sealed.fragment.is_some_and(|(n, _)| n != 1) {
         return;
     }
+    // "A retransmission … MUST be bitwise identical to the original message"; one that is fragmented anew is not,
+    // and must open. (The keys may have changed since, by IKE_INTERMEDIATE.)
+    let identical = sa.window.answered == crypto::prf::sha1(&[&d.bytes]);
     let initiator = sa.initiator;
-    let opened = sa.keys().map(|k| seal::open(k, !initiator, &mut d.bytes, sealed));
-    if !matches!(opened, Some(Ok(_))) {
+    if !identical
+        && !matches!(sa.keys().map(|k| seal::open(k, !initiator, &mut d.bytes, sealed)), Some(Ok(_)))
+    {
         core.count("invalid", None);
         return;
     }
@@ -188,7 +207,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: Message) {
     if matches!(sa.phase, Phase::InitSent(_)) {
         return init::answered(core, sa, d, &m);
     }
-    let Some(inner) = open(core, sa, &mut d, &m) else { return };
+    let Some(inner) = open(core, sa, &mut d, &m, None) else { return };
     let retried = sa.window.flight.take().is_some_and(|f| f.tries > 0);
     if retried {
         core.tell(crate::io::Event::Alert {

@@ -91,14 +91,13 @@ pub(crate) fn open(
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reassembly {
     id: u32,
-    response: bool,
     total: u16,
     first: PayloadType,
     parts: BTreeMap<u16, Vec<u8>>,
     bytes: usize,
 }
 
-/// Adds an opened fragment. `Some` when the message is whole. One message at a time is put together, of at most
+/// Adds an opened fragment. `Some` when the message is whole. One message at a time and direction is put together, of at most
 /// `max` bytes; a fragment of another message starts over.
 pub(crate) fn collect(
     state: &mut Option<Reassembly>,
@@ -113,8 +112,7 @@ pub(crate) fn collect(
     if number == 0 || total == 0 || number > total || total > MAX_FRAGMENTS {
         return Err(Fault::Broken("illegal fragment numbers"));
     }
-    let response = header.flags.contains(wire::ike::Flags::RESPONSE);
-    let same = state.as_ref().is_some_and(|r| r.id == header.message_id && r.response == response);
+    let same = state.as_ref().is_some_and(|r| r.id == header.message_id);
     let known = state.as_ref().map_or(0, |r| r.total);
     // RFC 7383 2.6: a smaller Total Fragments is an old attempt (ignore); a larger one replaces what was collected.
     if same && total < known {
@@ -123,7 +121,6 @@ pub(crate) fn collect(
     if !same || total > known {
         *state = Some(Reassembly {
             id: header.message_id,
-            response,
             total,
             first: PayloadType::None,
             parts: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::sa::{IkeSa, Phase, Standing};
 pub(crate) fn next(core: &Core, sa: &IkeSa) -> Option<u64> {
     let mut at: Vec<u64> = Vec::new();
     at.extend(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
-    if matches!(sa.phase, Phase::Answered(_)) {
+    if matches!(sa.phase, Phase::Answered(_) | Phase::Resolving) {
         at.extend(sa.half_open_until);
     }
     at.extend(crate::nat::keepalive_at(core, sa));
@@ -71,6 +71,10 @@ pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
         say!(core, sa, Job 1, "deleting half open IKE_SA with {} after timeout", sa.remote.ip());
         core.tell(Event::Alert { kind: "half-open-timeout", sa: Some(Box::new(crate::view::bare(sa))) });
         return close::leave(core, sa);
+    }
+    if matches!(sa.phase, Phase::Resolving) && due(sa.half_open_until) {
+        sa.half_open_until = None;
+        return init::begin(core, sa);
     }
     if due(crate::nat::keepalive_at(core, sa)) {
         say!(core, sa, Ike 1, "sending keep alive to {}", send::host(sa.remote));
@@ -227,7 +231,8 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
     }
     core.tell(Event::Alert { kind: "peer-init-unreachable", sa: Some(Box::new(crate::view::bare(sa))) });
     sa.window.flight = None;
-    sa.reassembly = None;
+    sa.reassembly_in = None;
+    sa.reassembly_out = None;
     // A late answer to the attempt before must not be taken for one to the next.
     sa.spi_i = core.shard.ike_spi(&mut core.rng);
     if !sa.candidates.is_empty() {
@@ -244,7 +249,5 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
         return init::begin(core, sa);
     }
     say!(core, sa, Ike 1, "establishing IKE_SA failed, peer not responding");
-    let retry = core.snapshot.settings.retry_initiate_interval;
-    let _ = retry;
     close::leave(core, sa);
 }

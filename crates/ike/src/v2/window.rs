@@ -12,6 +12,10 @@ pub(crate) struct Window {
     pub(crate) busy: bool,
     /// Our response to the request before `next_in`.
     pub(crate) cached: Vec<Vec<u8>>,
+    /// SHA-1 of the request (of its first fragment) that is being worked on.
+    pub(crate) arriving: Vec<u8>,
+    /// SHA-1 of the request that `cached` answers.
+    pub(crate) answered: Vec<u8>,
     /// Message ID of our next request.
     pub(crate) next_out: u32,
     /// Our request that has no response yet.
@@ -59,6 +63,7 @@ impl Window {
     /// The request with ID `next_in` has this response.
     pub(crate) fn respond(&mut self, datagrams: Vec<Vec<u8>>) {
         self.cached = datagrams;
+        self.answered = std::mem::take(&mut self.arriving);
         self.busy = false;
         self.next_in = self.next_in.wrapping_add(1);
     }

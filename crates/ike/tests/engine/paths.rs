@@ -225,3 +225,35 @@ fn a_third_of_all_datagrams_is_lost() {
         );
     }
 }
+
+#[test]
+fn lost_responses_of_intermediate_exchanges_are_repeated() {
+    for lost in 1..=10 {
+        let set = |c: &mut Connection| {
+            let p = "aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke2_ecp384";
+            c.proposals = policy::proposal::parse_proposals(wire::iana::ProtocolId::Ike, p).unwrap();
+        };
+        let mut w = World::new(road_warrior_with(set, set, Settings::default()));
+        w.nodes[1].pool = [ip("10.3.0.1"), ip("fec3::1")].into();
+        w.lose = Box::new(move |n, _| n == lost);
+        let id = w.initiate(0, "net");
+        w.run();
+        w.advance(20_000);
+        assert_eq!(w.result(0, id), Some(None), "datagram {lost}");
+        w.assert_agreement();
+    }
+}
+
+#[test]
+fn the_last_response_of_a_closed_sa_is_repeated() {
+    let mut w = established(road_warrior());
+    let sent = w.sent;
+    // The response to the delete gets lost.
+    w.lose = Box::new(move |n, _| n == sent + 2);
+    let id = w.terminate(0, all());
+    w.run();
+    assert_eq!(w.result(0, id), None);
+    assert!(w.nodes[1].engine.is_empty());
+    w.advance(5_000);
+    assert_eq!(w.result(0, id), Some(None));
+}
