@@ -173,7 +173,10 @@ impl World {
                             answers.push((t, node.reply(a)));
                         }
                     }
-                    Output::Tell(e) => self.nodes[n].tell(e),
+                    Output::Tell(e) => {
+                        let now = self.now.mono - 1_000_000;
+                        self.nodes[n].tell(now, n, e);
+                    }
                 }
             }
             if answers.is_empty() {
@@ -419,11 +422,15 @@ impl Node {
         }
     }
 
-    fn tell(&mut self, e: Event) {
+    fn tell(&mut self, now: u64, n: usize, e: Event) {
         match &e {
             Event::Log { group, ike, text, .. } => {
                 let tag = ike.as_ref().map_or_else(String::new, |(n, i)| format!("<{n}|{i}> "));
-                self.log.push(format!("{tag}[{group:?}] {text}"));
+                let line = format!("{now:>8} {n} {tag}[{group:?}] {text}");
+                if std::env::var_os("TRACE").is_some() {
+                    eprintln!("{line}");
+                }
+                self.log.push(line);
             }
             Event::CommandDone { id, matches, done, error } => {
                 self.done.push((*id, *matches, *done, error.clone()))
