@@ -151,24 +151,21 @@ impl InSa {
         packet.narrow(0..len).ok_or(Drop::Padding)?;
         let path = self.path();
         let view = match self.mode {
-            Mode::Transport => {
-                let path = Path { remote: SocketAddr::new(path.remote.ip(), path.remote.port()), ..path };
-                transport::rebuild(packet, trailer.next_header, &path, class)?;
-                IpView::parse(packet.bytes()).map_err(|_| Drop::Malformed)?
-            }
+            Mode::Transport => transport::rebuild(packet, trailer.next_header, &path, class)?,
             _ => self.decapsulate(packet, trailer.next_header, class)?,
         };
         if !self.admits(&view) {
             return Err(Drop::Selector);
         }
         let limit = self.meter.count(view.total_len, now);
-        let first = self.waiting.swap(false, Ordering::Relaxed);
+        // A look first: a write on every packet would bounce between the workers.
+        let first = self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed);
         let moved = newest && path.encap && from != path.remote;
         Ok(Opened { view, limit, moved, first })
     }
 
     fn decapsulate(&self, packet: &mut Packet<'_>, next_header: u8, class: u8) -> Result<IpView, Drop> {
-        let view = IpView::parse(packet.bytes()).map_err(|_| Drop::Malformed)?;
+        let mut view = IpView::parse(packet.bytes()).map_err(|_| Drop::Malformed)?;
         let family = if view.source.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 };
         if next_header != family {
             return Err(Drop::Malformed);
@@ -177,15 +174,20 @@ impl InSa {
         packet.narrow(0..view.total_len).ok_or(Drop::Malformed)?;
         if self.copy_ecn {
             // RFC 6040 4.2.
-            match (view.ecn, class & 3) {
+            let ecn = match (view.ecn, class & 3) {
                 (0, 3) => return Err(Drop::Ecn),
-                (1 | 2, 3) => set_ecn(packet.bytes_mut(), 3),
-                (2, 1) => set_ecn(packet.bytes_mut(), 1),
-                _ => {}
+                (1 | 2, 3) => 3,
+                (2, 1) => 1,
+                (inner, _) => inner,
+            };
+            if ecn != view.ecn {
+                set_ecn(packet.bytes_mut(), ecn);
+                view.ecn = ecn;
             }
         }
         if self.copy_dscp {
             set_dscp(packet.bytes_mut(), class >> 2);
+            view.dscp = class >> 2;
         }
         Ok(view)
     }

@@ -70,6 +70,14 @@ impl Meter {
         (over(self.soft) && !self.told_soft.swap(true, Ordering::Relaxed)).then_some(Limit::Soft)
     }
 
+    /// Sequence numbers are a limit as well (RFC 4303 3.3.3): the last sixteenth is the time to rekey.
+    pub(crate) fn numbers(&self, used: u64, last: u64) -> Option<Limit> {
+        if used == last && !self.told_hard.swap(true, Ordering::Relaxed) {
+            return Some(Limit::Hard);
+        }
+        (used >= last - (last >> 4) && !self.told_soft.swap(true, Ordering::Relaxed)).then_some(Limit::Soft)
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         Usage {
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -224,8 +232,10 @@ impl OutSa {
             _ if view.source.is_ipv4() => protocol::IPV4,
             _ => protocol::IPV6,
         };
-        let tfc = self.tfc_bytes(packet.len(), room);
         let align = self.cipher.align();
+        // TFC padding hides what it can: it never costs the packet.
+        let needed = align + EspTrailer::LEN + self.cipher.icv_len();
+        let tfc = self.tfc_bytes(packet.len(), room).min(packet.tailroom().saturating_sub(needed));
         let padding = (align - (packet.len() + tfc + EspTrailer::LEN) % align) % align;
         let (payload, tail) = (packet.len(), tfc + padding + EspTrailer::LEN + self.cipher.icv_len());
         let head = EspHeader::LEN + self.cipher.iv_len();
@@ -249,10 +259,11 @@ impl OutSa {
         let (high, low) = split(seq);
         packet.write(0, &EspHeader { spi: self.spi, seq: low }.encode()).ok_or(Drop::NoRoom)?;
         self.cipher.seal(self.esn.then_some(high), packet.bytes_mut(), seq).map_err(|_| Drop::NoRoom)?;
+        let counted = self.meter.count(whole, now);
         Ok(Sealed {
             class: self.class(view),
             dont_fragment: self.copy_df && view.dont_fragment && view.source.is_ipv4(),
-            limit: self.meter.count(whole, now),
+            limit: self.meter.numbers(seq, limit).or(counted),
         })
     }
 

@@ -49,6 +49,12 @@ impl<'a> Packet<'a> {
         self.range.is_empty()
     }
 
+    /// Free bytes behind it.
+    #[must_use]
+    pub fn tailroom(&self) -> usize {
+        self.memory.len().saturating_sub(self.range.end)
+    }
+
     /// Takes `n` bytes before the packet into it; what they hold is undefined. `None` when there is no room.
     pub fn grow_front(&mut self, n: usize) -> Option<()> {
         self.range.start = self.range.start.checked_sub(n)?;

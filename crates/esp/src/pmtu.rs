@@ -1,4 +1,5 @@
 //! What fits through an SA, and what to tell the sender of what does not (RFC 4301 8, RFC 4303 3.3.4).
+use policy::Mode;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wire::ip::{Checksum, IPV4_LEN, IPV6_LEN, IpView, UDP_LEN, ipv4_header, ipv6_header, protocol};
 
@@ -15,7 +16,47 @@ pub fn esp_room(path: &Path, mtu: usize) -> usize {
 /// The biggest inner packet that goes through the SA unfragmented.
 #[must_use]
 pub fn inner_mtu(sa: &OutSa, mtu: usize) -> usize {
-    sa.inner_room(esp_room(&sa.path(), mtu))
+    let path = sa.path();
+    let room = sa.inner_room(esp_room(&path, mtu));
+    match sa.mode {
+        // The packet's own IP header becomes the outer one.
+        Mode::Transport => room + if path.remote.is_ipv4() { IPV4_LEN } else { IPV6_LEN },
+        _ => room,
+    }
+}
+
+/// No IPv6 link takes less (RFC 8200 5).
+pub const IPV6_MINIMUM: usize = 1280;
+/// No IPv4 path MTU below this is believed; what Linux takes for its minimum.
+pub const IPV4_MINIMUM: usize = 552;
+
+/// What to do with a packet on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Seal it. Where it is longer than the path takes all the same, leave DF off the outer packet.
+    Seal,
+    /// Cut it into pieces of at most this length ([`pieces`]) and seal those.
+    Cut(usize),
+    /// Answer with [`too_big`] and this MTU, and drop it.
+    TooBig(usize),
+}
+
+/// Decides for a packet and [`inner_mtu`]'s answer. The minimum of each family always passes: a sender of IPv6 need
+/// not go below 1280 (RFC 8200 5), and would send the same packet for ever.
+#[must_use]
+pub fn fit(sa: &OutSa, view: &IpView, inner_mtu: usize) -> Fit {
+    let v4 = view.source.is_ipv4();
+    let mtu = inner_mtu.max(if v4 { IPV4_MINIMUM } else { IPV6_MINIMUM });
+    if view.total_len <= mtu {
+        Fit::Seal
+    } else if !v4 || view.dont_fragment {
+        Fit::TooBig(mtu)
+    } else if sa.mode == Mode::Transport || view.header_len > IPV4_LEN {
+        // Transport mode takes whole packets only; options are not cut here: the outer packet is.
+        Fit::Seal
+    } else {
+        Fit::Cut(mtu)
+    }
 }
 
 /// Longest ICMP error made here: an IPv6 error carries at most what keeps it within 1280 bytes.
@@ -23,7 +64,8 @@ pub const ICMP_MAX: usize = 1280;
 
 /// Writes the ICMP error that tells the sender of `packet` that only `mtu` bytes fit: "fragmentation needed" (RFC
 /// 1191) or "packet too big" (RFC 4443 3.2), from `from` (the sender's own target when `None`). Gives its length, or
-/// `None` where none may be sent: to multicast or unspecified senders, for ICMP errors, for later fragments.
+/// `None` where none may be sent: to multicast or unspecified senders, about packets to multicast, for ICMP errors,
+/// for later fragments.
 #[must_use]
 pub fn too_big(
     packet: &[u8],
@@ -36,6 +78,10 @@ pub fn too_big(
         return None;
     }
     let from = from.unwrap_or(view.destination);
+    // RFC 1122 3.2.2: not about multicast in IPv4. In IPv6 it is allowed (RFC 4443 2.4 e.3), from a unicast address.
+    if !unicast(from) || view.source.is_ipv4() && !unicast(view.destination) {
+        return None;
+    }
     match (from, view.source) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let quoted = packet.get(..packet.len().min(548))?;
@@ -82,7 +128,8 @@ fn icmp_error(packet: &[u8], view: &IpView) -> bool {
     let kind = packet.get(view.header_len).copied();
     match (view.protocol, kind) {
         (protocol::ICMP, Some(kind)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
-        (protocol::ICMPV6, Some(kind)) => kind < 128,
+        // Redirects are no errors, and yet not to be answered (RFC 4443 2.4 e.2).
+        (protocol::ICMPV6, Some(kind)) => kind < 128 || kind == 137,
         _ => false,
     }
 }

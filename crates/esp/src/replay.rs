@@ -33,7 +33,8 @@ impl Window {
         }
         let high = self.top >> 32;
         let top_low = self.top & 0xffff_ffff;
-        let window = u64::from(self.size.max(1));
+        // Without a window no number is too old: half a subspace back is taken for reordered.
+        let window = if self.size == 0 { 1 << 31 } else { u64::from(self.size) };
         let low = u64::from(low);
         let bottom = top_low.wrapping_sub(window - 1) & 0xffff_ffff;
         let high = if top_low >= window - 1 {
@@ -171,6 +172,19 @@ mod tests {
         assert!(window.accept(0x1_0000_0005));
         assert_eq!(window.infer(0xffff_fff8), 0xffff_fff8);
         assert!(window.fresh(0xffff_fff8) && !window.fresh(0xffff_fff0));
+    }
+
+    #[test]
+    fn extended_numbers_without_a_window_survive_reordering() {
+        let mut window = Window::new(0, true);
+        for seq in [10, 9, 0xffff_fff0, 0x1_0000_0002, 0xffff_fff1, 0x1_0000_0001] {
+            // Steps of less than half a subspace, as real ones are.
+            if seq == 0xffff_fff0 {
+                window.resume(0xffff_0000);
+            }
+            assert_eq!(window.infer(low(seq)), seq);
+            assert!(window.accept(seq));
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Drop {
     Exhausted,
     /// A hard byte or packet limit is reached.
     Expired,
+    /// Transport mode: a fragment, or options and extension headers that the socket cannot send.
+    Header,
     /// Bigger than the path takes, and not to be fragmented.
     TooBig,
     /// No room in the buffer for headers or padding.
@@ -37,7 +39,7 @@ pub enum Drop {
 }
 
 /// Every reason, in order.
-pub const REASONS: [Drop; 15] = [
+pub const REASONS: [Drop; 16] = [
     Drop::Malformed,
     Drop::NoPolicy,
     Drop::Policy,
@@ -50,6 +52,7 @@ pub const REASONS: [Drop; 15] = [
     Drop::Selector,
     Drop::Exhausted,
     Drop::Expired,
+    Drop::Header,
     Drop::TooBig,
     Drop::NoRoom,
     Drop::Ecn,

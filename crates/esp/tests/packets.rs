@@ -90,7 +90,7 @@ fn transport_mode_refuses_fragments() {
     let (out, _) = halves(&a, &b);
     let mut inner = udp("192.0.2.1", "192.0.2.2", 100);
     inner[6] = 0x20;
-    assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Selector);
+    assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Header);
 }
 
 #[test]
