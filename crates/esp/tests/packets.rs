@@ -93,6 +93,102 @@ fn transport_mode_refuses_fragments() {
     assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Header);
 }
 
+/// An IPv6 packet whose UDP header stands behind one extension header of eight bytes.
+fn extended(kind: u8) -> Vec<u8> {
+    let plain = udp("2001:db8::1", "2001:db8::2", 100);
+    let extension = [17, 0, 1, 4, 0, 0, 0, 0];
+    let mut packet = [&plain[..40], &extension, &plain[40..]].concat();
+    packet[6] = kind;
+    let len = u16::try_from(packet.len() - 40).unwrap();
+    packet[4..6].copy_from_slice(&len.to_be_bytes());
+    packet
+}
+
+#[test]
+fn transport_mode_keeps_destination_options_and_refuses_what_it_cannot_keep() {
+    let address = |a: &str| SocketAddr::new(a.parse().unwrap(), 4500);
+    for seen_as in ["2001:db8::1", "2001:db8::77"] {
+        let (mut a, mut b) = pair(GCM, Mode::Transport, |_| {});
+        (a.local, a.remote) = (address("2001:db8::1"), address("2001:db8::2"));
+        (b.local, b.remote) = (address("2001:db8::2"), address(seen_as));
+        let (out, sa) = halves(&a, &b);
+        let inner = extended(60);
+        let (esp, _) = seal_with(&out, &inner).unwrap();
+        let (got, opened) = open_with(&sa, &esp, 0).unwrap();
+        assert_eq!((opened.view.header_len, opened.view.protocol), (48, 17));
+        assert_eq!(got[40..48], inner[40..48], "the options are still there");
+        let expected = udp(seen_as, "2001:db8::2", 100);
+        assert_eq!(got[48..], expected[40..], "the checksum fits the addresses seen");
+        for kind in [0, 43] {
+            assert_eq!(seal_with(&out, &extended(kind)).unwrap_err(), Drop::Header, "header {kind}");
+        }
+    }
+    let (a, b) = pair(GCM, Mode::Transport, |_| {});
+    let (out, _) = halves(&a, &b);
+    let plain = udp("192.0.2.1", "192.0.2.2", 100);
+    let mut options = [&plain[..20], &[0x94, 4, 0, 0], &plain[20..]].concat();
+    options[0] = 0x46;
+    let len = u16::try_from(options.len()).unwrap();
+    options[2..4].copy_from_slice(&len.to_be_bytes());
+    assert_eq!(seal_with(&out, &options).unwrap_err(), Drop::Header);
+}
+
+#[test]
+fn numbers_running_out_are_told_in_time() {
+    let (a, _) = pair(GCM, Mode::Tunnel, |_| {});
+    let inner = udp("10.0.0.1", "10.0.0.2", 4);
+    let last = u64::from(u32::MAX);
+    let limit = |out: &OutSa| seal_with(out, &inner).unwrap().1.limit;
+    let out = OutSa::resumed(&a, last - (last >> 4) - 2).unwrap();
+    assert_eq!([limit(&out), limit(&out), limit(&out)], [None, Some(Limit::Soft), None]);
+    let out = OutSa::resumed(&a, last - 2).unwrap();
+    assert_eq!([limit(&out), limit(&out)], [Some(Limit::Soft), Some(Limit::Hard)]);
+    assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
+    let (a, _) = pair(GCM, Mode::Tunnel, |c| c.esn = true);
+    let out = OutSa::resumed(&a, last - 2).unwrap();
+    assert_eq!([limit(&out), limit(&out), limit(&out)], [None; 3], "extended numbers go on");
+    let out = OutSa::resumed(&a, u64::MAX - 1).unwrap();
+    assert_eq!(limit(&out), Some(Limit::Hard));
+    assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
+    assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
+}
+
+#[test]
+fn what_is_said_of_the_opened_packet_is_what_it_says() {
+    let (a, b) = pair(GCM, Mode::Tunnel, |c| Arc::make_mut(&mut c.config).copy_dscp = "yes".into());
+    let (out, sa) = halves(&a, &b);
+    for (from, to) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+        let mut inner = udp(from, to, 4);
+        wire::ip::set_ecn(&mut inner, 2);
+        let (esp, _) = seal_with(&out, &inner).unwrap();
+        let (got, opened) = open_with(&sa, &esp, 46 << 2 | 3).unwrap();
+        assert_eq!(IpView::parse(&got).unwrap(), opened.view);
+        assert_eq!((opened.view.dscp, opened.view.ecn), (46, 3));
+    }
+}
+
+/// Many workers, one SA: no number is used twice outbound, and of every packet that comes twice one is taken.
+#[test]
+fn workers_share_an_sa() {
+    let (a, b) = pair(GCM, Mode::Tunnel, |c| Arc::make_mut(&mut c.config).replay_window = 4096);
+    let (out, sa) = halves(&a, &b);
+    let inner = udp("10.0.0.1", "10.0.0.2", 40);
+    let sealed: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let seal = || (0..250).map(|_| seal_with(&out, &inner).unwrap().0).collect::<Vec<_>>();
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(seal)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
+    });
+    let numbers: std::collections::BTreeSet<_> = sealed.iter().map(|p| p[4..8].to_vec()).collect();
+    assert_eq!(numbers.len(), 1000);
+    let taken: usize = std::thread::scope(|scope| {
+        let open = || sealed.iter().filter(|p| open_with(&sa, p, 0).is_ok()).count();
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        workers.into_iter().map(|w| w.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 1000);
+    assert_eq!((sa.usage().packets, out.usage().packets), (1000, 1000));
+}
+
 #[test]
 fn any_changed_byte_is_refused() {
     for suite in SUITES {
