@@ -1,13 +1,22 @@
-//! Ending other processes.
+//! Signals to other processes.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Asks a process to end (SIGTERM). One that is gone already is as good.
 pub fn terminate(pid: u32) {
+    send(pid, Signal::SIGTERM);
+}
+
+/// What Ctrl-C sends (SIGINT).
+pub fn interrupt(pid: u32) {
+    send(pid, Signal::SIGINT);
+}
+
+fn send(pid: u32, signal: Signal) {
     // Zero and negative numbers would name whole groups of processes.
     if let Ok(pid @ 1..) = i32::try_from(pid) {
         // The only failure for a child of ours is that it is gone.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = kill(Pid::from_raw(pid), signal);
     }
 }

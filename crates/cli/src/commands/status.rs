@@ -5,7 +5,7 @@ use crate::out::{clean, count, duration, put, say, size};
 use crate::session::{collect, connect};
 use crate::view::{self, ChildSa, End, IkeSa, Status, Traffic};
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use config::tree::Section;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -47,11 +47,77 @@ pub(crate) fn fetch(client: &mut Client, name: Option<&str>) -> Result<Vec<IkeSa
     Ok(view::ike_sas(&collect(client, "list-sas", message, "list-sa")?))
 }
 
-/// The two tables, IKE_SAs and CHILD_SAs.
+/// What is up, for the terminal there is.
 pub(crate) fn render(sas: &[IkeSa]) -> String {
+    // Only where a person looks is there a width to fit; a pipe gets whole lines.
+    let width = Table::new().width().filter(|_| !cfg!(test) && std::io::stdout().is_terminal());
+    render_within(sas, width)
+}
+
+/// The two tables, IKE_SAs and CHILD_SAs; where they are too wide, a few lines for each.
+fn render_within(sas: &[IkeSa], width: Option<u16>) -> String {
     if sas.is_empty() {
         return "nothing is up; 'cygnet conns' shows what could be".to_owned();
     }
+    let tables = tables(sas);
+    let widest = anstream::adapter::strip_str(&tables).to_string().lines().map(|l| l.chars().count()).max();
+    match width {
+        Some(width) if widest > Some(usize::from(width)) => blocks(sas),
+        _ => tables,
+    }
+}
+
+fn blocks(sas: &[IkeSa]) -> String {
+    let mut lines = Vec::new();
+    for sa in sas {
+        lines.push(headline(
+            "",
+            &format!("{}[{}]", sa.connection, sa.id),
+            &sa.state,
+            sa.established_seconds,
+            sa.rekey_seconds,
+        ));
+        for (side, end) in [("local", &sa.local), ("remote", &sa.remote)] {
+            lines.push(format!("  {side:<7} {}", self::end(end).replace('\n', "  ")));
+            if !end.virtual_ips.is_empty() {
+                lines.push(format!("          {}", clean(&end.virtual_ips.join(" "))));
+            }
+        }
+        lines.extend(sa.algorithms.iter().map(|used| format!("  with    {used}")));
+        if sa.child_sas.is_empty() {
+            lines.push("  no CHILD_SA is up, so no traffic is protected".to_owned());
+        }
+        for child in &sa.child_sas {
+            let name = format!("{}{{{}}}", child.name, child.id);
+            lines.push(headline("  ", &name, &child.state, child.installed_seconds, child.rekey_seconds));
+            for (label, text) in [
+                ("local", clean(&child.local_ts.join(" ")).into_owned()),
+                ("remote", clean(&child.remote_ts.join(" ")).into_owned()),
+                ("in", traffic(&child.inbound).replace('\n', ", ")),
+                ("out", traffic(&child.outbound).replace('\n', ", ")),
+                ("with", how(child).replace('\n', ", ")),
+            ] {
+                lines.push(format!("    {label:<7} {text}"));
+            }
+        }
+        lines.push(String::new());
+    }
+    lines.join("\n").trim_end().to_owned()
+}
+
+fn headline(indent: &str, name: &str, state: &str, up: Option<u64>, rekey: Option<u64>) -> String {
+    let head = Style::new().bold();
+    let mut text = format!("{indent}{head}{}{head:#}  {}", clean(name), clean(state).to_lowercase());
+    if let Some(up) = up {
+        text.push_str(&format!("  up {}", duration(up)));
+    }
+    if let Some(rekey) = rekey {
+        text.push_str(&format!("  rekey in {}", duration(rekey)));
+    }
+    text
+}
+
+fn tables(sas: &[IkeSa]) -> String {
     let mut ike =
         table(["IKE_SA", "STATE", "UP", "LOCAL", "REMOTE", "VIRTUAL IPS", "ALGORITHMS", "REKEY IN"]);
     let mut child =
@@ -76,10 +142,6 @@ pub(crate) fn render(sas: &[IkeSa]) -> String {
 pub(super) fn table<const N: usize>(head: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head);
-    // Reflow only where a person looks; a pipe gets whole lines.
-    if !cfg!(test) && std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
     table
 }
 
@@ -137,7 +199,8 @@ fn ike_row(sa: &IkeSa) -> Vec<String> {
         end(&sa.local),
         end(&sa.remote),
         clean(&vips.join("\n")).into_owned(),
-        sa.algorithms.as_ref().map(ToString::to_string).unwrap_or_default(),
+        // One below the other, for the column to stay narrow.
+        sa.algorithms.as_ref().map(|used| used.to_string().replace('/', "\n")).unwrap_or_default(),
         rekey,
     ]
 }
@@ -162,12 +225,6 @@ fn end(end: &End) -> String {
 }
 
 fn child_row(sa: &IkeSa, child: &ChildSa) -> Vec<String> {
-    let mut how = child.mode.to_lowercase();
-    if child.udp_encapsulation {
-        how.push_str(" in UDP");
-    }
-    let algorithms = child.algorithms.as_ref().map(ToString::to_string).unwrap_or_default();
-    let protocol = child.protocol.clone().unwrap_or_default();
     vec![
         clean(&format!("{}{{{}}}\n of {}[{}]", child.name, child.id, sa.connection, sa.id)).into_owned(),
         clean(&child.state).to_lowercase(),
@@ -176,9 +233,18 @@ fn child_row(sa: &IkeSa, child: &ChildSa) -> Vec<String> {
         clean(&child.remote_ts.join("\n")).into_owned(),
         traffic(&child.inbound),
         traffic(&child.outbound),
-        format!("{protocol} {algorithms}\n{how}").trim_start().to_owned(),
+        how(child),
         child.rekey_seconds.map(duration).unwrap_or_default(),
     ]
+}
+
+/// Protocol and algorithms, and below them the mode.
+fn how(child: &ChildSa) -> String {
+    let algorithms = child.algorithms.as_ref().map(ToString::to_string).unwrap_or_default();
+    let protocol = child.protocol.as_deref().unwrap_or_default();
+    let mode = child.mode.to_lowercase();
+    let udp = if child.udp_encapsulation { " in UDP" } else { "" };
+    clean(format!("{protocol} {algorithms}\n{mode}{udp}").trim_start()).into_owned()
 }
 
 fn traffic(traffic: &Traffic) -> String {
@@ -194,6 +260,14 @@ mod tests {
         let sas = view::ike_sas(&[view::tests::sample()]);
         let text = anstream::adapter::strip_str(&render(&sas)).to_string();
         assert_eq!(text, include_str!("status/table.txt").trim_end());
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_lines_instead() {
+        let sas = view::ike_sas(&[view::tests::sample()]);
+        let text = anstream::adapter::strip_str(&render_within(&sas, Some(80))).to_string();
+        assert_eq!(text, include_str!("status/narrow.txt").trim_end());
+        assert!(render_within(&sas, Some(200)).contains("VIRTUAL IPS"));
     }
 
     #[test]
