@@ -137,7 +137,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         sockets,
         started: Started { mono: linux::clock::monotonic_ms(), wall: jiff::Zoned::now() },
     });
-    run_scripts(&conf, "start-scripts", &log);
+    let _beside = run_scripts(&conf, "start-scripts", &log);
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
     // 7. Work, until a signal.
@@ -161,7 +161,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         log.say(Voice::Main, Group::Knl, 0, "the data plane did not stop in time");
     }
     let conf = reloader.read().unwrap_or(conf);
-    run_scripts(&conf, "stop-scripts", &log);
+    let _ended = run_scripts(&conf, "stop-scripts", &log).await;
     log.flush();
     Ok(())
 }
@@ -185,7 +185,7 @@ async fn signals(desk: &Desk) -> Result<&'static str> {
 }
 
 /// Runs `start-scripts` or `stop-scripts` one after the other.
-fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) {
+fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) -> tokio::task::JoinHandle<()> {
     let commands: Vec<(String, String)> = conf
         .keys(section)
         .into_iter()
@@ -205,7 +205,7 @@ fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) {
             }
         }
     };
-    tokio::spawn(work);
+    tokio::spawn(work)
 }
 
 /// The generator, seeded by the system.

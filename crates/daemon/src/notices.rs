@@ -1,11 +1,11 @@
 //! What the data plane and the kernel report by themselves, on its way to the engine.
-use crate::asks::plane::{self, Wishes};
+use crate::asks::plane::{self, Wishes, chain};
 use crate::conf::Conf;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
 use crate::sockets::Sockets;
-use dataplane::{Backend, Notice};
-use ike::io::{Command, Group};
+use dataplane::{Backend, IkeDatagram, Notice, Options, Userspace};
+use ike::io::{Command, Datagram, Group};
 use linux::netlink::{Change, Events};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 const NOTICES: usize = 4096;
 /// IKE messages from port 4500 that may wait.
 const DATAGRAMS: usize = 4096;
+/// Threads that seal, at most.
+const MOST_LANES: usize = 4;
 /// Changes of the network come in swarms: this long we wait for the end of one.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -28,10 +30,42 @@ pub(crate) fn start_backend(
     log: &Arc<Log>,
 ) -> (Option<Box<dyn Backend>>, String) {
     let (notices_tx, notices) = mpsc::channel(NOTICES);
-    let _ = (conf, sockets, wishes, DATAGRAMS, log);
+    let (ike_tx, mut ike) = mpsc::channel::<IkeDatagram>(DATAGRAMS);
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES);
+    let mut options = Options {
+        device: conf.text("plugins.kernel-libipsec.device").unwrap_or("ipsec0").to_owned(),
+        mtu: wishes.mtu.unwrap_or(Options::default().mtu),
+        lanes: conf.number("plugins.kernel-libipsec.lanes", lanes).clamp(1, MOST_LANES),
+        raw_esp: conf.flag("plugins.kernel-libipsec.raw_esp", true),
+        mark: wishes.paths.mark,
+        ..Options::default()
+    };
+    let start = |options: &Options| {
+        Userspace::start(options, sockets.nat_t.all().cloned(), notices_tx.clone(), ike_tx.clone())
+    };
+    let mut started = start(&options);
+    if options.raw_esp
+        && let Err(e) = &started
+    {
+        // Behind a NAT nobody needs them.
+        log.say(Voice::Plane, Group::Knl, 1, format!("no raw sockets, ESP in UDP only: {}", chain(e)));
+        options.raw_esp = false;
+        started = start(&options);
+    }
+    let backend = match started {
+        Ok(backend) => backend,
+        Err(e) => return (None, format!("the userspace data plane cannot start: {}", chain(&e))),
+    };
+    let device = backend.device().unwrap_or_default();
+    log.say(Voice::Plane, Group::Lib, 1, format!("created TUN device: {device}"));
+    let to_engine = shard.clone();
+    tokio::spawn(async move {
+        while let Some(IkeDatagram { local, remote, bytes }) = ike.recv().await {
+            to_engine.datagram(Datagram { local, remote, bytes, dscp: 0 });
+        }
+    });
     tokio::spawn(pass_on(notices, shard.clone(), plane.clone()));
-    drop::<mpsc::Sender<Notice>>(notices_tx);
-    (None, "pending".into())
+    (Some(Box::new(backend)), String::new())
 }
 
 async fn pass_on(mut notices: mpsc::Receiver<Notice>, shard: shard::Handle, plane: plane::Handle) {

@@ -224,8 +224,10 @@ fn small_commands() {
     assert!(!ok && said.contains("CHILD_SA config 'nothing' not found"), "{said}");
     let (ok, said) = gw.try_swanctl(&["--redirect", "--ike", "rw", "--gateway", "192.0.2.9"]);
     assert!(!ok, "{said}");
-    let mut log =
-        lab.spawn("gw", &["swanctl", "--log", "--uri", &format!("unix://{}/vici", gw.dir.display())]);
+    let mut log = lab.spawn(
+        "gw",
+        &["stdbuf", "-oL", "swanctl", "--log", "--uri", &format!("unix://{}/vici", gw.dir.display())],
+    );
     std::thread::sleep(Duration::from_millis(300));
     let cl = lab.start("cl", Kind::Cygnet, CLIENT);
     cl.initiate("home");

@@ -48,7 +48,7 @@ pub(crate) fn detect(
     }
     sa.nat.remote = !sources.any(|n| n.data == expected);
     sa.nat.local = destination.data != hash(spis.0, spis.1, local);
-    sa.nat.fake = sa.conn.encap;
+    sa.nat.fake = sa.conn.encap && !sa.nat.local && !sa.nat.remote;
     sa.nat.supported = true;
     true
 }

@@ -154,7 +154,7 @@ fn what_is_missing_is_refused_by_name() {
         ("send_cert = always", "public key authentication is not available yet: set auth = psk"),
         ("local-2 { auth = psk\n }", "more than one authentication round is not available yet"),
         ("children { net { ah_proposals = sha256\n } }", "AH is not available yet: use esp_proposals"),
-        ("children { net { mode = transport\n } }", "transport mode is not available yet: set mode = tunnel"),
+        ("children { net { mode = beet\n } }", "BEET mode is not available yet: set mode = tunnel"),
         ("children { net { mark_in = 5/0xff\n } }", "marks are not available with userspace ESP"),
         ("children { net { label = x\n } }", "security labels are not available yet"),
         ("children { net { per_cpu_sas = encap\n } }", "per-CPU SAs are not available yet"),

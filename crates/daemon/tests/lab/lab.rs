@@ -179,7 +179,7 @@ impl Lab {
     pub fn start_with(&mut self, name: &str, kind: Kind, settings: &str) -> Daemon {
         let dir = self.dir.path().join(format!("{name}{}", self.daemons.len()));
         fs::create_dir_all(dir.join("swanctl")).unwrap();
-        let (d, ns) = (dir.display().to_string(), self.ns(name));
+        let d = dir.display().to_string();
         let load = "random nonce openssl curve25519 aes sha1 sha2 hmac kdf gcm chapoly ctr ccm cmac xcbc gmp pem pkcs1 x509 pubkey \
                     constraints revocation kernel-libipsec kernel-netlink socket-default vici updown resolve";
         let load = if kind == Kind::Charon { format!("load = {load}") } else { String::new() };
@@ -216,6 +216,16 @@ impl Lab {
         )
         .unwrap();
         fs::write(dir.join("resolv.conf"), "").unwrap();
+        self.run(name, kind, &dir)
+    }
+
+    /// Starts a daemon again that ended or was killed, in the same place.
+    pub fn start_again(&mut self, name: &str, daemon: &Daemon) -> Daemon {
+        self.run(name, daemon.kind, &daemon.dir)
+    }
+
+    fn run(&mut self, name: &str, kind: Kind, dir: &Path) -> Daemon {
+        let ns = self.ns(name);
         let program = match kind {
             Kind::Cygnet => env!("CARGO_BIN_EXE_cygnetd").to_owned(),
             Kind::Charon => "charon-systemd".to_owned(),
@@ -231,7 +241,7 @@ impl Lab {
             .stderr(out)
             .spawn()
             .unwrap();
-        let daemon = Daemon { kind, ns, dir, pid: child.id() };
+        let daemon = Daemon { kind, ns, dir: dir.to_owned(), pid: child.id() };
         self.daemons.push(child);
         let up = wait_for(Duration::from_secs(10), || daemon.try_swanctl(&["--version", "--daemon"]).0);
         assert!(up, "{kind:?} in {name} did not start\n{}", daemon.said());
