@@ -97,7 +97,7 @@ pub(crate) enum Standing {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Established {
     pub(crate) keys: Keys,
-    pub(crate) proof: crate::v2::auth::Proven,
+    pub(crate) proof: crate::v2::proof::Proven,
     pub(crate) standing: Standing,
     /// Monotonic ms.
     pub(crate) since: u64,

@@ -1,26 +1,25 @@
 //! IKE_AUTH with pre-shared keys (RFC 7296 1.2, 2.15, 2.16).
-use super::child_create::{self, Answered as ChildAnswered, Offer};
+use super::child_create;
+use super::child_plan::{self, Answered as ChildAnswered, Offer};
+use super::establish::{establish, reauthenticate_within};
 use super::init::{Answered, Handshake};
+use super::proof::{Proven, octets, own_identity, prove, secrets, verify, wire_id};
 use super::{Job, Passive, close, send, take_phase};
 use crate::core::{Core, Later, Waiter};
 use crate::credential;
 use crate::fault::Fault;
 use crate::io::{Ask, Event, LeaseRequest};
 use crate::message::{Inner, error, find, has, notify, notify_name, pick};
-use crate::sa::{Established, IkeSa, Peers, Phase, Standing, Wait};
+use crate::sa::{IkeSa, Peers, Phase, Wait};
 use crate::{select, vip};
+use policy::Identity;
 use policy::connection::{Childless, Unique};
 use policy::secrets::SecretKind;
-use policy::{Identity, SharedSecret};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::iana::{AuthMethod, ConfigType, ExchangeType, NotifyType};
-use wire::ike::{Auth, ConfigAttr, Id, Payload};
-
-/// Both directions are authenticated: only this file makes one.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Proven(());
+use wire::ike::{Auth, ConfigAttr, Payload};
 
 /// Initiator: IKE_AUTH is out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,69 +38,7 @@ pub(crate) struct Leasing {
     inner: Inner,
     /// Our AUTH value.
     auth: Vec<u8>,
-}
-
-/// One side's octets: its IKE_SA_INIT message | the other's nonce | prf(SK_p, ID) | IntAuth (RFC 9242 3.3.2).
-fn octets(hs: &Handshake, initiators: bool, id: &Id, auth_id: u32) -> Result<Vec<u8>, Fault> {
-    let (message, nonce) =
-        if initiators { (&hs.request, &hs.nonces.nr) } else { (&hs.response, &hs.nonces.ni) };
-    let mac = hs.keys.maced_id(initiators, &id.body())?;
-    let mut all = [message.as_slice(), nonce.as_slice(), mac.as_slice()].concat();
-    if !hs.int_auth_i.is_empty() {
-        all.extend_from_slice(&hs.int_auth_i);
-        all.extend_from_slice(&hs.int_auth_r);
-        all.extend_from_slice(&auth_id.to_be_bytes());
-    }
-    Ok(all)
-}
-
-fn wire_id(identity: &Identity) -> Id {
-    let (kind, data) = identity.to_wire();
-    Id { kind, data }
-}
-
-/// Our identity: as configured, else what the peer asked for, else our address.
-fn own_identity(sa: &IkeSa, asked: Option<&Identity>) -> Identity {
-    let configured = select::round(&sa.conn.local).and_then(|a| a.id.clone()).filter(|i| !i.is_pattern());
-    configured
-        .or_else(|| asked.filter(|a| !a.is_pattern()).cloned())
-        .unwrap_or_else(|| Identity::Ip(sa.local.ip()))
-}
-
-/// Secrets for this pair; the peer's address serves where its identity is not known yet.
-fn secrets(core: &Core, sa: &IkeSa, me: &Identity, other: &Identity) -> Vec<Arc<SharedSecret>> {
-    let mut found = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
-    if found.is_empty() && other.is_pattern() {
-        found = credential::shared(&core.snapshot, SecretKind::Ike, me, &Identity::Ip(sa.remote.ip()));
-    }
-    found
-}
-
-/// Whether a secret explains the peer's AUTH value.
-fn verify(
-    core: &mut Core,
-    sa: &IkeSa,
-    hs: &Handshake,
-    auth: &Auth,
-    me: &Identity,
-    other: &Identity,
-    octets: &[u8],
-) -> Result<bool, Fault> {
-    let keys = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
-    for s in &keys {
-        let expected = hs.keys.psk_auth(&s.data, &[octets])?;
-        if crypto::secret::ct_eq(expected.as_slice(), &auth.data) {
-            say!(core, sa, Ike 1, "authentication of '{other}' with pre-shared key successful");
-            return Ok(true);
-        }
-    }
-    if keys.is_empty() {
-        say!(core, sa, Ike 1, "no shared key found for '{me}' - '{other}'");
-    } else {
-        let plural = if keys.len() == 1 { "" } else { "s" };
-        say!(core, sa, Ike 1, "tried {} shared key{plural} for '{me}' - '{other}', but MAC mismatched", keys.len());
-    }
-    Ok(false)
+    proof: Proven,
 }
 
 // ---------------------------------------------------------------------------------------------- initiator
@@ -148,7 +85,7 @@ fn try_start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) -> Result<(), Fault
     let first = if childless || sa.wanted.is_empty() { None } else { Some(sa.wanted.remove(0)) };
     let offer = first.map(|c| {
         let name = c.config.name.clone();
-        let offer = child_create::offer(core, sa, &c, None);
+        let offer = child_plan::offer(core, sa, &c, None);
         say!(core, sa, Ike 1, "establishing CHILD_SA {name}{{{}}}", offer.id);
         p.extend(offer.payloads(false, &core.snapshot.settings.clone(), c.packet));
         offer
@@ -195,40 +132,6 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
             close::leave(core, sa);
         }
     }
-}
-
-fn prove(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    hs: &Handshake,
-    auth_id: u32,
-    p: &[Payload],
-) -> Result<Proven, Fault> {
-    let idr = pick!(p, IdR).ok_or(Fault::Broken("IDr payload missing"))?;
-    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    let other = Identity::from_wire(idr.kind, &idr.data).map_err(|_| Fault::Broken("illegal IDr payload"))?;
-    let pattern = select::round(&sa.conn.remote).and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
-    if pattern.matches(&other).is_none() {
-        say!(core, sa, Ike 0, "IDr '{other}' does not match to '{pattern}'");
-        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
-    }
-    if auth.method != AuthMethod::Psk {
-        return Err(Fault::Local(format!(
-            "peer authenticated by {:?}, not by a pre-shared key",
-            auth.method
-        )));
-    }
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
-    let signed = octets(hs, false, idr, auth_id)?;
-    let mut good = verify(core, sa, hs, auth, &me, &other, &signed)?;
-    if !good && pattern == Identity::Any {
-        good = verify(core, sa, hs, auth, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
-    }
-    if !good {
-        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
-    }
-    sa.remote_id = Some(other);
-    Ok(Proven(()))
 }
 
 /// Both are authenticated: addresses, then the first CHILD_SA.
@@ -282,7 +185,7 @@ fn settled(
                 say!(core, sa, Ike 1, "received {} notify, no CHILD_SA built", notify_name(kind));
                 Err(Fault::Refused(kind))
             }
-            None => child_create::accept(core, sa, &hs.keys, &offer, p, &hs.nonces),
+            None => child_plan::accept(core, sa, &hs.keys, &offer, p, &hs.nonces),
         };
         match result {
             Ok(child) => child_create::place(core, sa, child),
@@ -294,85 +197,6 @@ fn settled(
     }
 }
 
-/// The peer wants us to authenticate again in time (RFC 4478).
-fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
-    let margin = sa.conn.over_time.min(seconds / 10).max(1);
-    let at = core.now.mono.saturating_add(seconds.saturating_sub(margin).max(1).saturating_mul(1000));
-    let Some(e) = sa.established_mut() else { return };
-    let sooner = e.reauth_at.is_none_or(|r| at < r);
-    if sooner {
-        e.reauth_at = Some(at);
-        say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, scheduling reauthentication in {}s", seconds.saturating_sub(margin));
-    }
-}
-
-/// The IKE_SA is in service.
-fn establish(core: &mut Core, sa: &mut IkeSa, keys: super::keys::Keys, proof: Proven) {
-    let random = core.rng.u64();
-    let now = core.now.mono;
-    let mut times = crate::lifetime::ike(&sa.conn, now, random);
-    if !sa.initiator {
-        // The initiator reauthenticates; it heard AUTH_LIFETIME.
-        times.reauth_at = None;
-    }
-    enter(core, sa, keys, proof, times);
-    sa.half_open_until = None;
-    sa.attempts = 0;
-    let ends = sa.ends();
-    say!(core, sa, Ike 0, "IKE_SA {} established between {ends}", sa.title());
-    report_times(core, sa);
-    sa.announced = true;
-    let view = crate::view::bare(sa);
-    core.tell(Event::IkeUpDown { up: true, sa: Box::new(view) });
-    core.ike_up(sa);
-    if let Some(old) = sa.replaces.take() {
-        core.later.push_back(Later::Succeed { old, new: sa.id });
-        core.later.push_back(Later::Close(old));
-    }
-}
-
-/// Sets the phase; for a successor of a rekeyed IKE_SA with its predecessor's proof.
-pub(crate) fn enter(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    keys: super::keys::Keys,
-    proof: Proven,
-    times: crate::lifetime::IkeTimes,
-) {
-    sa.phase = Phase::Established(Box::new(Established {
-        keys,
-        proof,
-        standing: Standing::Up,
-        since: core.now.mono,
-        rekey_at: times.rekey_at,
-        reauth_at: times.reauth_at,
-        expire_at: times.expire_at,
-        active: None,
-        passive: None,
-        successor: None,
-        close_at: None,
-        followup: None,
-    }));
-}
-
-/// `scheduling rekeying in 123s`, `maximum IKE_SA lifetime 456s`.
-pub(crate) fn report_times(core: &mut Core, sa: &IkeSa) {
-    let Some(e) = sa.established() else { return };
-    let (rekey, reauth, expire) = (e.rekey_at, e.reauth_at, e.expire_at);
-    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
-    if let Some(s) = rekey.map(seconds) {
-        say!(core, sa, Ike 1, "scheduling rekeying in {s}s");
-    }
-    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
-    if let Some(s) = reauth.map(seconds) {
-        say!(core, sa, Ike 1, "scheduling reauthentication in {s}s");
-    }
-    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
-    if let Some(s) = expire.map(seconds) {
-        say!(core, sa, Ike 1, "maximum IKE_SA lifetime {s}s");
-    }
-}
-
 // ---------------------------------------------------------------------------------------------- responder
 
 /// The request.
@@ -380,7 +204,7 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Paylo
     let Phase::Answered(answered) = take_phase(sa) else { return };
     let result = identify(core, sa, &answered.hs, p);
     match result {
-        Ok(auth) => lease(core, sa, answered.hs, inner, auth, p),
+        Ok((proof, auth)) => lease(core, sa, answered.hs, inner, proof, auth, p),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_AUTH request with message ID {} processing failed: {fault}", sa.window.next_in);
             core.tell(Event::Alert { kind: "peer-auth-failed", sa: Some(Box::new(crate::view::bare(sa))) });
@@ -397,7 +221,12 @@ fn refuse(core: &mut Core, sa: &mut IkeSa, answered: Box<Answered>, kind: Notify
 }
 
 /// Finds the connection and checks the peer's AUTH; our own AUTH value.
-fn identify(core: &mut Core, sa: &mut IkeSa, hs: &Handshake, p: &[Payload]) -> Result<Vec<u8>, Fault> {
+fn identify(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    hs: &Handshake,
+    p: &[Payload],
+) -> Result<(Proven, Vec<u8>), Fault> {
     let failed = || Fault::Refused(NotifyType::AuthenticationFailed);
     if !hs.add_ke.is_empty() {
         return Err(Fault::Broken("additional key exchanges were skipped"));
@@ -446,8 +275,8 @@ fn identify(core: &mut Core, sa: &mut IkeSa, hs: &Handshake, p: &[Payload]) -> R
         if tried.contains(&me) {
             continue;
         }
-        if verify(core, sa, hs, auth, &me, &other, &signed)? {
-            return accept_peer(core, sa, hs, &me, &other, auth_id, p);
+        if let Some(proof) = verify(core, sa, hs, auth, &me, &other, &signed)? {
+            return Ok((proof, accept_peer(core, sa, hs, &me, &other, auth_id, p)?));
         }
         tried.push(me);
     }
@@ -532,9 +361,17 @@ fn accept_peer(
 }
 
 /// Asks for virtual IPs if the peer does and we have pools.
-fn lease(core: &mut Core, sa: &mut IkeSa, hs: Handshake, inner: &Inner, auth: Vec<u8>, p: &[Payload]) {
+fn lease(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    hs: Handshake,
+    inner: &Inner,
+    proof: Proven,
+    auth: Vec<u8>,
+    p: &[Payload],
+) {
     let asked = pick!(p, Cp).filter(|c| c.kind == ConfigType::Request).map(vip::read);
-    let state = Leasing { hs, inner: inner.clone(), auth };
+    let state = Leasing { hs, inner: inner.clone(), auth, proof };
     let Some((requested, attributes)) = asked else { return proceed(core, sa, state, None) };
     for v in &requested {
         say!(core, sa, Ike 1, "peer requested virtual IP {}", vip::show(*v));
@@ -593,7 +430,7 @@ pub(crate) fn leased(
 /// Everything is known: the IKE_SA is established, the answer leaves when the CHILD_SA is installed.
 fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<IpAddr>, Vec<ConfigAttr>)>) {
     sa.window.busy = true;
-    let Leasing { hs, inner, auth } = state;
+    let Leasing { hs, inner, auth, proof } = state;
     let Ok(p) = inner.payloads() else { return close::leave(core, sa) };
     sa.features.mobike = sa.conn.mobike && has(&p, NotifyType::MobikeSupported);
     if sa.features.mobike {
@@ -611,7 +448,7 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     if sa.features.mobike {
         tail.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    establish(core, sa, hs.keys.clone(), Proven(()));
+    establish(core, sa, hs.keys.clone(), proof);
 
     let wants_child = pick!(&p, Sa).is_some();
     let wants_vip = config.is_some();
@@ -651,7 +488,7 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     }
     let answer = match refused {
         Some(kind) => Err(kind),
-        None => child_create::answer(core, sa, &hs.keys, &p, &hs.nonces, None),
+        None => child_plan::answer(core, sa, &hs.keys, &p, &hs.nonces, None),
     };
     match answer {
         Ok(ChildAnswered { child, reply, .. }) => {

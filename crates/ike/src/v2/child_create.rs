@@ -1,64 +1,24 @@
 //! CHILD_SAs made in IKE_AUTH and by CREATE_CHILD_SA (RFC 7296 1.3.1, 2.9, 2.17).
+use super::child_plan::{self, Offer, Plan};
 use super::followup::{self, Purpose};
 use super::init::NONCE;
-use super::keys::{Keys, Nonces};
+use super::keys::Nonces;
 use super::{Exchange, Job, Passive, close, enqueue, send};
-use crate::child::{self, ChildLife, ChildState, Farewell, Marks, ReqKey};
+use crate::child::{self, ChildLife, ChildState};
 use crate::core::{Core, StartChild};
 use crate::fault::Fault;
 use crate::io::Event;
 use crate::message::{Inner, error, find, has, nonce, notify, notify_name, pick};
 use crate::sa::{IkeSa, Standing, Wait};
-use crate::{narrow, negotiate, select};
 use crypto::{Secret, ke};
-use policy::proposal::Chosen;
 use policy::sa::Usage;
-use policy::{Child, ChildSa, Mode, Selector};
+use policy::{Child, Selector};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
-use std::sync::Arc;
 use wire::iana::{ExchangeType, Ke, NotifyType, ProtocolId};
 use wire::ike::{KeyExchange, Payload};
 
 /// Most CHILD_SAs of one IKE_SA that a peer may make.
 const MAX_CHILDREN: usize = 256;
-
-/// What we offered for a CHILD_SA.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Offer {
-    pub(crate) config: Arc<Child>,
-    pub(crate) id: u32,
-    pub(crate) spi_in: u32,
-    pub(crate) reqid: Option<u32>,
-    pub(crate) replaces: Option<u32>,
-    local_ts: Vec<Selector>,
-    remote_ts: Vec<Selector>,
-    transport: bool,
-}
-
-/// What both agreed on; key material is still to come.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Plan {
-    config: Arc<Child>,
-    pub(crate) id: u32,
-    spi_in: u32,
-    spi_out: u32,
-    pub(crate) chosen: Chosen,
-    local_ts: Vec<Selector>,
-    remote_ts: Vec<Selector>,
-    mode: Mode,
-    reqid: Option<u32>,
-    pub(crate) replaces: Option<u32>,
-    pub(crate) nonces: Nonces,
-    /// We started the exchange.
-    initiator: bool,
-}
-
-/// A responder's CHILD_SA and the payloads that answer for it.
-pub(crate) struct Answered {
-    pub(crate) child: ChildLife,
-    pub(crate) reply: Vec<Payload>,
-}
 
 /// Initiator: CREATE_CHILD_SA is out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,179 +31,6 @@ pub(crate) struct CreateSent {
     retries: u8,
 }
 
-/// What `dynamic` means on our side and on the peer's.
-pub(crate) fn hosts(sa: &IkeSa) -> (Vec<IpAddr>, Vec<IpAddr>) {
-    let ours = if !sa.local_vips.is_empty() {
-        sa.local_vips.clone()
-    } else if sa.established().is_none() && sa.initiator && !sa.conn.vips.is_empty() {
-        sa.conn.vips.clone()
-    } else {
-        vec![sa.local.ip()]
-    };
-    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip()] } else { sa.remote_vips.clone() };
-    (ours, theirs)
-}
-
-/// Makes an offer for a child; draws its number and its SPI.
-pub(crate) fn offer(core: &mut Core, sa: &IkeSa, start: &StartChild, replaces: Option<u32>) -> Offer {
-    let (ours, theirs) = hosts(sa);
-    let config = Arc::clone(&start.config);
-    let transport = config.mode == Mode::Transport;
-    let (local_ts, remote_ts) = match replaces.and_then(|r| sa.children.get(&r)) {
-        // RFC 7296 2.9.2: a rekeyed CHILD_SA has the selectors of the old one.
-        Some(old) => (old.sa.local_ts.clone(), old.sa.remote_ts.clone()),
-        None => (narrow::resolve(&config.local_ts, &ours), narrow::resolve(&config.remote_ts, &theirs)),
-    };
-    Offer {
-        id: core.child_id(),
-        spi_in: core.child_spi(),
-        reqid: start.reqid,
-        replaces,
-        local_ts,
-        remote_ts,
-        transport,
-        config,
-    }
-}
-
-impl Offer {
-    /// `[N(USE_TRANSP)] SA TSi TSr`, for IKE_AUTH.
-    pub(crate) fn payloads(
-        &self,
-        with_ke: bool,
-        s: &policy::Settings,
-        packet: Option<(Selector, Selector)>,
-    ) -> Vec<Payload> {
-        let mut p = Vec::new();
-        if self.transport {
-            p.push(notify(NotifyType::UseTransportMode, &[]));
-        }
-        p.push(self.sa_payload(with_ke));
-        p.extend(self.ts_payloads(s, packet));
-        p
-    }
-
-    fn sa_payload(&self, with_ke: bool) -> Payload {
-        Payload::Sa(negotiate::offer(&self.config.proposals, &self.spi_in.to_be_bytes(), with_ke))
-    }
-
-    fn ts_payloads(&self, s: &policy::Settings, packet: Option<(Selector, Selector)>) -> [Payload; 2] {
-        let (mut l, mut r) = (self.local_ts.clone(), self.remote_ts.clone());
-        // RFC 7296 2.9: the triggering packet goes first, if our policy has it.
-        if let Some((pl, pr)) = packet.filter(|_| !s.ignore_acquire_ts)
-            && l.iter().any(|x| x.contains(&pl))
-            && r.iter().any(|x| x.contains(&pr))
-        {
-            l.insert(0, pl);
-            r.insert(0, pr);
-        }
-        [Payload::TsI(narrow::write(&l)), Payload::TsR(narrow::write(&r))]
-    }
-}
-
-impl Plan {
-    /// Our SPI.
-    pub(crate) fn spi_in(&self) -> u32 {
-        self.spi_in
-    }
-
-    /// The lowest of the exchange's two nonces (RFC 7296 2.8.1).
-    pub(crate) fn lowest_nonce(&self) -> &[u8] {
-        let n = &self.nonces;
-        if n.ni <= n.nr { &n.ni } else { &n.nr }
-    }
-}
-
-/// Builds the CHILD_SA of a plan.
-pub(crate) fn build(
-    core: &mut Core,
-    sa: &IkeSa,
-    keys: &Keys,
-    plan: Plan,
-    shared: &[Secret],
-) -> Result<ChildLife, Fault> {
-    let (initiators, responders) = keys.child(&plan.chosen, shared, &plan.nonces)?;
-    let (keys_out, keys_in) =
-        if plan.initiator { (initiators, responders) } else { (responders, initiators) };
-    let old = plan.replaces.and_then(|r| sa.children.get(&r));
-    let m: Marks = child::marks(&plan.config, sa, plan.id, old.map(|o| &*o.sa));
-    let key = ReqKey {
-        connection: sa.conn.name.clone(),
-        child: plan.config.name.clone(),
-        local_ts: plan.local_ts.clone(),
-        remote_ts: plan.remote_ts.clone(),
-        unique: if child::draws_unique(&plan.config) { plan.id } else { 0 },
-    };
-    let fixed =
-        if plan.config.reqid != 0 { Some(plan.config.reqid) } else { old.map(|o| o.sa.reqid).or(plan.reqid) };
-    let reqid = match fixed {
-        Some(r) => {
-            core.reqids.take(r, &key);
-            r
-        }
-        None => core.reqids.allocate(&key),
-    };
-    let lowest_nonce = plan.nonces.ni.clone().min(plan.nonces.nr.clone());
-    let random = core.rng.u64();
-    let life = &plan.config.lifetime;
-    let order = ChildSa {
-        id: plan.id,
-        ike_id: sa.id,
-        connection: sa.conn.name.clone(),
-        reqid,
-        protocol: plan.chosen.protocol,
-        mode: plan.mode,
-        spi_in: plan.spi_in,
-        spi_out: plan.spi_out,
-        encr: plan.chosen.encr,
-        integ: plan.chosen.integ,
-        esn: plan.chosen.esn == wire::iana::Esn::Yes,
-        keys_in,
-        keys_out,
-        local: sa.local,
-        remote: sa.remote,
-        encap: sa.nat.any(),
-        tfc_allowed: true,
-        local_ts: plan.local_ts,
-        remote_ts: plan.remote_ts,
-        local_vips: sa.local_vips.clone(),
-        initiator: plan.initiator,
-        replaces: plan.replaces,
-        // The responder of a rekeying sends on the old one until the initiator has switched (RFC 7296 2.8).
-        inbound_only: !plan.initiator && plan.replaces.is_some(),
-        mark_in: m.mark_in,
-        mark_out: m.mark_out,
-        if_id_in: m.if_id_in,
-        if_id_out: m.if_id_out,
-        soft: crate::lifetime::soft(life, random),
-        hard: (life.bytes.life, life.packets.life),
-        config: plan.config,
-    };
-    Ok(ChildLife {
-        sa: Arc::new(order),
-        state: ChildState::Created,
-        ke: plan.chosen.ke,
-        add_ke: plan.chosen.add_ke,
-        installed: core.now.mono,
-        rekey_at: None,
-        expires_at: None,
-        usage_in: Usage::default(),
-        usage_out: Usage::default(),
-        last_used: core.now.mono,
-        successor: None,
-        remove_at: None,
-        retry_at: None,
-        announced: false,
-        farewell: Farewell::Failed,
-        lowest_nonce,
-        in_plane: false,
-    })
-}
-
-fn spi4(spi: &[u8]) -> Option<u32> {
-    <[u8; 4]>::try_from(spi).ok().map(u32::from_be_bytes).filter(|s| *s != 0)
-}
-
 // ---------------------------------------------------------------------------------------------- initiator
 
 /// Starts a CREATE_CHILD_SA exchange.
@@ -252,7 +39,7 @@ pub(crate) fn start(core: &mut Core, sa: &mut IkeSa, start: StartChild) {
 }
 
 fn begin(core: &mut Core, sa: &mut IkeSa, start: StartChild, method: Option<Ke>, retries: u8) {
-    let offer = offer(core, sa, &start, None);
+    let offer = child_plan::offer(core, sa, &start, None);
     let name = offer.config.name.clone();
     say!(core, sa, Ike 1, "establishing CHILD_SA {name}{{{}}}", offer.id);
     match request(core, sa, &offer, start.packet, method, None) {
@@ -332,7 +119,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: CreateSent, p: &[P
     let result = (|| {
         let nonces = Nonces { ni: sent.ni.clone(), nr: nonce(p)? };
         let shared = finish_ke(sent.pending.as_ref(), p)?;
-        plan(core, sa, &sent.offer, p, &nonces, sent.pending.as_ref().map(ke::Pending::method))
+        child_plan::plan(core, sa, &sent.offer, p, &nonces, sent.pending.as_ref().map(ke::Pending::method))
             .map(|plan| (plan, shared))
     })();
     match result {
@@ -362,81 +149,6 @@ fn refuse_peer(core: &mut Core, sa: &mut IkeSa, offer: &Offer, p: &[Payload]) {
         let protocol = offer.config.proposals.first().map_or(ProtocolId::Esp, |x| x.protocol);
         enqueue(core, sa, Job::SpiDelete(protocol, offer.spi_in));
     }
-}
-
-/// Checks an answer against our offer.
-pub(crate) fn plan(
-    core: &mut Core,
-    sa: &IkeSa,
-    offer: &Offer,
-    p: &[Payload],
-    nonces: &Nonces,
-    sent_ke: Option<Ke>,
-) -> Result<Plan, Fault> {
-    let in_auth = sent_ke.is_none() && pick!(p, Auth).is_some();
-    let answer = pick!(p, Sa).ok_or(Fault::Broken("SA payload missing"))?;
-    let (tsi, tsr) = (pick!(p, TsI), pick!(p, TsR));
-    let (tsi, tsr) = tsi.zip(tsr).ok_or(Fault::Broken("TS payload missing"))?;
-    let (chosen, spi) = negotiate::accept(&offer.config.proposals, answer, !in_auth)
-        .ok_or(Fault::Broken("peer chose a proposal that was not offered"))?;
-    let spi_out = spi4(&spi).ok_or(Fault::Broken("peer chose an illegal SPI"))?;
-    if chosen.ke != Ke::None && (sent_ke != Some(chosen.ke) || pick!(p, Ke).is_none()) {
-        return Err(Fault::Broken("peer chose a key exchange method other than the one used"));
-    }
-    let transport = offer.transport && has(p, NotifyType::UseTransportMode);
-    if offer.transport && !transport {
-        say!(core, sa, Chd 1, "peer does not accept transport mode, using tunnel mode");
-    }
-    let (mut l, mut r) = (narrow::read(tsi), narrow::read(tsr));
-    if transport && sa.nat.any() {
-        narrow::substitute(&mut l, sa.local.ip());
-        narrow::substitute(&mut r, sa.remote.ip());
-    }
-    let (ours, theirs) = if offer.replaces.is_some() {
-        (offer.local_ts.clone(), offer.remote_ts.clone())
-    } else {
-        let (h_l, h_r) = hosts(sa);
-        (narrow::resolve(&offer.config.local_ts, &h_l), narrow::resolve(&offer.config.remote_ts, &h_r))
-    };
-    let (local_ts, remote_ts) = (narrow::narrow(&ours, &l), narrow::narrow(&theirs, &r));
-    if local_ts.is_empty() || remote_ts.is_empty() {
-        say!(core, sa, Ike 1, "received traffic selectors {} === {} are not ours: {} === {}",
-            child::ts_list(&l), child::ts_list(&r), child::ts_list(&ours), child::ts_list(&theirs));
-        return Err(Fault::Refused(NotifyType::TsUnacceptable));
-    }
-    say!(core, sa, Cfg 1, "selected proposal: {chosen}");
-    Ok(Plan {
-        config: Arc::clone(&offer.config),
-        id: offer.id,
-        spi_in: offer.spi_in,
-        spi_out,
-        chosen,
-        local_ts,
-        remote_ts,
-        mode: if transport { Mode::Transport } else { tunnel_like(offer.config.mode) },
-        reqid: offer.reqid,
-        replaces: offer.replaces,
-        nonces: nonces.clone(),
-        initiator: true,
-    })
-}
-
-/// The mode when transport is not agreed on.
-fn tunnel_like(mode: Mode) -> Mode {
-    if mode == Mode::Transport { Mode::Tunnel } else { mode }
-}
-
-/// The whole acceptance without further key exchanges, as IKE_AUTH needs it.
-pub(crate) fn accept(
-    core: &mut Core,
-    sa: &IkeSa,
-    keys: &Keys,
-    offer: &Offer,
-    p: &[Payload],
-    nonces: &Nonces,
-) -> Result<ChildLife, Fault> {
-    let plan = plan(core, sa, offer, p, nonces, None)?;
-    build(core, sa, keys, plan, &[])
 }
 
 /// Puts a new CHILD_SA of ours to work, as soon as our virtual IPs are there.
@@ -525,9 +237,9 @@ pub(crate) fn answer_with_ke(
     let Ok(ni) = nonce(p) else { return Err(bare(NotifyType::InvalidSyntax)) };
     let nr = core.rng.bytes(NONCE);
     let (plan, mut payloads) =
-        plan_answer(core, sa, p, &Nonces { ni, nr: nr.clone() }, true, replaces).map_err(bare)?;
+        child_plan::plan_answer(core, sa, p, &Nonces { ni, nr: nr.clone() }, true, replaces).map_err(bare)?;
     let refuse = |core: &mut Core, refusal: Payload| {
-        core.spis.remove(&plan.spi_in);
+        core.spis.remove(&plan.spi_in());
         Err(refusal)
     };
     let mut extra = vec![Payload::Nonce(nr)];
@@ -556,107 +268,6 @@ pub(crate) fn answer_with_ke(
     payloads.extend(extra);
     payloads.extend(tail);
     Ok(Reply { plan, payloads, shared })
-}
-
-/// Answers an offer in IKE_AUTH.
-pub(crate) fn answer(
-    core: &mut Core,
-    sa: &IkeSa,
-    keys: &Keys,
-    p: &[Payload],
-    nonces: &Nonces,
-    replaces: Option<u32>,
-) -> Result<Answered, NotifyType> {
-    let (plan, reply) = plan_answer(core, sa, p, nonces, false, replaces)?;
-    let spi = plan.spi_in;
-    match build(core, sa, keys, plan, &[]) {
-        Ok(child) => Ok(Answered { child, reply }),
-        Err(fault) => {
-            say!(core, sa, Chd 1, "unable to derive CHILD_SA keys: {fault}");
-            core.spis.remove(&spi);
-            Err(NotifyType::NoProposalChosen)
-        }
-    }
-}
-
-fn plan_answer(
-    core: &mut Core,
-    sa: &IkeSa,
-    p: &[Payload],
-    nonces: &Nonces,
-    with_ke: bool,
-    replaces: Option<u32>,
-) -> Result<(Plan, Vec<Payload>), NotifyType> {
-    let (Some(offered), Some(tsi), Some(tsr)) = (pick!(p, Sa), pick!(p, TsI), pick!(p, TsR)) else {
-        return Err(NotifyType::InvalidSyntax);
-    };
-    let wants_transport = has(p, NotifyType::UseTransportMode);
-    let (mut theirs, mut ours) = (narrow::read(tsi), narrow::read(tsr));
-    let nat_transport = wants_transport && sa.nat.any();
-    let (orig_l, orig_r) = if nat_transport {
-        (narrow::substitute(&mut ours, sa.local.ip()), narrow::substitute(&mut theirs, sa.remote.ip()))
-    } else {
-        (None, None)
-    };
-    let (h_l, h_r) = hosts(sa);
-    let fit = match replaces.and_then(|r| sa.children.get(&r)) {
-        Some(old) => {
-            let l = narrow::narrow(&old.sa.local_ts, &ours);
-            let r = narrow::narrow(&old.sa.remote_ts, &theirs);
-            let config = Arc::clone(&old.sa.config);
-            (!l.is_empty() && !r.is_empty()).then_some(select::Fit { config, local_ts: l, remote_ts: r })
-        }
-        None => select::child(&sa.conn.children, (&h_l, &h_r), (&ours, &theirs), wants_transport),
-    };
-    let Some(fit) = fit else {
-        say!(core, sa, Ike 1, "traffic selectors {} === {} unacceptable", child::ts_list(&ours), child::ts_list(&theirs));
-        core.tell(Event::Alert { kind: "ts-mismatch", sa: Some(Box::new(crate::view::bare(sa))) });
-        return Err(NotifyType::TsUnacceptable);
-    };
-    let received = negotiate::read(offered);
-    let prefer = core.snapshot.settings.prefer_configured_proposals;
-    let Some((chosen, from)) = negotiate::choose(&fit.config.proposals, &received, prefer, with_ke) else {
-        say!(core, sa, Cfg 1, "received proposals: {}", negotiate::list(received.iter().map(|r| &r.offer)));
-        say!(core, sa, Cfg 1, "configured proposals: {}", negotiate::list(fit.config.proposals.iter()));
-        say!(core, sa, Ike 1, "no acceptable proposal found");
-        core.tell(Event::Alert {
-            kind: "proposal-mismatch-child",
-            sa: Some(Box::new(crate::view::bare(sa))),
-        });
-        return Err(NotifyType::NoProposalChosen);
-    };
-    say!(core, sa, Cfg 1, "selected proposal: {chosen}");
-    let spi_out = spi4(&from.spi).ok_or(NotifyType::InvalidSyntax)?;
-    let transport = wants_transport && fit.config.mode == Mode::Transport;
-    if fit.config.mode == Mode::Transport && !transport {
-        say!(core, sa, Ike 1, "configured for transport mode, but peer requested tunnel mode");
-    }
-    let spi_in = core.child_spi();
-    let mut reply = Vec::new();
-    if transport {
-        reply.push(notify(NotifyType::UseTransportMode, &[]));
-    }
-    reply.push(Payload::Sa(negotiate::answer(&chosen, from, &spi_in.to_be_bytes())));
-    let (mut back_r, mut back_l) = (fit.remote_ts.clone(), fit.local_ts.clone());
-    narrow::restore(&mut back_r, sa.remote.ip(), orig_r);
-    narrow::restore(&mut back_l, sa.local.ip(), orig_l);
-    reply.push(Payload::TsI(narrow::write(&back_r)));
-    reply.push(Payload::TsR(narrow::write(&back_l)));
-    let plan = Plan {
-        id: core.child_id(),
-        spi_in,
-        spi_out,
-        chosen,
-        local_ts: fit.local_ts,
-        remote_ts: fit.remote_ts,
-        mode: if transport { Mode::Transport } else { tunnel_like(fit.config.mode) },
-        reqid: None,
-        replaces,
-        nonces: nonces.clone(),
-        initiator: false,
-        config: fit.config,
-    };
-    Ok((plan, reply))
 }
 
 /// Parks the peer's request until the data plane has installed the CHILD_SA.

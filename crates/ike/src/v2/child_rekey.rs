@@ -1,5 +1,6 @@
 //! Rekeying a CHILD_SA (RFC 7296 1.3.3, 2.8, 2.25.1).
-use super::child_create::{self, Offer, Plan};
+use super::child_create;
+use super::child_plan::{self, Offer, Plan};
 use super::collision::{Outcome, decide};
 use super::followup::{self, Purpose};
 use super::keys::Nonces;
@@ -44,7 +45,7 @@ fn begin(core: &mut Core, sa: &mut IkeSa, old: u32, method: Option<wire::iana::K
         data: Vec::new(),
     };
     let wanted = StartChild { config, reqid: Some(reqid), packet: None };
-    let offer = child_create::offer(core, sa, &wanted, Some(old));
+    let offer = child_plan::offer(core, sa, &wanted, Some(old));
     say!(core, sa, Ike 1, "establishing CHILD_SA {}{{{}}} reqid {reqid}", offer.config.name, offer.id);
     match child_create::request(core, sa, &offer, None, method, Some(Payload::Notify(rekey))) {
         Ok((ni, pending)) => {
@@ -80,7 +81,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: RekeySent, p: &[Pa
         let nonces = Nonces { ni: sent.ni.clone(), nr: nonce(p)? };
         let shared = child_create::finish_ke(sent.pending.as_ref(), p)?;
         let method = sent.pending.as_ref().map(ke::Pending::method);
-        Ok::<_, Fault>((child_create::plan(core, sa, &sent.offer, p, &nonces, method)?, shared))
+        Ok::<_, Fault>((child_plan::plan(core, sa, &sent.offer, p, &nonces, method)?, shared))
     })();
     match result {
         Ok((plan, shared)) => followup::gather(core, sa, Purpose::ChildRekey { plan, sent }, shared, p),
@@ -157,7 +158,7 @@ pub(crate) fn complete(core: &mut Core, sa: &mut IkeSa, plan: Plan, sent: &Rekey
     let Some(keys) = sa.keys().cloned() else { return };
     let lost = theirs.as_ref().is_some_and(|t| decide(plan.lowest_nonce(), t) == Outcome::Lost);
     let gone = !sa.children.contains_key(&sent.old);
-    let mut child = match child_create::build(core, sa, &keys, plan, shared) {
+    let mut child = match child_plan::build(core, sa, &keys, plan, shared) {
         Ok(c) => c,
         Err(fault) => return failed(core, sa, sent, &fault),
     };

@@ -1,5 +1,6 @@
 //! IKE_FOLLOWUP_KE: additional key exchanges of CREATE_CHILD_SA (RFC 9370 2.2.4).
-use super::child_create::{self, Offer, Plan, Reply};
+use super::child_create::{self, Reply};
+use super::child_plan::{self, Offer, Plan};
 use super::child_rekey::RekeySent as ChildRekeySent;
 use super::ike_rekey::{self, IkePlan};
 use super::{Exchange, send};
@@ -156,7 +157,7 @@ fn complete(core: &mut Core, sa: &mut IkeSa, purpose: Purpose, shared: &[Secret]
     match purpose {
         Purpose::Create { plan, offer } => {
             let Some(keys) = sa.keys().cloned() else { return };
-            match child_create::build(core, sa, &keys, plan, shared) {
+            match child_plan::build(core, sa, &keys, plan, shared) {
                 Ok(child) => child_create::place(core, sa, child),
                 Err(fault) => {
                     let name = offer.config.name.clone();
@@ -253,7 +254,7 @@ fn finish_child(
 ) {
     let Some(keys) = sa.keys().cloned() else { return };
     let spi = plan.spi_in();
-    match child_create::build(core, sa, &keys, plan, shared) {
+    match child_plan::build(core, sa, &keys, plan, shared) {
         Ok(child) => child_create::park(core, sa, child, exchange, reply),
         Err(fault) => {
             say!(core, sa, Chd 1, "unable to derive CHILD_SA keys: {fault}");

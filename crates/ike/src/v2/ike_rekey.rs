@@ -1,6 +1,6 @@
 //! Rekeying the IKE_SA (RFC 7296 1.3.2, 2.8.2, 2.18, 2.25.2).
-use super::auth::{enter, report_times};
 use super::collision::{Outcome, decide};
+use super::establish::{enter, report_times};
 use super::followup::{self, Purpose};
 use super::init::NONCE;
 use super::keys::Nonces;

@@ -1,0 +1,80 @@
+//! An IKE_SA comes into service, and when it must be renewed.
+use super::keys::Keys;
+use super::proof::Proven;
+use crate::core::{Core, Later};
+use crate::io::Event;
+use crate::lifetime::IkeTimes;
+use crate::sa::{Established, IkeSa, Phase, Standing};
+
+/// The IKE_SA is in service.
+pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven) {
+    let random = core.rng.u64();
+    let now = core.now.mono;
+    let mut times = crate::lifetime::ike(&sa.conn, now, random);
+    if !sa.initiator {
+        // The initiator reauthenticates; it heard AUTH_LIFETIME.
+        times.reauth_at = None;
+    }
+    enter(core, sa, keys, proof, times);
+    sa.half_open_until = None;
+    sa.attempts = 0;
+    let ends = sa.ends();
+    say!(core, sa, Ike 0, "IKE_SA {} established between {ends}", sa.title());
+    report_times(core, sa);
+    sa.announced = true;
+    let view = crate::view::bare(sa);
+    core.tell(Event::IkeUpDown { up: true, sa: Box::new(view) });
+    core.ike_up(sa);
+    if let Some(old) = sa.replaces.take() {
+        core.later.push_back(Later::Succeed { old, new: sa.id });
+        core.later.push_back(Later::Close(old));
+    }
+}
+
+/// Sets the phase; for a successor of a rekeyed IKE_SA with its predecessor's proof.
+pub(crate) fn enter(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, times: IkeTimes) {
+    sa.phase = Phase::Established(Box::new(Established {
+        keys,
+        proof,
+        standing: Standing::Up,
+        since: core.now.mono,
+        rekey_at: times.rekey_at,
+        reauth_at: times.reauth_at,
+        expire_at: times.expire_at,
+        active: None,
+        passive: None,
+        successor: None,
+        close_at: None,
+        followup: None,
+    }));
+}
+
+/// `scheduling rekeying in 123s`, `maximum IKE_SA lifetime 456s`.
+pub(crate) fn report_times(core: &mut Core, sa: &IkeSa) {
+    let Some(e) = sa.established() else { return };
+    let (rekey, reauth, expire) = (e.rekey_at, e.reauth_at, e.expire_at);
+    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
+    if let Some(s) = rekey.map(seconds) {
+        say!(core, sa, Ike 1, "scheduling rekeying in {s}s");
+    }
+    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
+    if let Some(s) = reauth.map(seconds) {
+        say!(core, sa, Ike 1, "scheduling reauthentication in {s}s");
+    }
+    let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
+    if let Some(s) = expire.map(seconds) {
+        say!(core, sa, Ike 1, "maximum IKE_SA lifetime {s}s");
+    }
+}
+
+/// The peer wants us to authenticate again in time (RFC 4478).
+pub(crate) fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
+    let margin = sa.conn.over_time.min(seconds / 10).max(1);
+    let at = core.now.mono.saturating_add(seconds.saturating_sub(margin).max(1).saturating_mul(1000));
+    let Some(e) = sa.established_mut() else { return };
+    let sooner = e.reauth_at.is_none_or(|r| at < r);
+    if sooner {
+        e.reauth_at = Some(at);
+        say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, scheduling reauthentication in {}s", seconds.saturating_sub(margin));
+    }
+}
