@@ -126,6 +126,6 @@ impl FakeDataplane {
     /// What a restarted daemon does with what its predecessor left: only `keep` stays, other ids may be given anew.
     pub fn retain(&mut self, keep: &BTreeSet<u32>) {
         self.children.retain(|id, _| keep.contains(id));
-        self.known.clone_from(keep);
+        self.known = self.children.keys().copied().collect();
     }
 }

@@ -3,13 +3,14 @@ use crate::dice::Dice;
 use crate::host::HostConfig;
 use crate::net::{Nat, Weather};
 use crypto::Secret;
+use policy::connection::{Childless, Fragmentation, Unique};
 use policy::lifetime::Limit;
 use policy::pool::PoolConfig;
 use policy::proposal::parse_proposals;
 use policy::secrets::SecretKind;
 use policy::{
-    Action, Auth, AuthClass, Child, Connection, Identity, Lifetime, PeerAddr, SelectorTemplate, Settings,
-    SharedSecret, Snapshot,
+    Action, Auth, AuthClass, Child, Connection, Identity, Lifetime, Mode, PeerAddr, SelectorTemplate,
+    Settings, SharedSecret, Snapshot,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,11 +49,17 @@ pub struct Terms {
     /// MOBIKE.
     pub mobike: bool,
     /// One IKE_SA per identity.
-    pub unique: policy::connection::Unique,
+    pub unique: Unique,
     /// Road warriors ask for addresses of both families.
     pub dual_stack: bool,
     /// UDP encapsulation without NAT.
     pub encap: bool,
+    /// The gateways' CHILD_SA between themselves is in transport mode.
+    pub transport: bool,
+    /// Whether the first CHILD_SA is made in IKE_AUTH.
+    pub childless: Childless,
+    /// IKE fragmentation.
+    pub fragmentation: Fragmentation,
     /// Engine-wide settings.
     pub settings: Settings,
     /// The network while life goes on.
@@ -65,7 +72,6 @@ impl Terms {
     /// Throws the dice.
     #[must_use]
     pub fn random(dice: &mut Dice) -> Self {
-        use policy::connection::Unique;
         let action = |dice: &mut Dice| Action { trap: dice.chance(100), start: dice.chance(200) };
         let reauth = dice.chance(150);
         let ike_rekey = dice.range(150, 2000);
@@ -83,6 +89,8 @@ impl Terms {
             delete_rekeyed: dice.chance(400),
             make_before_break: dice.chance(800),
             close_ike_on_child_failure: dice.chance(100),
+            fragment_size: *dice.pick(&[1280, 1280, 576, 300]),
+            reuse_ikesa: dice.chance(900),
             ..Settings::default()
         };
         Self {
@@ -92,6 +100,9 @@ impl Terms {
                 "aes128-sha256-modp2048-x25519,aes256gcm16-prfsha384-x25519",
                 "chacha20poly1305-prfsha512-x25519",
                 "aes256ctr-sha512-x25519",
+                // Additional key exchanges: IKE_INTERMEDIATE, and IKE_FOLLOWUP_KE when rekeying.
+                "aes256gcm16-prfsha384-x25519-ke1_ecp256",
+                "aes128-sha256-ecp256-ke1_x25519-ke2_ecp256-ke2_none",
             ]),
             esp: dice.pick::<&str>(&[
                 "aes128gcm16",
@@ -99,6 +110,7 @@ impl Terms {
                 "aes256-sha256",
                 "aes256-sha256-x25519-esn-noesn",
                 "chacha20poly1305-x25519,aes128-sha1",
+                "aes256gcm16-x25519-ke1_ecp256",
             ]),
             ike_rekey: if reauth { 0 } else { ike_rekey },
             ike_reauth: if reauth { ike_rekey } else { 0 },
@@ -113,6 +125,14 @@ impl Terms {
                 .to_owned(),
             dual_stack: dice.chance(500),
             encap: dice.chance(100),
+            transport: dice.chance(200),
+            childless: *dice.pick(&[Childless::Allow, Childless::Allow, Childless::Prefer, Childless::Force]),
+            fragmentation: *dice.pick(&[
+                Fragmentation::Yes,
+                Fragmentation::Yes,
+                Fragmentation::Force,
+                Fragmentation::No,
+            ]),
             settings,
             weather,
             failures: if dice.chance(250) { 30 } else { 0 },
@@ -134,9 +154,12 @@ impl Terms {
             close_action: none,
             start_action: none,
             mobike: true,
-            unique: policy::connection::Unique::No,
+            unique: Unique::No,
             dual_stack: true,
             encap: false,
+            transport: false,
+            childless: Childless::Allow,
+            fragmentation: Fragmentation::Yes,
             settings: Settings::default(),
             weather: Weather::FAIR,
             failures: 0,
@@ -225,15 +248,14 @@ impl Terms {
         let (ours, theirs) = if me == "moon" { (a, b) } else { (b, a) };
         let (left, right) =
             if me == "moon" { ("10.1.0.0/16", "10.2.0.0/16") } else { ("10.2.0.0/16", "10.1.0.0/16") };
+        let mode = if self.transport { Mode::Transport } else { Mode::Tunnel };
+        let hosts = Child { mode, ..Child::clone(&self.child("hosts", &["dynamic"], &["dynamic"], true)) };
         Connection {
             local_addrs: vec![PeerAddr::Ip(ip(ours))],
             remote_addrs: vec![PeerAddr::Ip(ip(theirs))],
             local: vec![round("local", Some(me))],
             remote: vec![round("remote", Some(peer))],
-            children: vec![
-                self.child("nets", &[left], &[right], true),
-                self.child("hosts", &["dynamic"], &["dynamic"], true),
-            ],
+            children: vec![self.child("nets", &[left], &[right], true), Arc::new(hosts)],
             encap: self.encap,
             unique: self.unique,
             ..self.connection("site")
@@ -244,6 +266,8 @@ impl Terms {
         let over = (self.ike_rekey + self.ike_reauth) / 5;
         Connection {
             version: 2,
+            childless: self.childless,
+            fragmentation: self.fragmentation,
             proposals: parse_proposals(ProtocolId::Ike, self.ike).expect("proposals"),
             mobike: self.mobike,
             dpd_delay: self.dpd,

@@ -9,7 +9,8 @@ use ike::io::{Answer, Ask, Command, CommandId, Datagram, Event, Filter, Output};
 use policy::sa::Usage;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use wire::ike::{Flags, Message};
+use wire::iana::ExchangeType;
+use wire::ike::{Flags, Header, Message};
 
 /// Outputs an engine may give for one input.
 const MAX_OUTPUTS: usize = 20_000;
@@ -35,6 +36,10 @@ pub struct Mood {
     pub failures: u64,
 }
 
+/// What names a key that protects IKE messages: both SPIs, whether the original initiator sends, and the message ID
+/// in IKE_INTERMEDIATE, as the keys change with each (RFC 9370 2.2.2).
+type IkeKey = (u64, u64, bool, Option<u32>);
+
 /// A world.
 #[derive(Debug)]
 pub struct World {
@@ -51,8 +56,8 @@ pub struct World {
     /// What happened.
     pub transcript: Transcript,
     ledger: Ledger,
-    /// Digest of the message protected with an IV under the IKE key named by SPIs and direction.
-    ivs: BTreeMap<(u64, u64, bool, [u8; 8]), u64>,
+    /// Digest of the message protected with an IV under an IKE key.
+    ivs: BTreeMap<(IkeKey, [u8; 8]), u64>,
     dice: Dice,
     commands: u64,
     at_once: (u64, usize),
@@ -155,8 +160,7 @@ impl World {
         Err(self.violated(host, "an engine does not stop to talk".to_owned()))
     }
 
-    /// Sees that no key protects two different messages with one IV. The sender (original initiator or not) and
-    /// both SPIs name the key.
+    /// Sees that no key protects two different messages with one IV.
     fn watch(&mut self, datagram: &Datagram) -> Result<(), String> {
         if datagram.bytes == [wire::frame::KEEPALIVE] {
             return Ok(());
@@ -168,9 +172,10 @@ impl World {
             datagram.bytes.get(sealed.body.start..sealed.body.start + 8).and_then(|iv| iv.try_into().ok());
         let iv: [u8; 8] = iv.ok_or("an encrypted payload without IV")?;
         let initiator = message.header.flags.contains(Flags::INITIATOR);
-        let key = (message.header.spi_i, message.header.spi_r, initiator, iv);
+        let Header { spi_i, spi_r, exchange, message_id, .. } = message.header;
+        let step = (exchange == ExchangeType::Intermediate).then_some(message_id);
         let digest = hash(0, &datagram.bytes);
-        match self.ivs.insert(key, digest) {
+        match self.ivs.insert(((spi_i, spi_r, initiator, step), iv), digest) {
             Some(before) if before != digest => Err("an IV is used twice with one key".to_owned()),
             _ => Ok(()),
         }
@@ -379,7 +384,7 @@ fn count(usage: &mut Usage, now: u64) {
 
 fn brief(d: &Datagram) -> String {
     let path = |a: SocketAddr| a.to_string();
-    match wire::ike::Header::parse(&d.bytes) {
+    match Header::parse(&d.bytes) {
         Ok(h) => format!(
             "send {} -> {} {:?} {} {} of {:08x}:{:08x}, {} bytes #{:08x}",
             path(d.local),

@@ -1,5 +1,12 @@
 //! Scenes played step by step: what must happen is known.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use ike::io::{Command, Filter, IkeView};
 use std::net::IpAddr;

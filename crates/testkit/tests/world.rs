@@ -13,7 +13,7 @@ use std::thread;
 use testkit::simulation;
 
 /// Lives without an order to live more.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
