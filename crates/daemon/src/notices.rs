@@ -4,7 +4,7 @@ use crate::conf::Conf;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
 use crate::sockets::Sockets;
-use dataplane::{Backend, IkeDatagram, Notice, Options, Userspace};
+use dataplane::{Backend, Notice, Userspace, UserspaceOptions};
 use ike::io::{Command, Datagram, Group};
 use linux::netlink::{Change, Events};
 use std::sync::Arc;
@@ -30,29 +30,18 @@ pub(crate) fn start_backend(
     log: &Arc<Log>,
 ) -> (Option<Box<dyn Backend>>, String) {
     let (notices_tx, notices) = mpsc::channel(NOTICES);
-    let (ike_tx, mut ike) = mpsc::channel::<IkeDatagram>(DATAGRAMS);
+    let (ike_tx, mut ike) = mpsc::channel(DATAGRAMS);
+    let defaults = UserspaceOptions::default();
     let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES);
-    let mut options = Options {
-        device: conf.text("plugins.kernel-libipsec.device").unwrap_or("ipsec0").to_owned(),
-        mtu: wishes.mtu.unwrap_or(Options::default().mtu),
+    let options = UserspaceOptions {
+        device_name: conf.text("plugins.kernel-libipsec.device").unwrap_or(&defaults.device_name).to_owned(),
+        mtu: wishes.mtu.unwrap_or(defaults.mtu),
         lanes: conf.number("plugins.kernel-libipsec.lanes", lanes).clamp(1, MOST_LANES),
         raw_esp: conf.flag("plugins.kernel-libipsec.raw_esp", true),
         mark: wishes.paths.mark,
-        ..Options::default()
+        ..defaults
     };
-    let start = |options: &Options| {
-        Userspace::start(options, sockets.nat_t.all().cloned(), notices_tx.clone(), ike_tx.clone())
-    };
-    let mut started = start(&options);
-    if options.raw_esp
-        && let Err(e) = &started
-    {
-        // Behind a NAT nobody needs them.
-        log.say(Voice::Plane, Group::Knl, 1, format!("no raw sockets, ESP in UDP only: {}", chain(e)));
-        options.raw_esp = false;
-        started = start(&options);
-    }
-    let backend = match started {
+    let backend = match Userspace::start(&options, sockets.nat_t.all().cloned().collect(), ike_tx, notices_tx) {
         Ok(backend) => backend,
         Err(e) => return (None, format!("the userspace data plane cannot start: {}", chain(&e))),
     };
@@ -60,7 +49,7 @@ pub(crate) fn start_backend(
     log.say(Voice::Plane, Group::Lib, 1, format!("created TUN device: {device}"));
     let to_engine = shard.clone();
     tokio::spawn(async move {
-        while let Some(IkeDatagram { local, remote, bytes }) = ike.recv().await {
+        while let Some((local, remote, bytes)) = ike.recv().await {
             to_engine.datagram(Datagram { local, remote, bytes, dscp: 0 });
         }
     });
