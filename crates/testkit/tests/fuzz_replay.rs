@@ -5,6 +5,8 @@
 
 #[path = "../../../fuzz/checks/config.rs"]
 mod config_checks;
+#[path = "../../../fuzz/checks/esp.rs"]
+mod esp_checks;
 #[path = "../../../fuzz/checks/vici.rs"]
 mod vici_checks;
 #[path = "../../../fuzz/checks/wire.rs"]
@@ -60,4 +62,9 @@ fn vici_message() {
 #[test]
 fn config_text() {
     replay("config_text", config_checks::text);
+}
+
+#[test]
+fn esp_open() {
+    replay("esp_open", esp_checks::open);
 }
