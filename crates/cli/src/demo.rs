@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Demo) -> Result<ExitCode, Failure> {
             Err(mpsc::RecvTimeoutError::Disconnected) => break Some(Err(died(worker))),
         }
     };
-    let keeping = args.keep && matches!(result, Some(Ok(())));
+    let keeping = args.keep && matches!(result, Some(Ok(_)));
     if keeping {
         while !interrupted.raised() {
             std::thread::sleep(Duration::from_millis(50));
@@ -76,8 +76,8 @@ pub(crate) fn run(args: &Demo) -> Result<ExitCode, Failure> {
     };
     complain_or_say(args.json, &format!("    cleaned up: {cleaned}"));
     match result {
-        Some(Ok(())) if forced > 0 => Err(Failure::new(FAILED, "a daemon did not end when told to")),
-        Some(Ok(())) => Ok(ExitCode::SUCCESS),
+        Some(Ok(_)) if forced > 0 => Err(Failure::new(FAILED, "a daemon did not end when told to")),
+        Some(Ok(_)) => Ok(ExitCode::SUCCESS),
         Some(Err(failure)) => Err(failure),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
@@ -97,14 +97,14 @@ fn died(worker: std::thread::JoinHandle<()>) -> Failure {
     Failure::new(FAILED, "the demo itself failed; this is a bug")
 }
 
-/// The demonstration, step by step.
+/// The demonstration, step by step. The stage is handed out, for it lives as long as somebody holds it.
 fn perform(
     args: &Demo,
     steps: &mut Steps,
     examples: &find::Examples,
     cygnetd: &std::path::Path,
     reaper: &stage::Reaper,
-) -> Result<(), Failure> {
+) -> Result<Stage, Failure> {
     let begun = Instant::now();
     let stage = steps.run("four network namespaces: office, gateway, NAT router, client", || {
         let stage = Stage::build()?;
@@ -200,12 +200,13 @@ fn perform(
     }
     if args.keep {
         steps.keep(&gateway, &client);
-        return Ok(());
+        return Ok(stage);
     }
     steps.run("client takes its tunnel down (cygnet down home)", || {
         take_down(&mut at_client)?;
         Ok(((), "deleted on both ends".to_owned()))
-    })
+    })?;
+    Ok(stage)
 }
 
 fn load_into(client: &mut Client, directory: &std::path::Path, daemon: &Daemon) -> Result<String, Failure> {

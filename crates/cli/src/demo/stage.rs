@@ -118,20 +118,20 @@ where
     text.parse().map_err(|error| Failure::new(FAILED, format_args!("{text}: {error}")))
 }
 
-/// Every process started, so that none outlives the demo however that ends.
+/// Every process started and every directory made, so that none outlives the demo however that ends.
 #[derive(Clone, Default)]
-pub(super) struct Reaper(Arc<Mutex<Vec<Child>>>);
+pub(super) struct Reaper(Arc<Mutex<Vec<(Child, tempfile::TempDir)>>>);
 
 impl Reaper {
     /// Ends all: asks first, kills what does not listen. How many had to be killed.
     pub(super) fn end_all(&self) -> usize {
         let mut children = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for child in &children {
+        for (child, _) in &children {
             linux::process::terminate(child.id());
         }
         let deadline = Instant::now() + END;
         let mut killed = 0;
-        for child in &mut children {
+        for (child, _) in &mut children {
             while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -146,7 +146,7 @@ impl Reaper {
 
     fn ended(&self, pid: u32) -> Option<std::process::ExitStatus> {
         let mut children = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        children.iter_mut().find(|child| child.id() == pid)?.try_wait().ok()?
+        children.iter_mut().find(|(child, _)| child.id() == pid)?.0.try_wait().ok()?
     }
 }
 
@@ -166,7 +166,6 @@ pub(super) struct Daemon {
     /// What it prints.
     pub(super) log: PathBuf,
     reaper: Reaper,
-    _directory: Arc<tempfile::TempDir>,
 }
 
 impl Daemon {
@@ -201,8 +200,8 @@ impl Daemon {
         place.confine(&mut command, &[Path::new("/run")]).map_err(|error| failed("its namespace", &error))?;
         let child = command.spawn().map_err(|error| failed(&program.display().to_string(), &error))?;
         let pid = child.id();
-        reaper.0.lock().unwrap_or_else(PoisonError::into_inner).push(child);
-        let daemon = Self { name, pid, log, reaper: reaper.clone(), _directory: Arc::new(logs) };
+        reaper.0.lock().unwrap_or_else(PoisonError::into_inner).push((child, logs));
+        let daemon = Self { name, pid, log, reaper: reaper.clone() };
         daemon.wait()?;
         Ok(daemon)
     }
