@@ -55,15 +55,19 @@ fn packets(c: &mut Criterion) {
 fn policies(c: &mut Criterion) {
     let mut group = c.benchmark_group("spd");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
-    for count in [1u32, 100_000] {
-        let spd = Spd::default();
-        let local = Selector::everything(true);
+    let local = Selector::everything(true);
+    let fill = |spd: &Spd, count: u32| {
         for n in 0..count {
             let host = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n);
             spd.insert(n, 0, &[local], &[Selector::host(host.into())], &Target::Trap(n));
         }
+    };
+    for count in [1u32, 100_000] {
+        let spd = Spd::default();
+        fill(&spd, count);
+        let source = "192.0.2.1".parse().unwrap();
         let flow = |n: u32| Flow {
-            local: "192.0.2.1".parse().unwrap(),
+            local: source,
             remote: std::net::Ipv4Addr::from_bits(0x0a00_0000 + n % count).into(),
             protocol: 17,
             ports: Some((1, 2)),
@@ -74,6 +78,13 @@ fn policies(c: &mut Criterion) {
             bench.iter(|| {
                 n = n.wrapping_add(7919);
                 black_box(spd.lookup(&flow(n), |t| matches!(t, Target::Trap(_)))).unwrap()
+            });
+        });
+        let next = Selector::host("10.200.0.1".parse().unwrap());
+        group.bench_function(format!("insert+remove/{count}"), |bench| {
+            bench.iter(|| {
+                spd.insert(u32::MAX, 0, &[local], &[next], &Target::Pass);
+                spd.remove(u32::MAX)
             });
         });
     }

@@ -154,7 +154,8 @@ impl Policy {
 
 /// The entries of a shard in order of key, then [`Order`].
 type Shard = Vec<Entry>;
-const SHARDS: usize = 4096;
+/// A power of two; with 100,000 policies a shard holds three or so, and empty ones share one allocation.
+const SHARDS: usize = 1 << 15;
 
 /// A pair of prefix lengths in use.
 #[derive(Debug, Clone, Copy)]
@@ -299,7 +300,7 @@ impl Spd {
             mixed = (mixed ^ part ^ part >> 64).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             mixed ^= mixed >> 67;
         }
-        self.shards.get(usize::try_from(mixed & 0xfff).unwrap_or(0) % SHARDS)
+        self.shards.get(usize::try_from(mixed & 0xffff_ffff).unwrap_or(0) % SHARDS)
     }
 }
 

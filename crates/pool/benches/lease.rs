@@ -30,13 +30,24 @@ fn benches(c: &mut Criterion) {
     for id in &ids {
         full.acquire(&names, id, any).unwrap();
     }
-    c.bench_function("lease+release/returning, 100000 online", |b| {
+    for (id, n) in ids.iter().zip(0x0a00_0001u32..) {
+        assert!(full.release(&names, id, Ipv4Addr::from_bits(n).into()));
+    }
+    c.bench_function("lease+release/returning, one of 100000", |b| {
         let mut i = 0usize;
         b.iter(|| {
             i = (i + 7919) % ids.len();
             let id = &ids[i];
             let address = full.acquire(&names, id, any).unwrap();
             full.release(&names, id, address)
+        });
+    });
+    let client = &ids[0];
+    c.bench_function("lease+release/one client", |b| {
+        let mut pool = pools("10.0.0.0/8");
+        b.iter(|| {
+            let address = pool.acquire(&names, client, any).unwrap();
+            pool.release(&names, client, address)
         });
     });
     c.bench_function("lease/new identity", |b| {

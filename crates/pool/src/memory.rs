@@ -2,6 +2,7 @@
 use crate::LeaseView;
 use policy::{Identity, PoolConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ pub struct Pool {
     leases: BTreeMap<u128, Lease>,
     /// Offline leases in order of their release.
     idle: BTreeMap<u64, u128>,
-    /// Offline leases of each identity.
-    waiting: BTreeMap<Arc<Identity>, BTreeSet<u128>>,
+    /// Offline leases of each identity, by its hash: numbers compare without a look at the identity. Those few with
+    /// one hash are told apart by comparing.
+    waiting: BTreeMap<u64, Vec<Waiting>>,
     /// Every offset below has a lease, or is in `skipped`.
     fresh: u128,
     /// Offsets stepped over because another pool with the same addresses had them in use.
@@ -34,6 +36,12 @@ struct Lease {
     holds: u32,
     /// Number of the release; meaningful while `holds` is 0.
     released: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Waiting {
+    identity: Arc<Identity>,
+    offsets: BTreeSet<u128>,
 }
 
 impl Pool {
@@ -106,7 +114,7 @@ impl Pool {
         {
             return Some(requested);
         }
-        self.waiting.get(identity)?.iter().filter_map(|o| self.config.range.nth(*o)).find(|a| !taken(*a))
+        self.waiting(identity)?.offsets.iter().filter_map(|o| self.config.range.nth(*o)).find(|a| !taken(*a))
     }
 
     /// An address nobody had yet: the one asked for, else the next.
@@ -160,6 +168,10 @@ impl Pool {
             let (released, owner) = (lease.released, Arc::clone(&lease.identity));
             self.idle.remove(&released);
             self.forget_waiting(&owner, offset);
+            if *owner == *identity {
+                self.leases.insert(offset, Lease { identity: owner, holds: 1, released: 0 });
+                return true;
+            }
         }
         let identity = self.shared(identity);
         self.leases.insert(offset, Lease { identity, holds: 1, released: 0 });
@@ -189,25 +201,43 @@ impl Pool {
         if lease.holds == 0 {
             lease.released = self.tick;
             self.idle.insert(self.tick, offset);
-            self.waiting.entry(Arc::clone(&lease.identity)).or_default().insert(offset);
+            let same = self.waiting.entry(hash(identity)).or_default();
+            if let Some(waiting) = same.iter_mut().find(|w| *w.identity == *identity) {
+                waiting.offsets.insert(offset);
+            } else {
+                let identity = Arc::clone(&lease.identity);
+                same.push(Waiting { identity, offsets: BTreeSet::from([offset]) });
+            }
             self.tick = self.tick.saturating_add(1);
         }
         true
     }
 
+    fn waiting(&self, identity: &Identity) -> Option<&Waiting> {
+        self.waiting.get(&hash(identity))?.iter().find(|w| *w.identity == *identity)
+    }
+
     /// The identity as already held in memory, else a copy.
     fn shared(&self, identity: &Identity) -> Arc<Identity> {
-        self.waiting
-            .get_key_value(identity)
-            .map_or_else(|| Arc::new(identity.clone()), |(known, _)| Arc::clone(known))
+        self.waiting(identity).map_or_else(|| Arc::new(identity.clone()), |w| Arc::clone(&w.identity))
     }
 
     fn forget_waiting(&mut self, identity: &Identity, offset: u128) {
-        if let Some(set) = self.waiting.get_mut(identity) {
-            set.remove(&offset);
-            if set.is_empty() {
-                self.waiting.remove(identity);
-            }
+        let hash = hash(identity);
+        let Some(same) = self.waiting.get_mut(&hash) else { return };
+        if let Some(waiting) = same.iter_mut().find(|w| *w.identity == *identity) {
+            waiting.offsets.remove(&offset);
+        }
+        same.retain(|w| !w.offsets.is_empty());
+        if same.is_empty() {
+            self.waiting.remove(&hash);
         }
     }
+}
+
+/// The same in every run: nothing outside of this table sees it.
+fn hash(identity: &Identity) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    hasher.finish()
 }
