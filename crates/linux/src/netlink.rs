@@ -13,7 +13,7 @@ mod rule;
 pub use address::Address;
 pub use event::{Change, Events};
 pub use link::Link;
-pub(crate) use route::MAIN;
+pub(crate) use route::{LOCAL, MAIN};
 pub use route::{Path, PathQuery, Route, RouteKind};
 pub use rule::Rule;
 

@@ -7,7 +7,7 @@
 
 pub mod nat;
 
-use crate::netlink::{MAIN, Netlink, Route};
+use crate::netlink::{LOCAL, MAIN, Netlink, PathQuery, Route};
 use crate::{Attempt, Error, Result};
 use ipnet::IpNet;
 use nix::mount::{MsFlags, mount};
@@ -21,6 +21,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 /// A network namespace.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Adds an address to an interface inside and brings the interface up.
+    /// Adds an address to an interface inside and brings the interface up. The address can be used at once.
     ///
     /// # Errors
     /// The system's.
@@ -119,7 +120,14 @@ impl Namespace {
             let mut netlink = Netlink::open()?;
             let index = netlink.link_index(interface)?;
             netlink.set_up(index, true)?;
-            netlink.add_address(index, address.addr(), address.prefix_len()).map(drop)
+            netlink.add_address(index, address.addr(), address.prefix_len())?;
+            if address.addr().is_ipv4() {
+                return Ok(());
+            }
+            // a v6 address gets its local route from a worker of the kernel, later
+            patiently(&format!("address {address}"), || {
+                Ok(netlink.path(address.addr(), &PathQuery::default()).is_ok_and(|path| path.table == LOCAL))
+            })
         })?
     }
 
@@ -151,10 +159,10 @@ impl AsFd for Namespace {
     }
 }
 
-/// Joins two namespaces by a cable: `a_name` in `a`, `b_name` in `b`, both up.
+/// Joins two namespaces by a cable: `a_name` in `a`, `b_name` in `b`, both up and carrying.
 ///
 /// # Errors
-/// The system's.
+/// The system's, or the cable does not come up within some seconds.
 pub fn cable(a: &Namespace, a_name: &str, b: &Namespace, b_name: &str) -> Result<()> {
     a.run(|| -> Result<()> {
         let mut netlink = Netlink::open()?;
@@ -166,7 +174,26 @@ pub fn cable(a: &Namespace, a_name: &str, b: &Namespace, b_name: &str) -> Result
         let mut netlink = Netlink::open()?;
         let index = netlink.link_index(b_name)?;
         netlink.set_up(index, true)
-    })?
+    })??;
+    a.run(|| carrying(a_name))??;
+    b.run(|| carrying(b_name))?
+}
+
+/// Waits until an interface has noticed its carrier; before, the kernel drops what is sent.
+fn carrying(interface: &str) -> Result<()> {
+    let mut netlink = Netlink::open()?;
+    patiently(&format!("the carrier of {interface}"), || Ok(netlink.link(interface)?.running))
+}
+
+/// Waits some seconds for what the kernel does in its own time.
+fn patiently(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..500 {
+        if done()? {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(Error::new(format!("waiting for {what}"), io::Error::from(io::ErrorKind::TimedOut)))
 }
 
 /// Makes this process root of a user namespace of its own, where the kernel allows that to anybody; for rootless

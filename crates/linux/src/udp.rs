@@ -287,7 +287,7 @@ impl AsyncUdpSocket {
 #[derive(Debug)]
 pub struct PathMtu {
     socket: Socket,
-    v6: bool,
+    remote: SocketAddr,
 }
 
 impl PathMtu {
@@ -303,9 +303,9 @@ impl PathMtu {
             if let Some(mark) = mark {
                 socket.set_mark(mark)?;
             }
-            // connecting a UDP socket sends nothing
-            socket.connect(&SocketAddr::from((remote, 9)).into())?;
-            Ok(Self { socket, v6 })
+            let this = Self { socket, remote: SocketAddr::from((remote, 9)) };
+            this.connect()?;
+            Ok(this)
         };
         open().attempt(|| format!("watching the path to {remote}"))
     }
@@ -315,11 +315,18 @@ impl PathMtu {
     /// # Errors
     /// There is no route any more.
     pub fn get(&self) -> io::Result<u16> {
-        let value = if self.v6 {
+        // what was learnt since is noted beside the route; only a new look-up finds it
+        self.connect()?;
+        let value = if self.remote.is_ipv6() {
             sockopt::get_int(self.socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU)?
         } else {
             sockopt::get_int(self.socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU)?
         };
         Ok(u16::try_from(value.max(0)).unwrap_or(u16::MAX))
+    }
+
+    /// Connecting a UDP socket sends nothing.
+    fn connect(&self) -> io::Result<()> {
+        self.socket.connect(&self.remote.into())
     }
 }

@@ -137,7 +137,12 @@ impl Sealer {
             Some(Target::Protect(sa)) => self.protect(&train, &sa, now),
             Some(Target::Trap(trap)) => {
                 self.drop(Drop::Trap);
-                if self.plane.traps.caught(trap, read, now) {
+                let ask = self.plane.traps.caught(trap, read, now);
+                // An SA installed since the look-up has released what was kept before, but not this packet.
+                let served = self.plane.spd.lookup(&flow, |t| matches!(t, Target::Protect(_)));
+                if served == Some(true) {
+                    self.plane.release(self.plane.traps.release(trap));
+                } else if ask {
                     let packet = Some((host(flow.local, &flow, true), host(flow.remote, &flow, false)));
                     if !self.plane.tell(Notice::Acquire { trap, packet }) {
                         self.plane.traps.not_asked(trap);

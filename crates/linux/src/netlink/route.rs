@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The main table.
 pub(crate) const MAIN: u32 = 254;
 /// The table of local addresses.
-const LOCAL: u32 = 255;
+pub(crate) const LOCAL: u32 = 255;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
