@@ -41,7 +41,8 @@ pub(crate) fn start_backend(
         mark: wishes.paths.mark,
         ..defaults
     };
-    let backend = match Userspace::start(&options, sockets.nat_t.all().cloned().collect(), ike_tx, notices_tx) {
+    let backend = match Userspace::start(&options, sockets.nat_t.all().cloned().collect(), ike_tx, notices_tx)
+    {
         Ok(backend) => backend,
         Err(e) => return (None, format!("the userspace data plane cannot start: {}", chain(&e))),
     };

@@ -14,7 +14,7 @@ pub(crate) fn file(path: &Path) -> Result<Section, String> {
 pub(crate) fn connection(name: &str, section: &Section, replay_window: u32) -> Result<Connection, String> {
     let context = Context { replay_window, ..Context::default() };
     load_connection(name, section, &context)
-        .map_err(|reports| format!("{}, config discarded", texts(&reports)))
+        .map_err(|reports| format!("{} ({})", in_short(&reports), texts(&reports)))
 }
 
 /// A pool from `load-pool`.

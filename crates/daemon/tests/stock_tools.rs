@@ -166,38 +166,35 @@ fn list_authorities_and_certs_are_empty() {
 /// Traps: installed by `--install`, listed, and a packet brings the tunnel up.
 #[test]
 fn trap_policies() {
-    for (gateway, client) in [(Kind::Cygnet, Kind::Cygnet)] {
-        let mut lab = Lab::new(Path4::Direct);
-        let gw = lab.start("gw", gateway, &GATEWAY.replace("pools = v4, v6", ""));
-        lab.exec("gw", "ip route add 10.5.0.0/24 via 192.0.2.2");
-        lab.exec("cl", "ip addr add 10.5.0.1/24 dev lo");
-        let conf = CLIENT.replace("vips = 0.0.0.0, ::", "").replace(
-            "home {\n        remote_ts",
-            "home {\n        local_ts = 10.5.0.0/24\n        remote_ts",
-        );
-        let conf =
-            conf.replace("local_ts = 10.5.0.0/24\n", "local_ts = 10.5.0.0/24\n        start_action = trap\n");
-        let gwconf = GATEWAY
-            .replace("pools = v4, v6", "")
-            .replace("net {\n", "net {\n        remote_ts = 10.5.0.0/24\n");
-        gw.load(&gwconf);
-        let cl = lab.start(
-            "cl",
-            client,
-            &conf.replace("remote_ts = 10.1.0.0/16, fd01::/64", "remote_ts = 10.1.0.0/16"),
-        );
-        let pols = cl.swanctl(&["--list-pols", "--raw"]);
-        assert!(pols.contains("mode=TUNNEL") && pols.contains("remote-ts=[10.1.0.0/16]"), "{pols}");
-        let (_, said) = lab.attempt("cl", "ping -n -i 0.2 -c 15 -W 1 -I 10.5.0.1 10.1.0.10");
-        assert!(cl.sas().contains("state=INSTALLED"), "{said}\n{}\n{}", cl.said(), gw.said());
-        lab.exec("cl", "ping -n -c 2 -W 1 -I 10.5.0.1 10.1.0.10");
-        cl.swanctl(&["--uninstall", "--child", "home"]);
-        assert!(
-            cl.swanctl(&["--list-pols", "--raw"]).trim_end().ends_with("reply {}"),
-            "{}",
-            cl.swanctl(&["--list-pols", "--raw"])
-        );
-    }
+    let (gateway, client) = (Kind::Cygnet, Kind::Cygnet);
+    let mut lab = Lab::new(Path4::Direct);
+    let gw = lab.start("gw", gateway, &GATEWAY.replace("pools = v4, v6", ""));
+    lab.exec("gw", "ip route add 10.5.0.0/24 via 192.0.2.2");
+    lab.exec("cl", "ip addr add 10.5.0.1/24 dev lo");
+    let conf = CLIENT
+        .replace("vips = 0.0.0.0, ::", "")
+        .replace("home {\n        remote_ts", "home {\n        local_ts = 10.5.0.0/24\n        remote_ts");
+    let conf =
+        conf.replace("local_ts = 10.5.0.0/24\n", "local_ts = 10.5.0.0/24\n        start_action = trap\n");
+    let gwconf =
+        GATEWAY.replace("pools = v4, v6", "").replace("net {\n", "net {\n        remote_ts = 10.5.0.0/24\n");
+    gw.load(&gwconf);
+    let cl = lab.start(
+        "cl",
+        client,
+        &conf.replace("remote_ts = 10.1.0.0/16, fd01::/64", "remote_ts = 10.1.0.0/16"),
+    );
+    let pols = cl.swanctl(&["--list-pols", "--raw"]);
+    assert!(pols.contains("mode=TUNNEL") && pols.contains("remote-ts=[10.1.0.0/16]"), "{pols}");
+    let (_, said) = lab.attempt("cl", "ping -n -i 0.2 -c 15 -W 1 -I 10.5.0.1 10.1.0.10");
+    assert!(cl.sas().contains("state=INSTALLED"), "{said}\n{}\n{}", cl.said(), gw.said());
+    lab.exec("cl", "ping -n -c 2 -W 1 -I 10.5.0.1 10.1.0.10");
+    cl.swanctl(&["--uninstall", "--child", "home"]);
+    assert!(
+        cl.swanctl(&["--list-pols", "--raw"]).trim_end().ends_with("reply {}"),
+        "{}",
+        cl.swanctl(&["--list-pols", "--raw"])
+    );
 }
 
 /// What the other commands need to be useful: version, stats, counters, algorithms, log.

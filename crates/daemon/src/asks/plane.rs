@@ -22,6 +22,9 @@ use wire::ike::ConfigAttr;
 /// Orders that may wait for the thread.
 const QUEUE: usize = 65_536;
 
+/// Orders carried out before the host's state is looked at.
+const BATCH: usize = 256;
+
 /// Counters in and out.
 pub(crate) type Usages = (Usage, Usage);
 
@@ -134,6 +137,32 @@ struct Ledger {
     children: BTreeMap<u32, Child>,
     policies: BTreeMap<u32, BTreeSet<WantedRoute>>,
     vips: BTreeMap<u32, Vips>,
+    /// All routes with the number of their users: generations of a CHILD_SA share them.
+    routes: BTreeMap<WantedRoute, usize>,
+    /// The host's state is not what this says.
+    dirty: bool,
+}
+
+impl Ledger {
+    fn add_routes(&mut self, routes: &BTreeSet<WantedRoute>) {
+        for route in routes {
+            let users = self.routes.entry(route.clone()).or_default();
+            *users = users.saturating_add(1);
+            self.dirty |= *users == 1;
+        }
+    }
+
+    fn drop_routes(&mut self, routes: &BTreeSet<WantedRoute>) {
+        for route in routes {
+            if let Some(users) = self.routes.get_mut(route) {
+                *users = users.saturating_sub(1);
+                if *users == 0 {
+                    self.routes.remove(route);
+                    self.dirty = true;
+                }
+            }
+        }
+    }
 }
 
 impl Plane {
@@ -144,37 +173,78 @@ impl Plane {
 
     fn run(mut self, mut inbox: Inbox) {
         let mut ledger = Ledger::default();
-        self.reconcile(&ledger, false);
-        while let Some(order) = inbox.0.blocking_recv() {
-            match order {
-                Order::Ask(ticket, ask) => {
-                    let answer = self.ask(&mut ledger, *ask);
-                    self.shard.answer_blocking(ticket, answer);
-                }
-                Order::Query(children, tx) => {
-                    let usages = children.into_iter().filter_map(|id| Some((id, self.usage(id)?))).collect();
-                    let _gone = tx.send(usages);
-                }
-                Order::Tick => self.report(&mut ledger),
-                Order::Traffic(child) => {
-                    if let Some((usage_in, usage_out)) = self.usage(child) {
-                        self.shard.hint(Command::Traffic { child, usage_in, usage_out });
+        self.reconcile(&mut ledger, false);
+        while let Some(first) = inbox.0.blocking_recv() {
+            // Everything that waits is done before the host's state is looked at once: under load one look serves
+            // many CHILD_SAs. Answers wait for it, since routes and addresses must be there first.
+            let mut answers = Vec::new();
+            let mut next = Some(first);
+            let mut doubt = false;
+            let mut stop = None;
+            while let Some(order) = next {
+                match order {
+                    Order::Ask(ticket, ask) => {
+                        let vips = match &*ask {
+                            Ask::VirtualIps { up: true, ike_id, .. } => Some(*ike_id),
+                            _ => None,
+                        };
+                        answers.push((ticket, self.ask(&mut ledger, *ask), vips));
                     }
-                }
-                Order::NetworkChanged => drop(self.reconcile(&ledger, true)),
-                Order::Stop(done) => {
-                    for child in ledger.children.keys() {
-                        if let Some(backend) = &mut self.backend {
-                            let _gone = backend.remove(*child, false);
+                    Order::Query(children, tx) => {
+                        let usages =
+                            children.into_iter().filter_map(|id| Some((id, self.usage(id)?))).collect();
+                        let _gone = tx.send(usages);
+                    }
+                    Order::Tick => self.report(&mut ledger),
+                    Order::Traffic(child) => {
+                        if let Some((usage_in, usage_out)) = self.usage(child) {
+                            self.shard.hint(Command::Traffic { child, usage_in, usage_out });
                         }
                     }
-                    for error in self.network.clear() {
-                        self.complain(&error.to_string());
+                    Order::NetworkChanged => doubt = true,
+                    Order::Stop(done) => {
+                        stop = Some(done);
+                        break;
                     }
-                    let _gone = done.send(());
-                    return;
                 }
+                next = if answers.len() < BATCH { inbox.0.try_recv().ok() } else { None };
             }
+            let failures =
+                if ledger.dirty || doubt { self.reconcile(&mut ledger, doubt) } else { Vec::new() };
+            for (ticket, answer, vips) in answers {
+                let missing = vips.and_then(|ike_id| self.missing_address(&ledger, ike_id));
+                let answer = match missing {
+                    Some(address) => {
+                        let why = failures.join("; ");
+                        Answer::Failed(format!("virtual IP {address} could not be installed: {why}"))
+                    }
+                    None => answer,
+                };
+                self.shard.answer_blocking(ticket, answer);
+            }
+            if let Some(done) = stop {
+                self.undo(&ledger);
+                let _gone = done.send(());
+                return;
+            }
+        }
+    }
+
+    /// A virtual IP of this IKE_SA that is wanted and not there.
+    fn missing_address(&mut self, ledger: &Ledger, ike_id: u32) -> Option<IpAddr> {
+        let vips = ledger.vips.get(&ike_id).filter(|vips| !vips.addresses.is_empty())?;
+        let there = self.network.netlink().addresses().ok()?;
+        vips.addresses.iter().map(|wanted| wanted.address).find(|ip| !there.iter().any(|a| a.address == *ip))
+    }
+
+    fn undo(&mut self, ledger: &Ledger) {
+        if let Some(backend) = &mut self.backend {
+            for child in ledger.children.keys() {
+                let _gone = backend.remove(*child, false);
+            }
+        }
+        for error in self.network.clear() {
+            self.complain(&error.to_string());
         }
     }
 
@@ -189,8 +259,9 @@ impl Plane {
             Ask::InstallPolicy(policy) => self.install_policy(ledger, &policy),
             Ask::RemovePolicy { id } => {
                 let answer = self.with_backend(|backend| backend.remove_policy(id));
-                ledger.policies.remove(&id);
-                self.reconcile(ledger, false);
+                if let Some(routes) = ledger.policies.remove(&id) {
+                    ledger.drop_routes(&routes);
+                }
                 answer
             }
             Ask::VirtualIps { ike_id, local, remote: _, addresses, attributes, up, connection } => {
@@ -224,8 +295,8 @@ impl Plane {
             } else {
                 BTreeSet::new()
             };
+            ledger.add_routes(&routes);
             ledger.children.insert(sa.id, Child { routes, usage: Usages::default() });
-            self.reconcile(ledger, false);
         }
         answer
     }
@@ -235,8 +306,9 @@ impl Plane {
             Some(backend) => backend.remove(child, keep_policies),
             None => return Answer::Failed(self.missing.clone()),
         };
-        ledger.children.remove(&child);
-        self.reconcile(ledger, false);
+        if let Some(child) = ledger.children.remove(&child) {
+            ledger.drop_routes(&child.routes);
+        }
         match removed {
             Ok((usage_in, usage_out)) => Answer::Removed { usage_in, usage_out },
             Err(e) => Answer::Failed(chain(&e)),
@@ -260,8 +332,8 @@ impl Plane {
                     self.routes(interface, &policy.local_ts, &policy.remote_ts, &[])
                 }
             };
+            ledger.add_routes(&routes);
             ledger.policies.insert(policy.id, routes);
-            self.reconcile(ledger, false);
         }
         answer
     }
@@ -277,7 +349,6 @@ impl Plane {
         attributes: &[ConfigAttr],
         up: bool,
     ) -> Answer {
-        let mut failures = Vec::new();
         if up {
             let interface = if self.wishes.install_virtual_ip && !addresses.is_empty() {
                 let wanted = self.wishes.install_virtual_ip_on.clone().or_else(|| self.device());
@@ -312,12 +383,7 @@ impl Plane {
                 ledger.vips.values().flat_map(|vips| vips.addresses.iter().map(|a| a.address)).collect();
             backend.local_addresses(&all);
         }
-        failures.extend(self.reconcile(ledger, false));
-        if up && !failures.is_empty() {
-            let text = failures.join("; ");
-            self.log.line(Voice::Plane, Group::Knl, 1, Some((connection.to_owned(), ike_id)), text.clone());
-            return Answer::Failed(text);
-        }
+        ledger.dirty = true;
         Answer::Done
     }
 
@@ -400,14 +466,9 @@ impl Plane {
     }
 
     /// Makes the host's state what the ledger says. `doubt`: somebody else may have changed it.
-    fn reconcile(&mut self, ledger: &Ledger, doubt: bool) -> Vec<String> {
-        let mut desired = Desired::default();
-        for child in ledger.children.values() {
-            desired.routes.extend(child.routes.iter().cloned());
-        }
-        for routes in ledger.policies.values() {
-            desired.routes.extend(routes.iter().cloned());
-        }
+    fn reconcile(&mut self, ledger: &mut Ledger, doubt: bool) -> Vec<String> {
+        ledger.dirty = false;
+        let mut desired = Desired { routes: ledger.routes.keys().cloned().collect(), ..Desired::default() };
         for vips in ledger.vips.values() {
             desired.addresses.extend(vips.addresses.iter().cloned());
             for server in &vips.dns {

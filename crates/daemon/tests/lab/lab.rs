@@ -15,7 +15,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Which daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The one built here.
     Cygnet,
     /// Debian's strongSwan with kernel-libipsec.
@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// How client and gateway are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path4 {
+pub(crate) enum Path4 {
     /// On one link.
     Direct,
     /// The client behind a masquerading router.
@@ -32,7 +32,7 @@ pub enum Path4 {
 }
 
 /// Namespaces `gw`, `cl`, `lan` (behind the gateway) and, with NAT, `nat`.
-pub struct Lab {
+pub(crate) struct Lab {
     prefix: String,
     dir: tempfile::TempDir,
     namespaces: Vec<String>,
@@ -41,19 +41,19 @@ pub struct Lab {
 
 /// A started daemon.
 #[derive(Debug, Clone)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     /// Kind.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Its namespace's full name.
-    pub ns: String,
+    pub(crate) ns: String,
     /// Its directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Its process.
-    pub pid: u32,
+    pub(crate) pid: u32,
 }
 
 /// Runs a shell line; its output. A failure panics with what was said.
-pub fn sh(line: &str) -> String {
+pub(crate) fn sh(line: &str) -> String {
     let out = Command::new("sh").args(["-ec", line]).stdin(Stdio::null()).output().unwrap();
     let text = both(&out);
     assert!(out.status.success(), "{line}\n{text}");
@@ -61,12 +61,12 @@ pub fn sh(line: &str) -> String {
 }
 
 /// Standard output and error together.
-pub fn both(out: &Output) -> String {
+pub(crate) fn both(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 
 /// Waits until `ready` or the limit; true when it became ready.
-pub fn wait_for(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_for(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {
         if ready() {
@@ -82,7 +82,7 @@ pub fn wait_for(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
 impl Lab {
     /// Makes the namespaces. Outer addresses: gateway 192.0.2.1 and 2001:db8::1; client 192.0.2.2 and 2001:db8::2,
     /// or 10.99.0.2 behind 192.0.2.2. Inner: the gateway has 10.1.0.1 and fd01::1, the LAN host 10.1.0.10, fd01::10.
-    pub fn new(path: Path4) -> Self {
+    pub(crate) fn new(path: Path4) -> Self {
         let uid = fs::read_to_string("/proc/self/status").unwrap();
         assert!(
             uid.lines().any(|l| l.starts_with("Uid:\t0")),
@@ -130,7 +130,7 @@ impl Lab {
     }
 
     /// Full name of a namespace.
-    pub fn ns(&self, name: &str) -> String {
+    pub(crate) fn ns(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
@@ -145,19 +145,19 @@ impl Lab {
     }
 
     /// Runs a shell line in a namespace.
-    pub fn exec(&self, name: &str, line: &str) -> String {
+    pub(crate) fn exec(&self, name: &str, line: &str) -> String {
         sh(&format!("ip netns exec {} sh -ec '{line}'", self.ns(name)))
     }
 
     /// As [`Self::exec`], success or not.
-    pub fn attempt(&self, name: &str, line: &str) -> (bool, String) {
+    pub(crate) fn attempt(&self, name: &str, line: &str) -> (bool, String) {
         let out =
             Command::new("ip").args(["netns", "exec", &self.ns(name), "sh", "-c", line]).output().unwrap();
         (out.status.success(), both(&out))
     }
 
     /// Starts a command in a namespace; the caller waits for it.
-    pub fn spawn(&self, name: &str, args: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, name: &str, args: &[&str]) -> Child {
         Command::new("ip")
             .args(["netns", "exec", &self.ns(name)])
             .args(args)
@@ -169,14 +169,14 @@ impl Lab {
     }
 
     /// Starts a daemon in namespace `name` with this `swanctl.conf`, loads it, returns when it is loaded.
-    pub fn start(&mut self, name: &str, kind: Kind, swanctl_conf: &str) -> Daemon {
+    pub(crate) fn start(&mut self, name: &str, kind: Kind, swanctl_conf: &str) -> Daemon {
         let daemon = self.start_with(name, kind, "");
         daemon.load(swanctl_conf);
         daemon
     }
 
     /// Starts a daemon with `charon` settings beside ours, nothing loaded.
-    pub fn start_with(&mut self, name: &str, kind: Kind, settings: &str) -> Daemon {
+    pub(crate) fn start_with(&mut self, name: &str, kind: Kind, settings: &str) -> Daemon {
         let dir = self.dir.path().join(format!("{name}{}", self.daemons.len()));
         fs::create_dir_all(dir.join("swanctl")).unwrap();
         let d = dir.display().to_string();
@@ -220,7 +220,7 @@ impl Lab {
     }
 
     /// Starts a daemon again that ended or was killed, in the same place.
-    pub fn start_again(&mut self, name: &str, daemon: &Daemon) -> Daemon {
+    pub(crate) fn start_again(&mut self, name: &str, daemon: &Daemon) -> Daemon {
         self.run(name, daemon.kind, &daemon.dir)
     }
 
@@ -249,26 +249,26 @@ impl Lab {
     }
 
     /// Pings `to` from `name`: panics when any of `count` packets is lost.
-    pub fn ping(&self, name: &str, to: &str, count: u32) {
+    pub(crate) fn ping(&self, name: &str, to: &str, count: u32) {
         let (ok, said) = self.try_ping(name, to, count);
         assert!(ok, "ping {name} -> {to}\n{said}");
     }
 
     /// Pings; true when none of `count` was lost.
-    pub fn try_ping(&self, name: &str, to: &str, count: u32) -> (bool, String) {
+    pub(crate) fn try_ping(&self, name: &str, to: &str, count: u32) -> (bool, String) {
         let (_, said) = self.attempt(name, &format!("ping -n -i 0.05 -c {count} -W 1 -w 8 {to}"));
         (said.contains(" 0% packet loss"), said)
     }
 
     /// Asks a daemon to end and waits for it.
-    pub fn stop(&mut self, daemon: &Daemon) -> bool {
+    pub(crate) fn stop(&mut self, daemon: &Daemon) -> bool {
         let Some(child) = self.daemons.iter_mut().find(|c| c.id() == daemon.pid) else { return false };
         sh(&format!("kill -TERM {}", daemon.pid));
         wait_for(Duration::from_secs(15), || matches!(child.try_wait(), Ok(Some(_))))
     }
 
     /// Kills a daemon at once.
-    pub fn kill(&mut self, daemon: &Daemon) {
+    pub(crate) fn kill(&mut self, daemon: &Daemon) {
         if let Some(child) = self.daemons.iter_mut().find(|c| c.id() == daemon.pid) {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -307,7 +307,7 @@ fn join(a: &str, a_dev: &str, b: &str, b_dev: &str, a_addr: &[&str], b_addr: &[&
 
 impl Daemon {
     /// Runs the stock swanctl; success and what it said.
-    pub fn try_swanctl(&self, args: &[&str]) -> (bool, String) {
+    pub(crate) fn try_swanctl(&self, args: &[&str]) -> (bool, String) {
         let out = Command::new("swanctl")
             .args(args)
             .args(["--uri", &format!("unix://{}/vici", self.dir.display())])
@@ -321,30 +321,30 @@ impl Daemon {
     }
 
     /// Runs the stock swanctl; panics with the log when it fails.
-    pub fn swanctl(&self, args: &[&str]) -> String {
+    pub(crate) fn swanctl(&self, args: &[&str]) -> String {
         let (ok, said) = self.try_swanctl(args);
         assert!(ok, "swanctl {args:?} on {:?}\n{said}\n{}", self.kind, self.said());
         said
     }
 
     /// Writes `swanctl.conf` and loads it.
-    pub fn load(&self, swanctl_conf: &str) {
+    pub(crate) fn load(&self, swanctl_conf: &str) {
         fs::write(self.dir.join("swanctl/swanctl.conf"), swanctl_conf).unwrap();
         self.swanctl(&["--load-all", "--noprompt"]);
     }
 
     /// Initiates a child; panics when that fails.
-    pub fn initiate(&self, child: &str) {
+    pub(crate) fn initiate(&self, child: &str) {
         self.swanctl(&["--initiate", "--child", child, "--timeout", "10"]);
     }
 
     /// `--list-sas --raw`.
-    pub fn sas(&self) -> String {
+    pub(crate) fn sas(&self) -> String {
         self.swanctl(&["--list-sas", "--raw"])
     }
 
     /// The log and what the process printed.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let read = |f: &str| fs::read_to_string(self.dir.join(f)).unwrap_or_default();
         let log = read("log");
         let tail: Vec<_> = log.lines().rev().take(120).collect();
@@ -358,17 +358,17 @@ impl Daemon {
     }
 
     /// Waits until the log has `text`.
-    pub fn logged(&self, text: &str, limit: Duration) -> bool {
+    pub(crate) fn logged(&self, text: &str, limit: Duration) -> bool {
         wait_for(limit, || fs::read_to_string(self.dir.join("log")).is_ok_and(|l| l.contains(text)))
     }
 
     /// How often the log has `text`.
-    pub fn count_logged(&self, text: &str) -> usize {
+    pub(crate) fn count_logged(&self, text: &str) -> usize {
         fs::read_to_string(self.dir.join("log")).map_or(0, |l| l.matches(text).count())
     }
 
     /// Path of a file of the daemon's directory.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         Path::new(&self.dir).join(name)
     }
 }
