@@ -22,7 +22,7 @@ use super::plane::Plane;
 use super::split::Train;
 use super::wires::{PathMtus, Wires};
 use crate::backend::Notice;
-use esp::pmtu::{ICMP_MAX, Piece, esp_room, piece_header, pieces, too_big};
+use esp::pmtu::{Fit, ICMP_MAX, Piece, esp_room, fit, inner_mtu, piece_header, pieces, too_big};
 use esp::{Drop, Flow, HEADROOM, Limit, OutSa, Packet, Target};
 use linux::clock::monotonic_ms;
 use linux::message::{Batch, Meta, SLOTS};
@@ -49,8 +49,6 @@ const LONGEST: usize = VIRTIO_HEADER + 65_535;
 const TURNS: usize = 4;
 /// Memory for packets whose headers grow.
 const SCRATCH: usize = 1 << 20;
-/// IPv6 senders need not be told of less (RFC 8200 5).
-const IPV6_LEAST: usize = 1280;
 /// Milliseconds between two notices of one moved mapping.
 const TELL_AGAIN: u64 = 1000;
 /// Moved mappings remembered.
@@ -157,19 +155,21 @@ impl Sealer {
 
     fn protect(&mut self, train: &Train<'_>, sa: &Arc<OutSa>, now: u64) {
         let path = sa.path();
-        let room = esp_room(&path, self.mtus.get(path.remote.ip(), now));
-        let mut most = sa.inner_room(room);
-        if sa.mode == Mode::Transport {
-            // the IP header is the outer one
-            most += train.view.header_len;
-        }
-        if train.view.source.is_ipv6() {
-            most = most.max(IPV6_LEAST);
-        }
+        let mtu = self.mtus.get(path.remote.ip(), now);
+        let room = esp_room(&path, mtu);
         // 4
-        if train.longest() > most {
-            self.oversized(train, sa, now, room, most);
-            return;
+        let longest = IpView { total_len: train.longest(), ..train.view };
+        match fit(sa, &longest, inner_mtu(sa, mtu)) {
+            Fit::Seal => {}
+            Fit::Cut(most) => {
+                self.cut(train, sa, now, room, most);
+                return;
+            }
+            Fit::TooBig(most) => {
+                self.drop(Drop::TooBig);
+                self.refuse(train, most);
+                return;
+            }
         }
         // 5
         for i in 0..train.count() {
@@ -178,45 +178,17 @@ impl Sealer {
         }
     }
 
-    /// What is longer than `most`: told to its sender if it must not be cut, else cut.
-    fn oversized(&mut self, train: &Train<'_>, sa: &Arc<OutSa>, now: u64, room: usize, most: usize) {
-        let mut whole = vec![0u8; train.longest()];
-        if train.write(0, &mut whole).is_none() {
-            self.drop(Drop::Malformed);
-            return;
-        }
-        let Ok(view) = IpView::parse(&whole) else {
-            self.drop(Drop::Malformed);
-            return;
-        };
-        if view.dont_fragment {
-            self.drop(Drop::TooBig);
-            self.refuse(&whole, &view, most);
-            return;
-        }
+    /// Packets that may be cut, cut to `most` bytes.
+    fn cut(&mut self, train: &Train<'_>, sa: &Arc<OutSa>, now: u64, room: usize, most: usize) {
         for i in 0..train.count() {
             let mut bytes = vec![0u8; train.len(i)];
             let view = train.write(i, &mut bytes).and_then(|_| IpView::parse(&bytes).ok());
-            let Some(view) = view else {
+            let Some((view, header)) = view.zip(bytes.first_chunk::<IPV4_LEN>()) else {
                 self.drop(Drop::Malformed);
                 continue;
             };
-            let header = bytes.first_chunk::<IPV4_LEN>().copied();
-            // Transport mode cannot protect fragments: the kernel cuts the outer packet instead.
-            let cut = sa.mode == Mode::Tunnel && bytes.len() > most;
-            let mut some = false;
-            if let Some(header) = header.filter(|_| cut) {
-                for piece in pieces(&view, most) {
-                    some = true;
-                    self.piece(sa, &bytes, &header, &view, piece, now, room);
-                }
-            }
-            if !some {
-                let sealed = self.outbox.seal(sa, bytes.len(), now, room, |out| {
-                    out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
-                    Some(bytes.len())
-                });
-                self.sealed(sa, sealed.map(|s| s.limit));
+            for piece in pieces(&view, most) {
+                self.piece(sa, &bytes, header, &view, piece, now, room);
             }
         }
     }
@@ -244,13 +216,14 @@ impl Sealer {
     }
 
     /// Tells the sender what fits, through the device.
-    fn refuse(&self, packet: &[u8], view: &IpView, most: usize) {
+    fn refuse(&self, train: &Train<'_>, most: usize) {
+        let mut packet = vec![0u8; train.longest()];
+        let view = train.write(0, &mut packet).and_then(|_| IpView::parse(&packet).ok());
         let mut icmp = [0u8; ICMP_MAX];
-        let Some(len) = too_big(packet, view, most, None, &mut icmp) else { return };
-        let header = [0u8; VIRTIO_HEADER];
-        let header = if self.tun.offload() { header.as_slice() } else { &[] };
-        let parts = [IoSlice::new(header), IoSlice::new(icmp.get(..len).unwrap_or_default())];
-        let parts = if header.is_empty() { parts.get(1..).unwrap_or_default() } else { &parts };
+        let Some(len) = view.and_then(|view| too_big(&packet, &view, most, None, &mut icmp)) else { return };
+        let virtio = [0u8; VIRTIO_HEADER];
+        let parts = [IoSlice::new(&virtio), IoSlice::new(icmp.get(..len).unwrap_or_default())];
+        let parts = if self.tun.offload() { &parts } else { parts.get(1..).unwrap_or_default() };
         if self.tun.write(parts).is_err() {
             self.plane.counters.device_failed.add(1);
         }
