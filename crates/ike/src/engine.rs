@@ -508,7 +508,11 @@ impl Engine {
             self.core.hand_over(*ticket, Waiter::Ike(to));
         }
         self.touch(to, |core, sa| {
+            let view = parcel.view.clone();
             parcel.give(sa);
+            if sa.id != from && sa.announced {
+                v2::ike_rekey::announce(core, view, sa);
+            }
             if sa.established().is_none() {
                 close::abandon_children(core, sa);
             }

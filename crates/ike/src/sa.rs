@@ -208,6 +208,8 @@ pub(crate) struct IkeSa {
 pub(crate) struct Parcel {
     /// The old IKE_SA.
     pub(crate) from: u32,
+    /// As observers knew it.
+    pub(crate) view: Box<crate::io::IkeView>,
     pub(crate) children: BTreeMap<u32, ChildLife>,
     pub(crate) waiting: BTreeMap<Ticket, Wait>,
     pub(crate) queue: VecDeque<Job>,
@@ -228,6 +230,7 @@ impl Parcel {
         drop(stays);
         Self {
             from: sa.id,
+            view: Box::new(crate::view::bare(sa)),
             children: std::mem::take(&mut sa.children),
             waiting: std::mem::take(&mut sa.waiting),
             queue,

@@ -171,11 +171,10 @@ pub(crate) fn complete(core: &mut Core, sa: &mut IkeSa, plan: &IkePlan, sent: &R
     if sent.theirs.is_some() {
         say!(core, sa, Ike 1, "IKE_SA rekey collision won, keeping IKE_SA {}", new.title());
     }
-    announce(core, sa, &new);
     let id = new.id;
     core.later.push_back(Later::Insert(Box::new(new)));
     hand_over(core, sa, id);
-    enqueue(core, sa, Job::IkeDelete);
+    core.later.push_back(Later::Close(sa.id));
 }
 
 /// Packs up what the successor takes over; what is left of this one is a husk.
@@ -200,14 +199,11 @@ fn superseded(core: &mut Core, sa: &mut IkeSa, new: u32) {
     }
 }
 
-/// `IKE_SA home[2] rekeyed between …`.
-fn announce(core: &mut Core, old: &IkeSa, new: &IkeSa) {
+/// `IKE_SA home[2] rekeyed between …`: it has taken over.
+pub(crate) fn announce(core: &mut Core, old: Box<crate::io::IkeView>, new: &IkeSa) {
     say!(core, new, Ike 0, "IKE_SA {} rekeyed between {}", new.title(), new.ends());
     report_times(core, new);
-    core.tell(crate::io::Event::IkeRekey {
-        old: Box::new(crate::view::bare(old)),
-        new: Box::new(crate::view::bare(new)),
-    });
+    core.tell(crate::io::Event::IkeRekey { old, new: Box::new(crate::view::bare(new)) });
 }
 
 /// Builds the successor; it has no children yet.
@@ -322,7 +318,6 @@ pub(crate) fn responded(core: &mut Core, sa: &mut IkeSa, plan: &IkePlan, shared:
         core.later.push_back(Later::Insert(Box::new(new)));
         return;
     }
-    announce(core, sa, &new);
     core.later.push_back(Later::Insert(Box::new(new)));
     superseded(core, sa, id);
 }
