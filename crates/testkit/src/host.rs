@@ -235,6 +235,27 @@ impl Host {
         Ok(())
     }
 
+    /// Nothing is left of anything. To be asked after a shutdown.
+    pub fn check_empty(&self) -> Result<(), String> {
+        let leases: usize = self.pools.status().map(|p| p.online).sum();
+        let left = [
+            ("IKE_SAs", self.engine.len()),
+            ("half-open IKE_SAs", self.engine.half_open()),
+            ("children in the data plane", self.dataplane.children.len()),
+            ("policies in the data plane", self.dataplane.policies.len()),
+            ("policies", self.engine.policies().len()),
+            ("virtual IPs", self.vips.values().filter(|n| **n != 0).count()),
+            ("leases", leases),
+            ("unfinished commands", self.commands.len()),
+            ("open questions", usize::from(!self.is_idle())),
+            ("deadlines", usize::from(self.engine.next_wake().is_some())),
+        ];
+        match left.iter().find(|(_, n)| *n != 0) {
+            Some((what, n)) => Err(format!("{n} {what} left, {:?}", self.commands)),
+            None => Ok(()),
+        }
+    }
+
     /// Drains one output.
     pub fn poll(&mut self) -> Option<Output> {
         self.engine.poll()

@@ -4,7 +4,7 @@
 //! to the byte. The walk: [`clock`] → [`net`] (loss, delay, NAT, cuts) → [`dataplane`] (what engines order, and the
 //! rules those orders must keep) → [`host`] (one engine with everything that answers it) → [`world`] (all of them,
 //! event by event) → [`scenario`] (who is there and how they are configured) → [`simulation`] (a random life and
-//! the questions asked at its end).
+//! the questions asked at its end). Beside them [`hostile`]: what a peer may do who knows the secret ([`mallory`]).
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -18,6 +18,8 @@ pub mod clock;
 pub mod dataplane;
 pub mod dice;
 pub mod host;
+pub mod hostile;
+pub mod mallory;
 pub mod net;
 pub mod scenario;
 pub mod simulation;

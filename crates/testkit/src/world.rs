@@ -341,24 +341,7 @@ impl World {
 
     /// Nothing is left of anything. To be asked after a shutdown.
     pub fn check_empty(&self, host: usize) -> Result<(), Violation> {
-        let h = &self.hosts[host];
-        let leases: usize = h.pools.status().map(|p| p.online).sum();
-        let left = [
-            ("IKE_SAs", h.engine.len()),
-            ("half-open IKE_SAs", h.engine.half_open()),
-            ("children in the data plane", h.dataplane.children.len()),
-            ("policies in the data plane", h.dataplane.policies.len()),
-            ("policies", h.engine.policies().len()),
-            ("virtual IPs", h.vips.values().filter(|n| **n != 0).count()),
-            ("leases", leases),
-            ("unfinished commands", h.commands.len()),
-            ("open questions", usize::from(!h.is_idle())),
-            ("deadlines", usize::from(h.engine.next_wake().is_some())),
-        ];
-        match left.iter().find(|(_, n)| *n != 0) {
-            Some((what, n)) => Err(self.violated(host, format!("{n} {what} left, {:?}", h.commands))),
-            None => Ok(()),
-        }
+        self.hosts[host].check_empty().map_err(|what| self.violated(host, what))
     }
 }
 

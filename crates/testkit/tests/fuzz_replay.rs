@@ -7,6 +7,8 @@
 mod config_checks;
 #[path = "../../../fuzz/checks/esp.rs"]
 mod esp_checks;
+#[path = "../../../fuzz/checks/ike.rs"]
+mod ike_checks;
 #[path = "../../../fuzz/checks/vici.rs"]
 mod vici_checks;
 #[path = "../../../fuzz/checks/wire.rs"]
@@ -67,4 +69,9 @@ fn config_text() {
 #[test]
 fn esp_open() {
     replay("esp_open", esp_checks::open);
+}
+
+#[test]
+fn ike_peer() {
+    replay("ike_peer", ike_checks::peer);
 }
