@@ -7,7 +7,7 @@
 //!
 //! Known limit: policies that differ in nothing but protocol and ports share a place and are tried one by one.
 use crate::OutSa;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use policy::Selector;
 use policy::selector::ANY_PORT;
 use std::collections::BTreeMap;
@@ -254,21 +254,24 @@ impl Spd {
         let in_use = self.in_use.load();
         let v4 = flow.remote.is_ipv4();
         let (remote, local) = (high(flow.remote), high(flow.local));
-        let mut best: Option<(Order, Arc<Policy>)> = None;
+        // The snapshot is kept, not the policy: counting references to it would be a write that all workers share.
+        let mut best: Option<(Order, Guard<Arc<Shard>>, usize)> = None;
         for candidate in in_use.iter().filter(|l| l.v4 == v4) {
-            if best.as_ref().is_some_and(|(order, _)| order.0 < candidate.best) {
+            if best.as_ref().is_some_and(|(order, ..)| order.0 < candidate.best) {
                 break;
             }
             let key = Key::new(v4, candidate.lengths, remote, local);
             let Some(shard) = self.shard(&key).map(ArcSwap::load) else { continue };
             let start = shard.partition_point(|e| e.key < key);
             let place = shard.get(start..).unwrap_or_default().iter().take_while(|e| e.key == key);
-            let Some(found) = place.into_iter().find(|e| e.policy.matches(flow)) else { continue };
-            if best.as_ref().is_none_or(|(order, _)| found.order < *order) {
-                best = Some((found.order, Arc::clone(&found.policy)));
+            let found = place.enumerate().find(|(_, e)| e.policy.matches(flow));
+            let Some((order, at)) = found.map(|(n, e)| (e.order, start + n)) else { continue };
+            if best.as_ref().is_none_or(|(other, ..)| order < *other) {
+                best = Some((order, shard, at));
             }
         }
-        best.map(|(_, policy)| act(&policy.target))
+        let (_, shard, at) = best?;
+        shard.get(at).map(|entry| act(&entry.policy.target))
     }
 
     /// Makes the lengths of an entry known, before the entry itself.

@@ -126,8 +126,8 @@ proptest! {
     }
 }
 
-/// A hundred thousand policies, each with its own host or all behind one prefix, stay quick to add, find and remove:
-/// a table that copied or searched all of them at each step would need minutes here.
+/// Many policies, each with its own host or all behind one prefix, stay quick to add, find and remove: a table that
+/// copied or searched all of them at each step would need minutes here.
 #[test]
 fn many_policies_are_no_burden() {
     for shared_remote in [false, true] {
@@ -135,16 +135,16 @@ fn many_policies_are_no_burden() {
         let host = |n: u32| Selector::host(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into());
         let everything = Selector::everything(true);
         let sides = |n: u32| if shared_remote { (host(n), everything) } else { (everything, host(n)) };
-        for n in 0..100_000 {
+        for n in 0..20_000 {
             let (local, remote) = sides(n);
             spd.insert(n, 0, &[local], &[remote], &Target::Trap(n));
         }
-        for n in (0..100_000).step_by(101) {
+        for n in (0..20_000).step_by(101) {
             let (local, remote) = sides(n);
             let flow = Flow { local: local.start, remote: remote.start, protocol: 17, ports: Some((1, 2)) };
             assert_eq!(hit(&spd, &flow), Some(n));
         }
-        for n in 0..100_000 {
+        for n in 0..20_000 {
             assert!(spd.remove(n));
         }
         assert_eq!(hit(&spd, &flow("10.0.0.1", "10.0.0.1", 17, None)), None);
