@@ -9,6 +9,7 @@ use crate::control::events::Registry;
 use crate::control::stats::Started;
 use crate::control::store::Store;
 use crate::control::{self, Desk, Listener};
+use crate::interfaces::Interfaces;
 use crate::observers::commands::Commands;
 use crate::observers::counters::Counters;
 use crate::observers::log::{Log, Origin, Voice};
@@ -59,6 +60,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     log.say(Voice::Main, Group::Dmn, 1, format!("Starting IKE daemon cygnetd {version} (Cygnet)"));
 
+    say_what_is_missing(&conf, &log);
+
     // 2. Control socket: its failure must be known before anything is changed on the host.
     let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
     let listener = Listener::open(&uri).await.context("opening the vici socket")?;
@@ -94,7 +97,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     Plane { backend, missing, network, wishes, shard: shard.clone(), log: log.clone() }
         .start(plane_inbox)
         .context("starting the data plane's thread")?;
-    notices::watch_network(&plane, &shard, &log);
+    let interfaces = Interfaces::new(&conf);
+    shard.ignore(interfaces.ignored(&log));
+    notices::watch_network(&plane, &shard, interfaces, &log);
 
     // 5. Observers, engine.
     let observers = Arc::new(Observers {
@@ -164,6 +169,42 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let _ended = run_scripts(&conf, "stop-scripts", &log).await;
     log.flush();
     Ok(())
+}
+
+/// Becomes `charon.user` and `charon.group` where they are set, and keeps what a keying daemon needs.
+pub(crate) fn drop_privileges(args: &Args) -> Result<()> {
+    use linux::privilege::Capability;
+    let (file, _) = Reloader::choose(args.conf.as_deref());
+    // What cannot be read is reported by the start proper.
+    let Ok(root) = crate::parse::file(&file) else { return Ok(()) };
+    let conf = Conf::new(&root);
+    let (user, group) = (conf.text("user"), conf.text("group"));
+    if user.is_none() && group.is_none() {
+        return Ok(());
+    }
+    let keep =
+        [Capability::NetBindService, Capability::NetAdmin, Capability::NetRaw, Capability::DacOverride];
+    linux::privilege::drop_to(user, group, &keep).context("changing user and group")
+}
+
+/// Keys that are valid and that we cannot obey: said aloud, never passed over.
+fn say_what_is_missing(conf: &Conf, log: &Log) {
+    let off = |key: &str| !conf.flag(key, true);
+    let on = |key: &str| conf.flag(key, false);
+    let missing = [
+        ("ignore_routing_tables", conf.text("ignore_routing_tables").is_some()),
+        ("process_route", off("process_route")),
+        ("plugins.updown.dns_handler", on("plugins.updown.dns_handler")),
+        ("plugins.socket-default.set_source", off("plugins.socket-default.set_source")),
+    ];
+    for (key, _) in missing.iter().filter(|(_, set)| *set) {
+        log.say(
+            Voice::Main,
+            Group::Cfg,
+            0,
+            format!("charon.{key} is not supported by this version of cygnetd"),
+        );
+    }
 }
 
 /// Waits for the signal to end; SIGHUP reloads meanwhile.

@@ -11,6 +11,7 @@ mod asks;
 mod boot;
 mod conf;
 mod control;
+mod interfaces;
 mod notices;
 mod observers;
 mod parse;
@@ -34,6 +35,11 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    // Capabilities belong to threads: before there are others.
+    if let Err(e) = boot::drop_privileges(&args) {
+        eprintln!("cygnetd: {e:#}");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(threads()).build();
     let outcome = match runtime {
         Ok(runtime) => {

@@ -1,6 +1,7 @@
 //! What the data plane and the kernel report by themselves, on its way to the engine.
 use crate::asks::plane::{self, Wishes, chain};
 use crate::conf::Conf;
+use crate::interfaces::Interfaces;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
 use crate::sockets::Sockets;
@@ -70,7 +71,12 @@ async fn pass_on(mut notices: mpsc::Receiver<Notice>, shard: shard::Handle, plan
 }
 
 /// Watches the kernel's tables: addresses and routes of ours may be gone, paths may be others.
-pub(crate) fn watch_network(plane: &plane::Handle, shard: &shard::Handle, log: &Arc<Log>) {
+pub(crate) fn watch_network(
+    plane: &plane::Handle,
+    shard: &shard::Handle,
+    interfaces: Interfaces,
+    log: &Arc<Log>,
+) {
     let mut events = match Events::open() {
         Ok(events) => events,
         Err(e) => {
@@ -92,6 +98,7 @@ pub(crate) fn watch_network(plane: &plane::Handle, shard: &shard::Handle, log: &
             }
             let end = tokio::time::Instant::now() + SETTLE;
             while let Ok(Ok(_)) = tokio::time::timeout_at(end, events.next()).await {}
+            shard.ignore(interfaces.ignored(&log));
             plane.network_changed();
             shard.hint(Command::AddressesChanged);
         }

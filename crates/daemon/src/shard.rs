@@ -10,10 +10,12 @@
 use crate::asks::Asks;
 use crate::observers::Observers;
 use crate::sockets::Sockets;
+use arc_swap::ArcSwap;
 use ike::Engine;
 use ike::io::{Answer, Command, Datagram, Filter, IkeView, Now, Output, Ticket};
 use policy::sa::PolicyOnly;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -58,6 +60,8 @@ pub(crate) struct Handle {
     datagrams: mpsc::Sender<Datagram>,
     control: mpsc::Sender<Input>,
     dropped: Arc<AtomicU64>,
+    /// Addresses of ours that IKE is not spoken on.
+    ignored: Arc<ArcSwap<BTreeSet<IpAddr>>>,
 }
 
 /// The queues' other ends, until the shard starts.
@@ -70,15 +74,29 @@ impl Handle {
     pub(crate) fn new() -> (Self, Inbox) {
         let (datagrams, datagrams_rx) = mpsc::channel(DATAGRAMS);
         let (control, control_rx) = mpsc::channel(CONTROL);
-        let handle = Self { datagrams, control, dropped: Arc::default() };
+        let handle = Self { datagrams, control, dropped: Arc::default(), ignored: Arc::default() };
         (handle, Inbox { datagrams: datagrams_rx, control: control_rx })
     }
 
     /// Hands over a datagram, or drops it when the engine is behind.
     pub(crate) fn datagram(&self, datagram: Datagram) {
+        if self.ignores(datagram.local.ip()) {
+            return;
+        }
         if self.datagrams.try_send(datagram).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// IKE is not spoken on these addresses of ours.
+    pub(crate) fn ignore(&self, addresses: BTreeSet<IpAddr>) {
+        self.ignored.store(Arc::new(addresses));
+    }
+
+    /// Whether IKE is not spoken on this address of ours.
+    pub(crate) fn ignores(&self, address: IpAddr) -> bool {
+        let ignored = self.ignored.load();
+        !ignored.is_empty() && ignored.contains(&address)
     }
 
     /// Datagrams dropped because the engine was behind.

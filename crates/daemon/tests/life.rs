@@ -211,3 +211,75 @@ fn esp_without_udp() {
     lab.ping("cl", "fd01::10", 5);
     drop(gw);
 }
+
+/// Everything through the tunnel, and still our own packets to the gateway go beside it.
+#[test]
+fn everything_through_the_tunnel() {
+    for gateway in [Kind::Cygnet, Kind::Charon] {
+        let mut lab = Lab::new(Path4::Direct);
+        lab.exec("cl", "ip route add default via 192.0.2.1");
+        let all = "0.0.0.0/0, ::/0";
+        let gw = lab.start("gw", gateway, &GATEWAY.replace("10.1.0.0/16, fd01::/64", all));
+        let cl = lab.start("cl", Kind::Cygnet, &client("").replace("10.1.0.0/16, fd01::/64", all));
+        cl.initiate("home");
+        lab.ping("cl", "10.1.0.10", 5);
+        lab.ping("cl", "fd01::10", 5);
+        // The gateway's outer address, through the tunnel as well.
+        lab.ping("cl", "192.0.2.1", 3);
+        cl.swanctl(&["--rekey", "--ike", "home"]);
+        assert!(wait_for(LIMIT, || cl.sas().contains("uniqueid=2 version")), "{}\n{}", cl.said(), gw.said());
+        lab.ping("cl", "10.1.0.10", 5);
+    }
+}
+
+/// RFC 4555: the client's address is another one, the tunnel goes on.
+#[test]
+fn moving_to_another_address() {
+    for (gateway, kind) in
+        [(Kind::Cygnet, Kind::Cygnet), (Kind::Charon, Kind::Cygnet), (Kind::Cygnet, Kind::Charon)]
+    {
+        let mut lab = Lab::new(Path4::Direct);
+        let gw = lab.start("gw", gateway, GATEWAY);
+        let anywhere = client("").replace("local_addrs = 192.0.2.2\n", "");
+        let cl = lab.start("cl", kind, &anywhere);
+        cl.initiate("home");
+        lab.ping("cl", "10.1.0.10", 3);
+        lab.exec("cl", "ip addr add 192.0.2.77/24 dev wan; ip addr del 192.0.2.2/24 dev wan");
+        lab.attempt("cl", "ip addr add 192.0.2.77/24 dev wan");
+        let moved =
+            || gw.sas().contains("remote-host=192.0.2.77") && cl.sas().contains("local-host=192.0.2.77");
+        assert!(wait_for(LIMIT, moved), "{}\n{}", cl.said(), gw.said());
+        assert!(wait_for(LIMIT, || lab.try_ping("cl", "10.1.0.10", 3).0), "{}\n{}", cl.said(), gw.said());
+        lab.ping("cl", "fd01::10", 3);
+    }
+}
+
+/// The gateway restarts; the client notices and is back without anybody's help.
+#[test]
+fn a_restarted_gateway_is_found_again() {
+    let mut lab = Lab::new(Path4::Direct);
+    let settings = "retransmit_timeout = 0.3
+  retransmit_tries = 2";
+    let gw = lab.start("gw", Kind::Cygnet, GATEWAY);
+    let cl = lab.start_with("cl", Kind::Cygnet, settings);
+    let conf = client("dpd_action = restart\n        close_action = start");
+    cl.load(&conf.replace("encap = yes", "encap = yes\n    dpd_delay = 1s\n    keyingtries = 0"));
+    cl.initiate("home");
+    lab.kill(&gw);
+    let gw = lab.start_again("gw", &gw);
+    gw.load(GATEWAY);
+    let back = || installed(&gw) && lab.try_ping("cl", "10.1.0.10", 2).0;
+    assert!(wait_for(Duration::from_secs(20), back), "{}\n{}", cl.said(), gw.said());
+}
+
+#[test]
+fn an_interface_can_be_left_out() {
+    let mut lab = Lab::new(Path4::Direct);
+    let gw = lab.start_with("gw", Kind::Cygnet, "interfaces_ignore = wan");
+    gw.load(GATEWAY);
+    let cl = lab.start_with("cl", Kind::Cygnet, "retransmit_timeout = 0.2\n  retransmit_tries = 1");
+    cl.load(&client(""));
+    let (ok, said) = cl.try_swanctl(&["--initiate", "--child", "home"]);
+    assert!(!ok && said.contains("establishing CHILD_SA 'home' failed"), "{said}");
+    assert!(!gw.said().contains("received packet"), "{}", gw.said());
+}

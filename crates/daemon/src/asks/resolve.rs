@@ -55,7 +55,7 @@ impl Resolver {
         let (shard, rules, running) = (self.shard.clone(), self.rules, self.running.clone());
         tokio::spawn(async move {
             let turn = running.acquire_owned().await;
-            let answer = match tokio::time::timeout(PATIENCE, resolve(names, local, rules)).await {
+            let answer = match tokio::time::timeout(PATIENCE, resolve(names, local, rules, &shard)).await {
                 Ok(answer) => answer,
                 Err(_) => Answer::Failed("resolving took too long".into()),
             };
@@ -66,7 +66,7 @@ impl Resolver {
     }
 }
 
-async fn resolve(names: Vec<PeerAddr>, local: Vec<PeerAddr>, rules: PathRules) -> Answer {
+async fn resolve(names: Vec<PeerAddr>, local: Vec<PeerAddr>, rules: PathRules, shard: &Shard) -> Answer {
     let mut remotes = Vec::new();
     let mut failures = Vec::new();
     for name in &names {
@@ -101,8 +101,14 @@ async fn resolve(names: Vec<PeerAddr>, local: Vec<PeerAddr>, rules: PathRules) -
     // Netlink is quick but blocking.
     let paired = tokio::task::spawn_blocking(move || pair(&remotes, &locals, rules)).await;
     match paired {
-        Ok(Ok(pairs)) if pairs.is_empty() => Answer::Failed("no usable local address".into()),
-        Ok(Ok(pairs)) => Answer::Resolved(pairs),
+        Ok(Ok(pairs)) => {
+            let pairs: Vec<_> = pairs.into_iter().filter(|(local, _)| !shard.ignores(*local)).collect();
+            if pairs.is_empty() {
+                Answer::Failed("no usable local address".into())
+            } else {
+                Answer::Resolved(pairs)
+            }
+        }
         Ok(Err(e)) => Answer::Failed(e.to_string()),
         Err(_) => Answer::Failed("looking up the route failed".into()),
     }
