@@ -55,6 +55,10 @@ pub(crate) struct Features {
     pub(crate) childless: bool,
     /// MOBIKE_SUPPORTED, by both.
     pub(crate) mobike: bool,
+    /// USE_PPK, by both.
+    pub(crate) ppk: bool,
+    /// A PPK is mixed into the keys.
+    pub(crate) ppk_used: bool,
 }
 
 /// Where an IKE_SA stands.

@@ -19,6 +19,7 @@ pub(crate) mod intermediate;
 pub(crate) mod keys;
 pub(crate) mod liveness;
 pub(crate) mod mobike;
+pub(crate) mod ppk;
 pub(crate) mod proof;
 pub(crate) mod receive;
 pub(crate) mod seal;

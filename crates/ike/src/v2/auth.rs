@@ -3,18 +3,17 @@ use super::child_create;
 use super::child_plan::{self, Answered as ChildAnswered, Offer};
 use super::establish::{establish, reauthenticate_within};
 use super::init::{Answered, Handshake};
+use super::ppk::{self, Mixed, Offered};
 use super::proof::{Proven, octets, own_identity, prove, secrets, verify, wire_id};
 use super::{Job, Passive, close, send, take_phase};
 use crate::core::{Core, Later, Waiter};
-use crate::credential;
 use crate::fault::Fault;
 use crate::io::{Ask, Event, LeaseRequest};
 use crate::message::{Inner, error, find, has, notify, notify_name, pick};
 use crate::sa::{IkeSa, Peers, Phase, Wait};
 use crate::{select, vip};
-use policy::Identity;
 use policy::connection::{Childless, Unique};
-use policy::secrets::SecretKind;
+use policy::{Identity, SharedSecret};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +27,8 @@ pub(crate) struct AuthSent {
     pub(crate) offer: Option<Offer>,
     /// Message ID of the request, for IntAuth.
     auth_id: u32,
+    /// The keys with our PPK, should the responder have it.
+    mixed: Option<Mixed>,
 }
 
 /// Responder: the peer is authenticated, an address is being leased for it.
@@ -63,7 +64,16 @@ fn try_start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) -> Result<(), Fault
         return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
     };
     let idi = wire_id(&me);
-    let data = hs.keys.psk_auth(&secret.data, &[&octets(&hs, true, &idi, auth_id)?])?;
+    let plain = hs.keys.psk_auth(&secret.data, &[&octets(&hs, true, &idi, auth_id)?])?;
+    let ppk = ppk::choose(core, sa, &hs)?;
+    let data = match &ppk {
+        Some((mixed, _)) => {
+            let mut with = hs.clone();
+            mixed.clone().apply(&mut with.keys);
+            hs.keys.psk_auth(&secret.data, &[&octets(&with, true, &idi, auth_id)?])?
+        }
+        None => plain.clone(),
+    };
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
 
     let mut p = vec![Payload::IdI(idi)];
@@ -96,15 +106,29 @@ fn try_start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) -> Result<(), Fault
     if sa.conn.mobike {
         p.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer, auth_id }));
+    if let Some((_, id)) = &ppk {
+        p.push(ppk::identity_payload(id));
+        if !sa.conn.ppk_required {
+            p.push(notify(NotifyType::NoPpkAuth, plain.as_slice()));
+        }
+    }
+    let mixed = ppk.map(|(mixed, _)| mixed);
+    sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer, auth_id, mixed }));
     send::request(core, sa, ExchangeType::IkeAuth, &p)
 }
 
 /// The response.
 pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
     let Phase::AuthSent(sent) = take_phase(sa) else { return };
-    let AuthSent { hs, offer, auth_id } = *sent;
-    match prove(core, sa, &hs, auth_id, p) {
+    let AuthSent { mut hs, offer, auth_id, mixed } = *sent;
+    let proof = ppk::confirmed(core, sa, mixed.is_some() && pick!(p, Auth).is_some(), p).and_then(|used| {
+        if let Some(mixed) = mixed.filter(|_| used) {
+            mixed.apply(&mut hs.keys);
+            sa.features.ppk_used = true;
+        }
+        prove(core, sa, &hs, auth_id, p)
+    });
+    match proof {
         Ok(proof) => settled(core, sa, hs, offer, proof, p),
         Err(fault) => {
             if let Some(o) = &offer {
@@ -123,7 +147,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
                     sa: Some(Box::new(crate::view::bare(sa))),
                 });
                 // RFC 7296 2.21.2: the initiator tells a responder that failed to authenticate by INFORMATIONAL.
-                sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer: None, auth_id }));
+                sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer: None, auth_id, mixed: None }));
                 let payloads = [notify(NotifyType::AuthenticationFailed, &[])];
                 if let Err(e) = send::request(core, sa, ExchangeType::Informational, &payloads) {
                     say!(core, sa, Ike 1, "unable to tell the peer: {e}");
@@ -201,8 +225,8 @@ fn settled(
 
 /// The request.
 pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Payload]) {
-    let Phase::Answered(answered) = take_phase(sa) else { return };
-    let result = identify(core, sa, &answered.hs, p);
+    let Phase::Answered(mut answered) = take_phase(sa) else { return };
+    let result = identify(core, sa, &mut answered.hs, p);
     match result {
         Ok((proof, auth)) => lease(core, sa, answered.hs, inner, proof, auth, p),
         Err(fault) => {
@@ -224,7 +248,7 @@ fn refuse(core: &mut Core, sa: &mut IkeSa, answered: Box<Answered>, kind: Notify
 fn identify(
     core: &mut Core,
     sa: &mut IkeSa,
-    hs: &Handshake,
+    hs: &mut Handshake,
     p: &[Payload],
 ) -> Result<(Proven, Vec<u8>), Fault> {
     let failed = || Fault::Refused(NotifyType::AuthenticationFailed);
@@ -256,6 +280,16 @@ fn identify(
         say!(core, sa, Ike 1, "multiple authentication rounds are not supported");
         return Err(failed());
     }
+    let offered = ppk::accept(core, sa, hs, p)?;
+    sa.features.ppk_used = matches!(offered, Offered::Used);
+    // Without its PPK the initiator's other AUTH value counts, if it sent one.
+    let without = if let Offered::Unknown(plain) = offered {
+        Some(Auth { method: auth.method, data: plain.ok_or_else(failed)? })
+    } else {
+        None
+    };
+    let auth = without.as_ref().unwrap_or(auth);
+    let hs = &*hs;
     let auth_id = sa.window.next_in;
     let signed = octets(hs, true, idi, auth_id)?;
     let mut tried: Vec<Identity> = Vec::new();
@@ -268,6 +302,10 @@ fn identify(
             say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: no matching IKE proposal", c.conn.name);
             continue;
         }
+        if c.conn.ppk_required && !sa.features.ppk_used {
+            say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: PPK required", c.conn.name);
+            continue;
+        }
         sa.conn = Arc::clone(&c.conn);
         say!(core, sa, Cfg 1, "selected peer config '{}'", c.conn.name);
         let me = own_identity(sa, asked.as_ref());
@@ -275,8 +313,8 @@ fn identify(
         if tried.contains(&me) {
             continue;
         }
-        if let Some(proof) = verify(core, sa, hs, auth, &me, &other, &signed)? {
-            return Ok((proof, accept_peer(core, sa, hs, &me, &other, auth_id, p)?));
+        if let Some((proof, secret)) = verify(core, sa, hs, auth, &me, &other, &signed)? {
+            return Ok((proof, accept_peer(core, sa, hs, &secret, (&me, &other), auth_id, p)?));
         }
         tried.push(me);
     }
@@ -288,8 +326,8 @@ fn accept_peer(
     core: &mut Core,
     sa: &mut IkeSa,
     hs: &Handshake,
-    me: &Identity,
-    other: &Identity,
+    secret: &SharedSecret,
+    (me, other): (&Identity, &Identity),
     auth_id: u32,
     p: &[Payload],
 ) -> Result<Vec<u8>, Fault> {
@@ -330,23 +368,9 @@ fn accept_peer(
             Unique::Never | Unique::No => {}
         }
     }
-    let secret = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
-    let Some(secret) = secret.first() else {
-        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
-    };
+    // Of several secrets that fit, ours is the one the peer used.
     let signed = octets(hs, false, &wire_id(me), auth_id)?;
-    let mut data = hs.keys.psk_auth(&secret.data, &[&signed])?;
-    // Of several secrets that fit, ours must be the one the peer used.
-    let theirs = pick!(p, Auth).map(|a| a.data.clone()).unwrap_or_default();
-    if let Some(idi) = pick!(p, IdI) {
-        let their_octets = octets(hs, true, idi, auth_id)?;
-        for s in credential::shared(&core.snapshot, SecretKind::Ike, me, other) {
-            if crypto::secret::ct_eq(hs.keys.psk_auth(&s.data, &[&their_octets])?.as_slice(), &theirs) {
-                data = hs.keys.psk_auth(&s.data, &[&signed])?;
-                break;
-            }
-        }
-    }
+    let data = hs.keys.psk_auth(&secret.data, &[&signed])?;
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
     core.peers.insert(
         sa.id,
@@ -447,6 +471,9 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     }
     if sa.features.mobike {
         tail.push(notify(NotifyType::MobikeSupported, &[]));
+    }
+    if sa.features.ppk_used {
+        tail.push(notify(NotifyType::PpkIdentity, &[]));
     }
     establish(core, sa, hs.keys.clone(), proof);
 

@@ -166,6 +166,9 @@ fn send_request(core: &mut Core, sa: &mut IkeSa, sent: InitSent) {
     if wants_intermediate(&sa.conn) {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
     }
+    if sa.conn.ppk_id.is_some() {
+        payloads.push(notify(NotifyType::UsePpk, &[]));
+    }
     let h = header(sa, ExchangeType::IkeSaInit, false, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let bytes = Message::encode(h, &payloads);
@@ -253,6 +256,7 @@ fn agree(
     sa.features.fragmentation = has(p, NotifyType::Ikev2FragmentationSupported);
     sa.features.intermediate = has(p, NotifyType::IntermediateExchangeSupported);
     sa.features.childless = has(p, NotifyType::ChildlessIkev2Supported);
+    sa.features.ppk = sa.conn.ppk_id.is_some() && has(p, NotifyType::UsePpk);
     let add_ke = additional(&suite);
     if !add_ke.is_empty() && !sa.features.intermediate {
         return Err(Fault::Broken("additional key exchanges without IKE_INTERMEDIATE"));
@@ -403,6 +407,10 @@ fn answer(
     if sa.conn.childless != policy::connection::Childless::Never {
         payloads.push(notify(NotifyType::ChildlessIkev2Supported, &[]));
         sa.features.childless = true;
+    }
+    if has(p, NotifyType::UsePpk) && super::ppk::known(core) {
+        payloads.push(notify(NotifyType::UsePpk, &[]));
+        sa.features.ppk = true;
     }
     let h = header(sa, ExchangeType::IkeSaInit, true, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));

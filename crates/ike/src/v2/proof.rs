@@ -62,13 +62,13 @@ pub(crate) fn verify(
     me: &Identity,
     other: &Identity,
     octets: &[u8],
-) -> Result<Option<Proven>, Fault> {
+) -> Result<Option<(Proven, Arc<SharedSecret>)>, Fault> {
     let keys = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
     for s in &keys {
         let expected = hs.keys.psk_auth(&s.data, &[octets])?;
         if crypto::secret::ct_eq(expected.as_slice(), &auth.data) {
             say!(core, sa, Ike 1, "authentication of '{other}' with pre-shared key successful");
-            return Ok(Some(Proven(())));
+            return Ok(Some((Proven(()), Arc::clone(s))));
         }
     }
     if keys.is_empty() {
@@ -107,7 +107,7 @@ pub(crate) fn prove(
     if good.is_none() && pattern == Identity::Any {
         good = verify(core, sa, hs, auth, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
     }
-    let proof = good.ok_or(Fault::Refused(NotifyType::AuthenticationFailed))?;
+    let (proof, _) = good.ok_or(Fault::Refused(NotifyType::AuthenticationFailed))?;
     sa.remote_id = Some(other);
     Ok(proof)
 }

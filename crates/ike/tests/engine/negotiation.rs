@@ -340,3 +340,52 @@ fn views_are_filtered() {
     assert_eq!(f(Filter { child_id: Some(1), ..Filter::default() }), 1);
     assert_eq!(f(Filter { child: Some("other".into()), ..Filter::default() }), 0);
 }
+
+fn ppk(id: &str, secret: &str) -> Arc<policy::SharedSecret> {
+    let mut s = (*psk(&[id], secret)).clone();
+    s.kind = policy::secrets::SecretKind::Ppk;
+    Arc::new(s)
+}
+
+#[test]
+fn post_quantum_preshared_keys() {
+    // (the client's, the gateway's, the client insists, comes up, with it)
+    for (client, gateway, required, up, used) in [
+        (Some("quantum"), Some("quantum"), true, true, true),
+        (Some("quantum"), Some("quantum"), false, true, true),
+        (Some("quantum"), None, false, true, false),
+        (Some("quantum"), None, true, false, false),
+        (None, Some("quantum"), false, true, false),
+        (Some("quantum"), Some("other"), false, false, false),
+    ] {
+        let mut snapshots = road_warrior_with(
+            |c| {
+                c.ppk_id = Some("carol".to_owned());
+                c.ppk_required = required;
+            },
+            |_| {},
+            Settings::default(),
+        );
+        for (n, key) in [(0, client), (1, gateway)] {
+            let mut s = (*snapshots[n]).clone();
+            s.secrets.extend(key.map(|k| ppk("carol", k)));
+            snapshots[n] = Arc::new(s);
+        }
+        let mut w = World::new(snapshots);
+        w.nodes[1].pool = [ip("10.3.0.1"), ip("fec3::1")].into();
+        let id = w.initiate(0, "net");
+        w.run();
+        assert_eq!(w.result(0, id) == Some(None), up, "{client:?} {gateway:?} {required}");
+        if up {
+            assert!(w.nodes.iter().all(|n| n.engine.list(&all())[0].ppk == used));
+            let filter = Filter { child: Some("net".to_owned()), ..Filter::default() };
+            w.command(0, |id| Command::Rekey { id, filter, reauth: false });
+            w.run();
+            w.command(1, |id| Command::Rekey { id, filter: all(), reauth: false });
+            w.run();
+            w.advance(10_000);
+            w.assert_agreement();
+            assert!(w.nodes.iter().all(|n| n.engine.list(&all())[0].ppk == used));
+        }
+    }
+}
