@@ -415,8 +415,8 @@ impl Engine {
             let peers = Peers {
                 local: local.clone(),
                 remote: remote.clone(),
-                connection: sa.conn.name.clone(),
                 remote_ip: sa.remote.ip(),
+                vips: (sa.local_vips.clone(), sa.remote_vips.clone()),
             };
             self.core.peers.insert(id, peers);
         } else if sa.established().is_some() {

@@ -377,8 +377,8 @@ fn accept_peer(
         Peers {
             local: me.clone(),
             remote: other.clone(),
-            connection: sa.conn.name.clone(),
             remote_ip: sa.remote.ip(),
+            vips: (Vec::new(), Vec::new()),
         },
     );
     Ok(data.as_slice().to_vec())
