@@ -115,7 +115,9 @@ impl Engine {
         let wanted = start.children.first().map(|c| c.config.name.clone());
         let reuse = !start.fresh && self.core.snapshot.settings.reuse_ikesa;
         let known = self.sas.values().filter(|_| reuse).find(|sa| {
-            sa.conn.name == start.conn.name && (sa.is_up() || (sa.initiator && sa.is_connecting()))
+            let there =
+                start.path.is_none_or(|(_, remote)| names_peer(&sa.conn) || sa.remote.ip() == remote.ip());
+            sa.conn.name == start.conn.name && there && (sa.is_up() || (sa.initiator && sa.is_connecting()))
         });
         if let Some(sa) = known {
             let (ike, up) = (sa.id, sa.is_up());
@@ -164,9 +166,15 @@ impl Engine {
         let path = start.path;
         self.put_back(Box::new(sa));
         self.touch(id, |core, sa| match path {
-            // A successor goes to where the peer was: its name may be a range or `%any`.
+            // A successor goes to where the peer was, an acquired child to where the packet goes: the connection may
+            // name a range or `%any`.
             Some((local, remote)) if !names_peer(&sa.conn) => {
-                init::resolved(core, sa, vec![(local, remote.ip())], None);
+                sa.remote = remote;
+                if local.is_unspecified() {
+                    init::look_up(core, sa, vec![policy::PeerAddr::Ip(remote.ip())]);
+                } else {
+                    init::resolved(core, sa, vec![(local, remote.ip())], None);
+                }
             }
             _ => init::begin(core, sa),
         });
@@ -305,7 +313,7 @@ fn farewell(core: &mut Core, sa: &mut IkeSa) {
 }
 
 /// Whether a connection names where its peer is.
-fn names_peer(c: &Connection) -> bool {
+pub(crate) fn names_peer(c: &Connection) -> bool {
     c.remote_addrs.iter().any(|a| matches!(a, policy::PeerAddr::Ip(_) | policy::PeerAddr::Name(_)))
 }
 

@@ -98,7 +98,7 @@ fn again(sa: &IkeSa, wait: &Wait) -> Option<Ask> {
     Some(match wait {
         Wait::Resolve => {
             let names = match sa.phase {
-                Phase::Resolving => sa.conn.remote_addrs.clone(),
+                Phase::Resolving if crate::control::names_peer(&sa.conn) => sa.conn.remote_addrs.clone(),
                 _ => vec![policy::PeerAddr::Ip(sa.remote.ip())],
             };
             Ask::Resolve { names, local: sa.conn.local_addrs.clone() }

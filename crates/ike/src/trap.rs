@@ -7,7 +7,7 @@ use crate::io::{Answer, Ask, CommandId};
 use policy::sa::PolicyOnly;
 use policy::{Child, Connection, Mode, PeerAddr, Selector};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What is installed, by handle.
@@ -183,14 +183,29 @@ impl Engine {
         if matches!(p.config.mode, Mode::Pass | Mode::Drop) {
             return;
         }
+        // A trap for any peer: the packet says which.
+        let named = crate::control::names_peer(&conn);
+        let peer = packet.and_then(|(_, r)| r.host_address()).filter(|_| !named);
+        if !named && peer.is_none() {
+            return;
+        }
         // One at a time: many packets hit a trap before its child is up.
-        let pending = self.sas.values().any(|sa| sa.conn.name == conn.name && sa.brings_up(&p.config.name));
+        let pending = self.sas.values().any(|sa| {
+            sa.conn.name == conn.name
+                && sa.brings_up(&p.config.name)
+                && peer.is_none_or(|ip| sa.remote.ip() == ip)
+        });
         if pending {
             return;
         }
         let with = packet.map_or_else(String::new, |(l, r)| format!(" with policy {l} === {r}"));
         note!(self.core, Knl 1, "creating acquire job for '{}'{with} and reqid {{{}}}", p.config.name, p.reqid);
         let children = vec![StartChild { config: Arc::clone(&p.config), reqid: Some(p.reqid), packet }];
-        self.initiate(Start { conn, children, fresh: false, replaces: None, path: None, command: None });
+        let path = peer.map(|ip| {
+            let any: IpAddr =
+                if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            (any, SocketAddr::new(ip, conn.remote_port))
+        });
+        self.initiate(Start { conn, children, fresh: false, replaces: None, path, command: None });
     }
 }

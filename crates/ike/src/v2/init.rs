@@ -84,7 +84,13 @@ pub(crate) fn begin(core: &mut Core, sa: &mut IkeSa) {
         core.tell(Event::Alert { kind: "peer-addr-failed", sa: Some(Box::new(crate::view::bare(sa))) });
         return close::leave(core, sa);
     }
-    let ticket = core.ask(Waiter::Ike(sa.id), Ask::Resolve { names, local: conn.local_addrs.clone() });
+    look_up(core, sa, names);
+}
+
+/// Asks which of our addresses reaches the peer, and where it is.
+pub(crate) fn look_up(core: &mut Core, sa: &mut IkeSa, names: Vec<PeerAddr>) {
+    let local = sa.conn.local_addrs.clone();
+    let ticket = core.ask(Waiter::Ike(sa.id), Ask::Resolve { names, local });
     sa.waiting.insert(ticket, Wait::Resolve);
     sa.phase = Phase::Resolving;
 }

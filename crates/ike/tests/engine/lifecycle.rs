@@ -291,3 +291,27 @@ fn both_sides_close_at_once() {
     assert_eq!((w.result(0, a), w.result(1, b)), (Some(None), Some(None)));
     assert!(w.nodes.iter().all(|n| n.engine.len() == 1 && n.installed.is_empty()));
 }
+
+#[test]
+fn a_trap_for_anybody_goes_where_the_packet_goes() {
+    let any = |c: &mut Connection| {
+        c.remote_addrs = vec![policy::PeerAddr::Any(None)];
+        let mut t = child("net", "dynamic", "dynamic");
+        t.mode = policy::Mode::Transport;
+        c.children = vec![t.into()];
+    };
+    let mut w = World::new(site_to_site_with(any, any, Settings::default()));
+    w.command(0, |id| Command::Install { id, ike: None, child: "net".into() });
+    let trap = w.nodes[0].engine.policies()[0].id;
+    w.nodes[0].paths = vec![(ip("192.0.2.1"), ip("192.0.2.2"))];
+    let sel = |s: &str| policy::Selector::host(ip(s));
+    for _ in 0..3 {
+        let now = w.now;
+        let packet = Some((sel("192.0.2.1"), sel("192.0.2.2")));
+        w.nodes[0].engine.command(now, Command::Acquire { trap, packet });
+    }
+    w.run();
+    assert_eq!(w.nodes[0].installed.len(), 1);
+    assert_eq!(w.nodes[0].installed.values().next().unwrap().remote_ts, [sel("192.0.2.2")]);
+    w.assert_agreement();
+}
