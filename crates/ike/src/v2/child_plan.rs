@@ -227,8 +227,9 @@ pub(crate) fn build(
     })
 }
 
+/// A peer's SPI of AH or ESP: four bytes, and none of the reserved 0 to 255 (RFC 4302 2.4, RFC 4303 2.1).
 pub(crate) fn spi4(spi: &[u8]) -> Option<u32> {
-    <[u8; 4]>::try_from(spi).ok().map(u32::from_be_bytes).filter(|s| *s != 0)
+    <[u8; 4]>::try_from(spi).ok().map(u32::from_be_bytes).filter(|s| *s > 255)
 }
 
 /// Checks an answer against our offer.
