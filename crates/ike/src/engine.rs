@@ -412,12 +412,7 @@ impl Engine {
         if sa.is_up()
             && let (Some(local), Some(remote)) = (&sa.local_id, &sa.remote_id)
         {
-            let peers = Peers {
-                local: local.clone(),
-                remote: remote.clone(),
-                remote_ip: sa.remote.ip(),
-                vips: (sa.local_vips.clone(), sa.remote_vips.clone()),
-            };
+            let peers = Peers { local: local.clone(), remote: remote.clone(), remote_ip: sa.remote.ip() };
             self.core.peers.insert(id, peers);
         } else if sa.established().is_some() {
             self.core.peers.remove(&id);

@@ -104,7 +104,8 @@ pub enum Ask {
     /// Give leases back. Answered with [`Answer::Done`].
     Release { pools: Vec<String>, identity: Identity, addresses: Vec<IpAddr> },
     /// Our virtual IPs and attributes as initiator: install (`up`) or remove them. Answered with `Done` when the
-    /// addresses are usable (before the CHILD_SA is installed).
+    /// addresses are usable (before the CHILD_SA is installed). Counted per IKE_SA: during a reauthentication two hold
+    /// the same address, and each gives it back. So it is with leases.
     VirtualIps {
         ike_id: u32,
         connection: String,

@@ -21,8 +21,6 @@ pub(crate) struct Peers {
     pub(crate) local: Identity,
     pub(crate) remote: Identity,
     pub(crate) remote_ip: IpAddr,
-    /// Virtual IPs of ours and of the peer's that it uses.
-    pub(crate) vips: (Vec<IpAddr>, Vec<IpAddr>),
 }
 
 /// What NAT detection found (RFC 7296 2.23).

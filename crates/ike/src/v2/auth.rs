@@ -372,15 +372,7 @@ fn accept_peer(
     let signed = octets(hs, false, &wire_id(me), auth_id)?;
     let data = hs.keys.psk_auth(&secret.data, &[&signed])?;
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
-    core.peers.insert(
-        sa.id,
-        Peers {
-            local: me.clone(),
-            remote: other.clone(),
-            remote_ip: sa.remote.ip(),
-            vips: (Vec::new(), Vec::new()),
-        },
-    );
+    core.peers.insert(sa.id, Peers { local: me.clone(), remote: other.clone(), remote_ip: sa.remote.ip() });
     Ok(data.as_slice().to_vec())
 }
 

@@ -55,11 +55,6 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
         let announced = sa.children.get(&id).is_some_and(|c| c.announced);
         remove(core, sa, id, if announced { Farewell::Closed } else { Farewell::Failed });
     }
-    // A reauthenticated client may have got the same addresses again: they stay with its new IKE_SA.
-    let others: Vec<_> = core.peers.iter().filter(|(id, _)| **id != sa.id).map(|(_, p)| p.clone()).collect();
-    sa.local_vips.retain(|v| !others.iter().any(|p| p.vips.0.contains(v)));
-    let id = sa.remote_id.clone();
-    sa.remote_vips.retain(|v| !others.iter().any(|p| Some(&p.remote) == id.as_ref() && p.vips.1.contains(v)));
     // Leases go back at once: a successor may be asking for them already.
     if !sa.remote_vips.is_empty()
         && let Some(identity) = sa.remote_id.clone()

@@ -382,15 +382,21 @@ impl Node {
                 Answer::Leased { addresses, attributes }
             }
             Ask::Release { addresses, .. } => {
-                self.leased.retain(|l| !addresses.contains(l));
-                self.pool.extend(addresses);
+                for a in addresses {
+                    let at = self.leased.iter().position(|l| *l == a).expect("what comes back was leased");
+                    self.leased.remove(at);
+                    self.pool.push_back(a);
+                }
                 Answer::Done
             }
             Ask::VirtualIps { addresses, up, .. } => {
                 if up {
                     self.vips.extend(addresses);
                 } else {
-                    self.vips.retain(|v| !addresses.contains(v));
+                    for a in addresses {
+                        let at = self.vips.iter().position(|v| *v == a).expect("what goes was there");
+                        self.vips.remove(at);
+                    }
                 }
                 Answer::Done
             }
