@@ -96,7 +96,7 @@ fn main() {
         connect(case, &mut a, &mut b);
         let stream = tcp(&a, &b, time);
         let small = datagrams(&a, &b, 64, time);
-        let dropped = b.plane.counters().list();
+        let dropped = b.plane.numbers();
         println!("{name:32} {stream:6.2} Gbit/s TCP   {small:6.3} M datagrams/s of 64 bytes   {dropped:?}");
         a.plane.remove(1, false).unwrap();
     }

@@ -74,6 +74,10 @@ pub trait Backend: Send {
     fn remove_policy(&mut self, id: u32) -> Result<(), DataplaneError>;
     /// The device that routes of tunnel-mode children point to and virtual IPs may live on (`ipsec0`), if any.
     fn device(&self) -> Option<String>;
+    /// What was dropped or lost since the start, by reason, in a fixed order; what never happened is left out.
+    fn counters(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
     /// The virtual IPs in use changed: packets from these sources belong to us.
     fn local_addresses(&mut self, addresses: &[IpAddr]);
 }

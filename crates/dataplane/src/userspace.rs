@@ -201,9 +201,9 @@ impl Userspace {
         Ok(())
     }
 
-    /// What was dropped and why, since the start.
+    /// The numbers behind [`Backend::counters`].
     #[must_use]
-    pub fn counters(&self) -> &Arc<Counters> {
+    pub fn numbers(&self) -> &Arc<Counters> {
         &self.plane.counters
     }
 
@@ -328,6 +328,10 @@ impl Backend for Userspace {
 
     fn device(&self) -> Option<String> {
         Some(self.device.clone())
+    }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        self.plane.counters.list()
     }
 
     /// The device asks no addresses: routes bring what is to be protected, selectors decide.

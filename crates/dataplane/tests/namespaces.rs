@@ -53,7 +53,7 @@ fn datagrams_pass(a: &End, b: &End, case: Case) {
 fn state(a: &End, b: &End) -> String {
     let net =
         |end: &End| end.ns.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap()).unwrap();
-    let (ca, cb) = (a.plane.counters().list(), b.plane.counters().list());
+    let (ca, cb) = (a.plane.counters(), b.plane.counters());
     format!("{ca:?} {cb:?}\n{}\n{}", net(a), net(b))
 }
 
@@ -92,7 +92,7 @@ fn run(case: Case) {
         let (usage_in, usage_out) = end.plane.query(1).unwrap();
         assert!(usage_in.packets > 10 && usage_in.bytes > 3_000_000 && usage_in.last.is_some(), "{case:?}");
         assert!(usage_out.packets > 10 && usage_out.bytes > 3_000_000, "{case:?}");
-        let counters = end.plane.counters();
+        let counters = end.plane.numbers();
         for reason in [esp::Drop::Integrity, esp::Drop::Replay, esp::Drop::Selector, esp::Drop::UnknownSpi] {
             assert_eq!(counters.inbound.get(reason), 0, "{case:?} {:?}", counters.list());
         }
@@ -160,7 +160,7 @@ fn a_narrow_path() {
             let path = end.ns.run(|| linux::udp::PathMtu::to(to, None).unwrap()).unwrap();
             let start = std::time::Instant::now();
             while path.get().unwrap() >= 1400 {
-                assert!(start.elapsed() < PATIENCE, "nobody was told: {:?}", end.plane.counters().list());
+                assert!(start.elapsed() < PATIENCE, "nobody was told: {:?}", end.plane.counters());
                 let _told = socket.send(&[7; 1352]);
                 std::thread::yield_now();
             }
@@ -169,7 +169,7 @@ fn a_narrow_path() {
         }
         datagrams_pass(&a, &b, case);
         streams_pass(&a, &b, 1_000_000);
-        assert!(a.plane.counters().out.get(esp::Drop::TooBig) > 0);
+        assert!(a.plane.numbers().out.get(esp::Drop::TooBig) > 0);
     }
 }
 
@@ -306,7 +306,7 @@ fn the_port_is_shared_with_ike() {
     let (local, remote, empty) = b.ike.blocking_recv().unwrap();
     assert_eq!((local, remote, empty.len()), (to, SocketAddr::new(a.outer, 4500), 0));
     assert_eq!(b.ike.blocking_recv().unwrap().2, b"an IKE message");
-    let counters = b.plane.counters();
+    let counters = b.plane.numbers();
     assert_eq!((counters.keepalives.get(), counters.short.get()), (1, 2), "{:?}", counters.list());
     assert_eq!(counters.inbound.get(esp::Drop::UnknownSpi), 1);
 }
@@ -325,4 +325,46 @@ fn what_is_not_there_is_refused_by_name() {
     sa.id = 2;
     assert!(a.plane.install(&sa).unwrap_err().to_string().contains("SPI"));
     assert!(a.plane.remove(9, false).is_err());
+}
+
+#[test]
+fn pass_shunts_come_before_the_tunnel_and_drop_shunts_after() {
+    let case = Case::default();
+    let Some((mut a, mut b)) = ends(case) else { return };
+    let (client, server) = echo(&a, &b, 7000);
+    let shunt = |id: u32, mode: Mode| PolicyOnly {
+        id,
+        connection: "test".into(),
+        config: Arc::new(Child { mode, ..Child::named("shunt") }),
+        local_ts: vec![Selector::host(a.inner).restricted(17, (0, u16::MAX))],
+        remote_ts: vec![Selector::host(b.inner).restricted(17, (7000, 7000))],
+        reqid: 0,
+        local: None,
+        remote: None,
+    };
+    let (drop, pass) = (shunt(1, Mode::Drop), shunt(2, Mode::Pass));
+    let dropped = |a: &End, n: u64| {
+        let start = std::time::Instant::now();
+        while a.plane.numbers().out.get(esp::Drop::Policy) < n {
+            assert!(start.elapsed() < PATIENCE, "{}", state(a, a));
+            std::thread::yield_now();
+        }
+    };
+    let arrives = |data: &[u8]| {
+        client.send(data).unwrap();
+        let mut buffer = [0u8; 100];
+        let n = server.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..n], data);
+    };
+    a.plane.install_policy(&drop).unwrap();
+    client.send(b"dropped").unwrap();
+    dropped(&a, 1);
+    connect(case, &mut a, &mut b);
+    arrives(b"by the tunnel");
+    a.plane.install_policy(&pass).unwrap();
+    // it came to the device all the same: not ours to send
+    client.send(b"past the tunnel").unwrap();
+    dropped(&a, 2);
+    a.plane.remove_policy(2).unwrap();
+    arrives(b"by the tunnel again");
 }

@@ -11,7 +11,7 @@ use crate::netlink::{Netlink, Route, RouteKind, Rule};
 use crate::{Attempt, Error, Result};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -136,10 +136,16 @@ impl Network {
             }
         }
         for route in self.installed.routes.difference(&desired.routes).cloned().collect::<Vec<_>>() {
-            // another of ours to the same destination will simply replace it
-            let replaced =
-                desired.routes.iter().any(|r| r.destination == route.destination && r.table == route.table);
-            let result = if replaced { Ok(()) } else { self.delete_route(&route) };
+            // The kernel knows one route per destination and table: another of ours there is put in its place.
+            let heir =
+                desired.routes.iter().find(|r| r.destination == route.destination && r.table == route.table);
+            let result = match heir {
+                Some(heir) => {
+                    self.installed.routes.remove(heir);
+                    Ok(())
+                }
+                None => self.delete_route(&route),
+            };
             match result {
                 Ok(()) => {
                     self.installed.routes.remove(&route);
@@ -205,8 +211,9 @@ impl Network {
         failures
     }
 
-    /// As [`Self::apply`], but trusts nothing: routes and addresses are put again, since the kernel drops routes
-    /// by itself when interfaces or addresses go. For the time after a network change.
+    /// As [`Self::apply`], but trusts nothing: looks what is still there, since the kernel drops routes by itself
+    /// when interfaces or addresses go, and puts what is missing. For the time after a network change. Changes
+    /// nothing, and so tells nobody, when all is there.
     pub fn refresh(&mut self, desired: &Desired) -> Vec<Error> {
         let mut failures = Vec::new();
         for address in self.installed.addresses.clone() {
@@ -216,13 +223,23 @@ impl Network {
                 failures.push(e);
             }
         }
-        for route in self.installed.routes.clone() {
-            if desired.routes.contains(&route)
-                && let Err(e) = self.put_route(&route)
-            {
-                failures.push(e);
+        // Only what is missing is put: every change is told to all who listen, us included.
+        let tables: BTreeSet<u32> = desired.routes.iter().map(|route| route.table).collect();
+        let mut there = Vec::new();
+        for table in tables {
+            match self.netlink.routes(table) {
+                Ok(routes) => there.extend(routes),
+                Err(e) => failures.push(e),
             }
         }
+        let names: BTreeMap<u32, String> = match self.netlink.links() {
+            Ok(links) => links.into_iter().map(|link| (link.index, link.name)).collect(),
+            Err(e) => {
+                failures.push(e);
+                BTreeMap::new()
+            }
+        };
+        self.installed.routes.retain(|wanted| there.iter().any(|route| is(wanted, route, &names)));
         for rule in self.installed.rules.clone() {
             if desired.rules.contains(&rule)
                 && let Err(e) = self.netlink.add_rule(&rule)
@@ -330,6 +347,15 @@ fn route(wanted: &WantedRoute, interface: Option<u32>) -> Route {
         kind: wanted.kind,
         ..Route::new(wanted.destination, wanted.table)
     }
+}
+
+/// The kernel's route is the wanted one.
+fn is(wanted: &WantedRoute, route: &Route, names: &BTreeMap<u32, String>) -> bool {
+    let interface = route.interface.and_then(|index| names.get(&index));
+    (wanted.destination, wanted.table, wanted.kind) == (route.destination, route.table, route.kind)
+        && (wanted.gateway, wanted.source, wanted.mtu) == (route.gateway, route.source, route.mtu)
+        // v6 routes that lead nowhere are shown on the loopback interface
+        && (wanted.interface.is_none() || wanted.interface.as_ref() == interface)
 }
 
 fn read_state(path: &Path) -> Option<Installed> {

@@ -297,6 +297,43 @@ fn declared_state_is_installed_healed_and_undone() {
         assert!(netlink.routes(220).unwrap().len() < 3);
         assert!(network.refresh(&desired).is_empty());
         assert_eq!(netlink.routes(220).unwrap().len(), 3);
+        // nothing to heal: nobody is told of anything
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut events = Events::open().unwrap();
+            assert!(network.refresh(&desired).is_empty());
+            netlink.add_virtual_ip(tun.index, ip("10.1.0.99"), 32).unwrap();
+            match events.next().await.unwrap() {
+                Change::Address(a) => assert_eq!(a.address, ip("10.1.0.99")),
+                other => panic!("{other:?}"),
+            }
+            netlink.delete_address(tun.index, ip("10.1.0.99"), 32).unwrap();
+        });
+        // two of ours to one destination: when one goes, the other is there
+        let mut both = desired.clone();
+        both.routes.insert(route("10.0.0.0/8", "10.1.0.9"));
+        assert!(network.apply(&both).is_empty());
+        assert!(network.apply(&desired).is_empty());
+        let source = |netlink: &mut Netlink| {
+            let all = netlink.routes(220).unwrap();
+            all.into_iter().find(|r| r.destination.to_string() == "10.0.0.0/8").and_then(|r| r.source)
+        };
+        assert_eq!(source(&mut netlink), Some(ip("10.1.0.1")));
+        // a throw route, both families
+        let mut throws = desired.clone();
+        for to in ["10.7.0.0/16", "2001:db8:7::/48"] {
+            throws.routes.insert(WantedRoute {
+                interface: None,
+                source: None,
+                kind: RouteKind::Throw,
+                ..route(to, "10.1.0.1")
+            });
+        }
+        assert!(network.apply(&throws).is_empty());
+        assert_eq!(netlink.routes(220).unwrap().len(), 5);
+        assert!(network.refresh(&throws).is_empty());
+        assert!(network.apply(&desired).is_empty());
+        assert_eq!(netlink.routes(220).unwrap().len(), 3);
         // one route less, one source other
         let fewer = Desired { routes: [route("10.0.0.0/8", "10.1.0.9")].into(), ..desired.clone() };
         assert!(network.apply(&fewer).is_empty());
