@@ -13,6 +13,7 @@ const WANTED: &[(&str, &str)] = &[
     ("iperf3", "iperf3"),
     ("ping", "iputils-ping"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("resolvconf", "openresolv"),
 ];
 /// Packages without a program of their own; `(file, package)`.
@@ -21,6 +22,19 @@ const PLUGINS: &[(&str, &str)] = &[
     ("/usr/lib/ipsec/plugins/libstrongswan-curve25519.so", "libstrongswan-extra-plugins"),
     ("/usr/lib/ipsec/plugins/libstrongswan-openssl.so", "libstrongswan-standard-plugins"),
 ];
+
+/// Where Python packages of other people's vici clients go.
+const PYTHON: &str = "target/peers/python";
+
+/// The Python client for vici, from the Python package index.
+fn install_python() -> Result<()> {
+    let target = crate::run::root().join(PYTHON);
+    if target.join("vici").is_dir() {
+        return Ok(());
+    }
+    let target = target.display().to_string();
+    run("python3", &["-m", "pip", "install", "--quiet", "--no-deps", "--target", &target, "vici"])
+}
 
 /// Packages not there yet.
 pub(crate) fn missing() -> Vec<&'static str> {
@@ -33,6 +47,7 @@ pub(crate) fn missing() -> Vec<&'static str> {
 pub(crate) fn install() -> Result<Vec<&'static str>> {
     let wanted = missing();
     if wanted.is_empty() {
+        install_python()?;
         return Ok(wanted);
     }
     if !is_root() || !exists("apt-get") {
@@ -55,6 +70,9 @@ pub(crate) fn install() -> Result<Vec<&'static str>> {
     let left = missing();
     if ci() && !left.is_empty() {
         bail!("missing peers under CI: {}", left.join(" "));
+    }
+    if left.is_empty() {
+        install_python()?;
     }
     Ok(left)
 }

@@ -129,6 +129,11 @@ impl Lab {
         lab
     }
 
+    /// A directory that goes with the lab.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Full name of a namespace.
     pub(crate) fn ns(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
