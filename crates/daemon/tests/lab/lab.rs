@@ -130,7 +130,7 @@ impl Lab {
     }
 
     /// A directory that goes with the lab.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
