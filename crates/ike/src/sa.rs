@@ -127,7 +127,7 @@ pub(crate) enum Wait {
     /// Ask::Lease.
     Lease(Box<LeaseRequest>),
     /// Ask::VirtualIps, up or down.
-    Vips { up: bool, attributes: Vec<(u16, Vec<u8>)> },
+    Vips { up: bool, ike_id: u32, attributes: Vec<(u16, Vec<u8>)> },
     /// Ask::InstallChild.
     Install(u32),
     /// Ask::ActivateOutbound.
@@ -171,6 +171,8 @@ pub(crate) struct IkeSa {
     pub(crate) remote_addresses: Vec<IpAddr>,
     /// Attributes received with our virtual IPs, to hand them back.
     pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    /// The IKE_SA that our virtual IPs and attributes were installed for: a rekeyed one has another number.
+    pub(crate) vips_for: Option<u32>,
     pub(crate) children: BTreeMap<u32, ChildLife>,
     pub(crate) queue: VecDeque<Job>,
     /// Jobs to queue at a monotonic ms.
@@ -220,6 +222,7 @@ pub(crate) struct Parcel {
     pub(crate) local_vips: Vec<IpAddr>,
     pub(crate) remote_vips: Vec<IpAddr>,
     pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    pub(crate) vips_for: Option<u32>,
     pub(crate) announced: bool,
     pub(crate) last_in: u64,
 }
@@ -241,6 +244,7 @@ impl Parcel {
             local_vips: std::mem::take(&mut sa.local_vips),
             remote_vips: std::mem::take(&mut sa.remote_vips),
             attributes: std::mem::take(&mut sa.attributes),
+            vips_for: sa.vips_for.take(),
             announced: std::mem::take(&mut sa.announced),
             last_in: sa.last_in,
         }
@@ -258,6 +262,7 @@ impl Parcel {
         sa.local_vips = self.local_vips;
         sa.remote_vips = self.remote_vips;
         sa.attributes = self.attributes;
+        sa.vips_for = self.vips_for;
         sa.announced |= self.announced;
         sa.last_in = sa.last_in.max(self.last_in);
         if let Some(e) = sa.established_mut() {
@@ -296,6 +301,7 @@ impl IkeSa {
             remote_vips: Vec::new(),
             remote_addresses: Vec::new(),
             attributes: Vec::new(),
+            vips_for: None,
             children: BTreeMap::new(),
             queue: VecDeque::new(),
             retries: Vec::new(),

@@ -104,8 +104,8 @@ fn again(sa: &IkeSa, wait: &Wait) -> Option<Ask> {
             Ask::Resolve { names, local: sa.conn.local_addrs.clone() }
         }
         Wait::Lease(request) => Ask::Lease((**request).clone()),
-        Wait::Vips { up, attributes } => Ask::VirtualIps {
-            ike_id: sa.id,
+        Wait::Vips { up, ike_id, attributes } => Ask::VirtualIps {
+            ike_id: *ike_id,
             connection: sa.conn.name.clone(),
             local: sa.local.ip(),
             remote: sa.remote.ip(),

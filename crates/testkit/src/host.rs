@@ -35,8 +35,8 @@ pub struct Host {
     pub dataplane: FakeDataplane,
     /// Its pools.
     pub pools: Pools,
-    /// Virtual IPs installed, and how many IKE_SAs want each.
-    pub vips: BTreeMap<IpAddr, i64>,
+    /// Virtual IPs installed, by the IKE_SA they were installed for.
+    pub vips: BTreeMap<u32, Vec<IpAddr>>,
     /// Commands not yet done.
     pub commands: BTreeMap<CommandId, String>,
     /// Questions not yet answered, by the time of the answer.
@@ -176,13 +176,13 @@ impl Host {
                 }
                 Ok(Answer::Done)
             }
-            Ask::VirtualIps { addresses, up, .. } => {
-                for address in addresses {
-                    let holds = self.vips.entry(*address).or_default();
-                    *holds += if *up { 1 } else { -1 };
-                    if *holds < 0 {
-                        return Err(format!("virtual IP {address} is removed more often than installed"));
-                    }
+            Ask::VirtualIps { ike_id, addresses, up, .. } => {
+                if *up {
+                    self.vips.insert(*ike_id, addresses.clone());
+                } else if self.vips.remove(ike_id).as_ref() != Some(addresses) {
+                    return Err(format!(
+                        "virtual IPs {addresses:?} of {ike_id} are removed, and not installed for it"
+                    ));
                 }
                 Ok(Answer::Done)
             }
@@ -244,7 +244,7 @@ impl Host {
             ("children in the data plane", self.dataplane.children.len()),
             ("policies in the data plane", self.dataplane.policies.len()),
             ("policies", self.engine.policies().len()),
-            ("virtual IPs", self.vips.values().filter(|n| **n != 0).count()),
+            ("virtual IPs", self.vips.len()),
             ("leases", leases),
             ("unfinished commands", self.commands.len()),
             ("open questions", usize::from(!self.is_idle())),

@@ -190,6 +190,7 @@ fn settled(
         reauthenticate_within(core, sa, seconds);
     }
     if !sa.local_vips.is_empty() || !attributes.is_empty() {
+        sa.vips_for = Some(sa.id);
         let ask = Ask::VirtualIps {
             ike_id: sa.id,
             connection: sa.conn.name.clone(),
@@ -200,7 +201,7 @@ fn settled(
             up: true,
         };
         let ticket = core.ask(Waiter::Ike(sa.id), ask);
-        sa.waiting.insert(ticket, Wait::Vips { up: true, attributes: sa.attributes.clone() });
+        sa.waiting.insert(ticket, Wait::Vips { up: true, ike_id: sa.id, attributes: sa.attributes.clone() });
     }
     if let Some(offer) = offer {
         let name = offer.config.name.clone();

@@ -76,8 +76,8 @@ pub(crate) fn settle(core: &mut Core, sa: &mut IkeSa) {
     }
     if !l.returned {
         l.returned = true;
-        if !sa.local_vips.is_empty() {
-            vips_down(core, sa);
+        if let Some(ike_id) = sa.vips_for.take() {
+            vips_down(core, sa, ike_id);
         }
     }
     if !sa.waiting.is_empty() {
@@ -90,9 +90,9 @@ pub(crate) fn settle(core: &mut Core, sa: &mut IkeSa) {
     sa.phase = Phase::Gone;
 }
 
-fn vips_down(core: &mut Core, sa: &mut IkeSa) {
+fn vips_down(core: &mut Core, sa: &mut IkeSa, ike_id: u32) {
     let ask = Ask::VirtualIps {
-        ike_id: sa.id,
+        ike_id,
         connection: sa.conn.name.clone(),
         local: sa.local.ip(),
         remote: sa.remote.ip(),
@@ -101,7 +101,7 @@ fn vips_down(core: &mut Core, sa: &mut IkeSa) {
         up: false,
     };
     let ticket = core.ask(Waiter::Ike(sa.id), ask);
-    sa.waiting.insert(ticket, Wait::Vips { up: false, attributes: sa.attributes.clone() });
+    sa.waiting.insert(ticket, Wait::Vips { up: false, ike_id, attributes: sa.attributes.clone() });
 }
 
 /// Closes the IKE_SA properly: a DELETE if it is established, else it is just forgotten.
