@@ -29,8 +29,9 @@ pub(crate) async fn conn(desk: &Desk, message: &Section) -> Outcome {
                 desk.log.say(Voice::Control, Group::Cfg, 1, format!("added vici connection: {name}"));
                 StartActions { run: vec![name.to_owned()], undo: Vec::new() }
             }
-            Loaded::Changed => {
-                desk.log.say(Voice::Control, Group::Cfg, 1, format!("replaced vici connection: {name}"));
+            changed @ (Loaded::Replaced | Loaded::Updated) => {
+                let verb = if changed == Loaded::Updated { "updated" } else { "replaced" };
+                desk.log.say(Voice::Control, Group::Cfg, 1, format!("{verb} vici connection: {name}"));
                 StartActions { run: vec![name.to_owned()], undo: vec![name.to_owned()] }
             }
         };

@@ -19,7 +19,10 @@ pub(crate) struct Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loaded {
     New,
-    Changed,
+    /// The peer's part is another one.
+    Replaced,
+    /// Only children changed.
+    Updated,
     Same,
 }
 
@@ -29,8 +32,10 @@ impl Store {
         match self.connections.get_mut(&connection.name) {
             Some(old) if **old == connection => Loaded::Same,
             Some(old) => {
+                let bare = |c: &Connection| Connection { children: Vec::new(), ..c.clone() };
+                let updated = bare(old) == bare(&connection);
                 *old = Arc::new(connection);
-                Loaded::Changed
+                if updated { Loaded::Updated } else { Loaded::Replaced }
             }
             None => {
                 self.connections.insert(connection.name.clone(), Arc::new(connection));

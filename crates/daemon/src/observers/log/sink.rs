@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 /// A destination of log lines with its levels.
 pub(crate) struct Sink {
@@ -18,6 +19,9 @@ enum Kind {
     Syslog { socket: UnixDatagram, facility: u8, identifier: String, style: Style, map: Vec<(i8, u8)> },
     Journal { socket: UnixDatagram, identifier: String },
 }
+
+/// How long a line waits for syslog or the journal before it is lost.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// syslog's severities (RFC 5424 6.2.1).
 const LOG_NOTICE: u8 = 5;
@@ -56,7 +60,8 @@ impl Sink {
         map: Vec<(i8, u8)>,
     ) -> std::io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
+        // The log thread may wait a little for a busy receiver; nobody else waits for the log thread.
+        socket.set_write_timeout(Some(PATIENCE))?;
         socket.connect("/dev/log")?;
         Ok(Self { levels, kind: Kind::Syslog { socket, facility, identifier, style, map } })
     }
@@ -64,7 +69,8 @@ impl Sink {
     /// The systemd journal.
     pub(crate) fn journal(identifier: String, levels: Levels) -> std::io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
+        // The log thread may wait a little for a busy receiver; nobody else waits for the log thread.
+        socket.set_write_timeout(Some(PATIENCE))?;
         socket.connect(Path::new("/run/systemd/journal/socket"))?;
         Ok(Self { levels, kind: Kind::Journal { socket, identifier } })
     }
