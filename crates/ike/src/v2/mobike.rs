@@ -101,8 +101,10 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
         return;
     }
     let Some(path) = pairs.first().copied() else {
-        say!(core, sa, Ike 1, "no path to {} left, waiting for a new one", sa.remote.ip());
-        sa.path_lost = true;
+        // Every change of the network asks anew; the operator needs to hear it once.
+        if !std::mem::replace(&mut sa.path_lost, true) {
+            say!(core, sa, Ike 1, "no path to {} left, waiting for a new one", sa.remote.ip());
+        }
         return;
     };
     sa.path_lost = false;
