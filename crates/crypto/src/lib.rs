@@ -4,7 +4,7 @@
 //!
 //! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`prf`], [`ke`], [`ike_cipher`],
 //! [`esp_cipher`] (one face each, looked up by transform number) → [`table`] (number → names, key sizes, who computes it,
-//! whether legacy) → inside: `mode`, `aead`, `gcm`, `soft` (encryption), `mac`, `cbcmac` (integrity).
+//! whether legacy) → [`sign`] (signatures, and the keys that make and check them) → inside: `mode`, `aead`, `gcm`, `soft` (encryption), `mac`, `cbcmac` (integrity).
 //!
 //! Three backends, chosen by one `match` per kind: aws-lc for what it has, RustCrypto for the gaps, our own code over both
 //! where neither offers the construction (short GCM tags, XCBC, MODP groups).
@@ -20,6 +20,7 @@ mod mode;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+pub mod sign;
 mod soft;
 pub mod table;
 
