@@ -106,7 +106,7 @@ impl Capabilities {
     /// What there is with userspace ESP.
     #[must_use]
     pub fn userspace() -> Self {
-        Self([Capability::HeaderCopy, Capability::TfcPadding, Capability::Transport].into())
+        Self([Capability::HeaderCopy, Capability::Ppk, Capability::TfcPadding, Capability::Transport].into())
     }
 
     /// The same and one more.

@@ -54,10 +54,6 @@ pub(crate) struct Features {
     pub(crate) childless: bool,
     /// MOBIKE_SUPPORTED, by both.
     pub(crate) mobike: bool,
-    /// USE_PPK, by both.
-    pub(crate) ppk: bool,
-    /// A PPK is mixed into the keys.
-    pub(crate) ppk_used: bool,
 }
 
 /// Where an IKE_SA stands.
@@ -206,6 +202,8 @@ pub(crate) struct IkeSa {
     pub(crate) path_lost: bool,
     /// A child went for inactivity (`inactivity_close_ike`).
     pub(crate) idle_close: bool,
+    /// A post-quantum pre-shared key is mixed into the keys (RFC 8784).
+    pub(crate) ppk: bool,
 }
 
 /// What a successor takes over from a rekeyed IKE_SA.
@@ -320,6 +318,7 @@ impl IkeSa {
             restart: Vec::new(),
             path_lost: false,
             idle_close: false,
+            ppk: false,
         }
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         if_id_in: sa.if_ids.0,
         if_id_out: sa.if_ids.1,
         proposal: suite,
-        ppk: sa.features.ppk_used,
+        ppk: sa.ppk,
         established: e.map(|e| e.since),
         rekey_at: e.and_then(|e| e.rekey_at),
         reauth_at: e.and_then(|e| e.reauth_at),

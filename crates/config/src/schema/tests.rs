@@ -148,7 +148,6 @@ fn what_is_missing_is_refused_by_name() {
         ("aggressive = yes", "IKEv1 is not available yet: set version = 2"),
         ("pull = no", "IKEv1 is not available yet: set version = 2"),
         ("mediation = yes", "the mediation extension is not available yet"),
-        ("ppk_id = x", "post-quantum pre-shared keys (PPK) are not available yet"),
         ("if_id_in = 5", "XFRM interface ids are not available with userspace ESP"),
         ("local_port = 600", "local IKE ports other than 500 and 4500 are not available yet"),
         ("send_cert = always", "public key authentication is not available yet: set auth = psk"),

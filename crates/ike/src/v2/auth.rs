@@ -3,17 +3,19 @@ use super::child_create;
 use super::child_plan::{self, Answered as ChildAnswered, Offer};
 use super::establish::{establish, reauthenticate_within};
 use super::init::{Answered, Handshake};
-use super::ppk::{self, Mixed, Offered};
+use super::ppk::{self, Offered, Verdict};
 use super::proof::{Proven, octets, own_identity, prove, secrets, verify, wire_id};
 use super::{Job, Passive, close, send, take_phase};
 use crate::core::{Core, Later, Waiter};
+use crate::credential;
 use crate::fault::Fault;
 use crate::io::{Ask, Event, LeaseRequest};
 use crate::message::{Inner, error, find, has, notify, notify_name, pick};
 use crate::sa::{IkeSa, Peers, Phase, Wait};
 use crate::{select, vip};
+use policy::Identity;
 use policy::connection::{Childless, Unique};
-use policy::{Identity, SharedSecret};
+use policy::secrets::SecretKind;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ pub(crate) struct AuthSent {
     pub(crate) offer: Option<Offer>,
     /// Message ID of the request, for IntAuth.
     auth_id: u32,
-    /// The keys with our PPK, should the responder have it.
-    mixed: Option<Mixed>,
+    /// The post-quantum pre-shared key that it offers.
+    ppk: Option<Offered>,
 }
 
 /// Responder: the peer is authenticated, an address is being leased for it.
@@ -64,15 +66,14 @@ fn try_start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) -> Result<(), Fault
         return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
     };
     let idi = wire_id(&me);
-    let plain = hs.keys.psk_auth(&secret.data, &[&octets(&hs, true, &idi, auth_id)?])?;
-    let ppk = ppk::choose(core, sa, &hs)?;
-    let data = match &ppk {
-        Some((mixed, _)) => {
-            let mut with = hs.clone();
-            mixed.clone().apply(&mut with.keys);
-            hs.keys.psk_auth(&secret.data, &[&octets(&with, true, &idi, auth_id)?])?
+    let offered = ppk::choose(core, sa, &hs)?;
+    let without = hs.keys.psk_auth(&secret.data, &[&octets(&hs, true, &idi, auth_id)?])?;
+    let data = match &offered {
+        Some(o) => {
+            let mixed = Handshake { keys: o.mix(&hs.keys)?, ..hs.clone() };
+            mixed.keys.psk_auth(&secret.data, &[&octets(&mixed, true, &idi, auth_id)?])?
         }
-        None => plain.clone(),
+        None => without.clone(),
     };
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
 
@@ -106,28 +107,17 @@ fn try_start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) -> Result<(), Fault
     if sa.conn.mobike {
         p.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    if let Some((_, id)) = &ppk {
-        p.push(ppk::identity_payload(id));
-        if !sa.conn.ppk_required {
-            p.push(notify(NotifyType::NoPpkAuth, plain.as_slice()));
-        }
-    }
-    let mixed = ppk.map(|(mixed, _)| mixed);
-    sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer, auth_id, mixed }));
+    p.extend(offered.iter().flat_map(|o| ppk::request(o, sa.conn.ppk_required, &without)));
+    sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer, auth_id, ppk: offered }));
     send::request(core, sa, ExchangeType::IkeAuth, &p)
 }
 
 /// The response.
 pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
     let Phase::AuthSent(sent) = take_phase(sa) else { return };
-    let AuthSent { mut hs, offer, auth_id, mixed } = *sent;
-    let proof = ppk::confirmed(core, sa, mixed.is_some() && pick!(p, Auth).is_some(), p).and_then(|used| {
-        if let Some(mixed) = mixed.filter(|_| used) {
-            mixed.apply(&mut hs.keys);
-            sa.features.ppk_used = true;
-        }
-        prove(core, sa, &hs, auth_id, p)
-    });
+    let AuthSent { mut hs, offer, auth_id, ppk } = *sent;
+    let proof =
+        ppk::answered(core, sa, &mut hs, ppk.as_ref(), p).and_then(|()| prove(core, sa, &hs, auth_id, p));
     match proof {
         Ok(proof) => settled(core, sa, hs, offer, proof, p),
         Err(fault) => {
@@ -147,7 +137,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
                     sa: Some(Box::new(crate::view::bare(sa))),
                 });
                 // RFC 7296 2.21.2: the initiator tells a responder that failed to authenticate by INFORMATIONAL.
-                sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer: None, auth_id, mixed: None }));
+                sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer: None, auth_id, ppk }));
                 let payloads = [notify(NotifyType::AuthenticationFailed, &[])];
                 if let Err(e) = send::request(core, sa, ExchangeType::Informational, &payloads) {
                     say!(core, sa, Ike 1, "unable to tell the peer: {e}");
@@ -226,10 +216,10 @@ fn settled(
 
 /// The request.
 pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Payload]) {
-    let Phase::Answered(mut answered) = take_phase(sa) else { return };
-    let result = identify(core, sa, &mut answered.hs, p);
+    let Phase::Answered(answered) = take_phase(sa) else { return };
+    let result = identify(core, sa, &answered.hs, p);
     match result {
-        Ok((proof, auth)) => lease(core, sa, answered.hs, inner, proof, auth, p),
+        Ok((proof, auth, hs)) => lease(core, sa, hs, inner, proof, auth, p),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_AUTH request with message ID {} processing failed: {fault}", sa.window.next_in);
             core.tell(Event::Alert { kind: "peer-auth-failed", sa: Some(Box::new(crate::view::bare(sa))) });
@@ -245,13 +235,13 @@ fn refuse(core: &mut Core, sa: &mut IkeSa, answered: Box<Answered>, kind: Notify
     close::leave(core, sa);
 }
 
-/// Finds the connection and checks the peer's AUTH; our own AUTH value.
+/// Finds the connection and checks the peer's AUTH; our own AUTH value, and the keys with what PPK went into them.
 fn identify(
     core: &mut Core,
     sa: &mut IkeSa,
-    hs: &mut Handshake,
+    hs: &Handshake,
     p: &[Payload],
-) -> Result<(Proven, Vec<u8>), Fault> {
+) -> Result<(Proven, Vec<u8>, Handshake), Fault> {
     let failed = || Fault::Refused(NotifyType::AuthenticationFailed);
     if !hs.add_ke.is_empty() {
         return Err(Fault::Broken("additional key exchanges were skipped"));
@@ -281,19 +271,8 @@ fn identify(
         say!(core, sa, Ike 1, "multiple authentication rounds are not supported");
         return Err(failed());
     }
-    let offered = ppk::accept(core, sa, hs, p)?;
-    sa.features.ppk_used = matches!(offered, Offered::Used);
-    // Without its PPK the initiator's other AUTH value counts, if it sent one.
-    let without = if let Offered::Unknown(plain) = offered {
-        Some(Auth { method: auth.method, data: plain.ok_or_else(failed)? })
-    } else {
-        None
-    };
-    let auth = without.as_ref().unwrap_or(auth);
-    let hs = &*hs;
     let auth_id = sa.window.next_in;
-    let signed = octets(hs, true, idi, auth_id)?;
-    let mut tried: Vec<Identity> = Vec::new();
+    let mut tried: Vec<(Identity, Option<String>)> = Vec::new();
     for c in candidates {
         if let Err(why) = select::psk_only(&c.conn) {
             say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: {why}", c.conn.name);
@@ -303,21 +282,30 @@ fn identify(
             say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: no matching IKE proposal", c.conn.name);
             continue;
         }
-        if c.conn.ppk_required && !sa.features.ppk_used {
-            say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: PPK required", c.conn.name);
-            continue;
-        }
         sa.conn = Arc::clone(&c.conn);
         say!(core, sa, Cfg 1, "selected peer config '{}'", c.conn.name);
         let me = own_identity(sa, asked.as_ref());
         sa.local_id = Some(me.clone());
-        if tried.contains(&me) {
+        if tried.contains(&(me.clone(), c.conn.ppk_id.clone())) {
             continue;
         }
-        if let Some((proof, secret)) = verify(core, sa, hs, auth, &me, &other, &signed)? {
-            return Ok((proof, accept_peer(core, sa, hs, &secret, (&me, &other), auth_id, p)?));
+        let (hs, theirs, mixed) = match ppk::judge(core, sa, hs, p) {
+            Ok(Verdict::Plain) => (hs.clone(), auth.data.clone(), false),
+            Ok(Verdict::Fallback(without)) => (hs.clone(), without, false),
+            Ok(Verdict::Use(secret)) => {
+                (Handshake { keys: hs.keys.with_ppk(&secret)?, ..hs.clone() }, auth.data.clone(), true)
+            }
+            // Another connection may do without, or know it.
+            Err(Fault::Refused(_)) => continue,
+            Err(fault) => return Err(fault),
+        };
+        let signed = octets(&hs, true, idi, auth_id)?;
+        if let Some(proof) = verify(core, sa, &hs, &theirs, &me, &other, &signed)? {
+            let ours = accept_peer(core, sa, &hs, (&me, &other), auth_id, (&theirs, &signed), p)?;
+            sa.ppk = mixed;
+            return Ok((proof, ours, hs));
         }
-        tried.push(me);
+        tried.push((me, c.conn.ppk_id.clone()));
     }
     Err(failed())
 }
@@ -327,9 +315,9 @@ fn accept_peer(
     core: &mut Core,
     sa: &mut IkeSa,
     hs: &Handshake,
-    secret: &SharedSecret,
     (me, other): (&Identity, &Identity),
     auth_id: u32,
+    (theirs, their_octets): (&[u8], &[u8]),
     p: &[Payload],
 ) -> Result<Vec<u8>, Fault> {
     let ids: Vec<u32> = core
@@ -369,9 +357,19 @@ fn accept_peer(
             Unique::Never | Unique::No => {}
         }
     }
-    // Of several secrets that fit, ours is the one the peer used.
+    let secret = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
+    let Some(secret) = secret.first() else {
+        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
+    };
     let signed = octets(hs, false, &wire_id(me), auth_id)?;
-    let data = hs.keys.psk_auth(&secret.data, &[&signed])?;
+    let mut data = hs.keys.psk_auth(&secret.data, &[&signed])?;
+    // Of several secrets that fit, ours must be the one the peer used.
+    for s in credential::shared(&core.snapshot, SecretKind::Ike, me, other) {
+        if crypto::secret::ct_eq(hs.keys.psk_auth(&s.data, &[their_octets])?.as_slice(), theirs) {
+            data = hs.keys.psk_auth(&s.data, &[&signed])?;
+            break;
+        }
+    }
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
     core.peers.insert(sa.id, Peers { local: me.clone(), remote: other.clone(), remote_ip: sa.remote.ip() });
     Ok(data.as_slice().to_vec())
@@ -465,8 +463,8 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     if sa.features.mobike {
         tail.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    if sa.features.ppk_used {
-        tail.push(notify(NotifyType::PpkIdentity, &[]));
+    if sa.ppk {
+        tail.push(ppk::confirmation());
     }
     establish(core, sa, hs.keys.clone(), proof);
 

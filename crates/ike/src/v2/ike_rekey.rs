@@ -221,6 +221,8 @@ fn successor(core: &mut Core, sa: &IkeSa, plan: &IkePlan, shared: &[Secret]) -> 
     new.remote_id = sa.remote_id.clone();
     new.remote_addresses = sa.remote_addresses.clone();
     new.if_ids = sa.if_ids;
+    // Its keys come from SK_d, into which the PPK went (RFC 8784 3).
+    new.ppk = sa.ppk;
     let random = core.rng.u64();
     let mut times = crate::lifetime::ike(&sa.conn, core.now.mono, random);
     // Rekeying does not put reauthentication off.

@@ -1,7 +1,7 @@
 //! IKE_SA_INIT (RFC 7296 1.2, 2.6 to 2.8).
 use super::keys::{Keys, Nonces};
 use super::send::{self, header, host};
-use super::{auth, close, intermediate, take_phase};
+use super::{auth, close, intermediate, ppk, take_phase};
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
 use crate::io::{Ask, Datagram, Event, Output};
@@ -46,6 +46,8 @@ pub(crate) struct Handshake {
     pub(crate) int_auth_r: Vec<u8>,
     /// Additional key exchanges (RFC 9370) still to be done, in order.
     pub(crate) add_ke: Vec<Ke>,
+    /// Both announced post-quantum pre-shared keys (USE_PPK, RFC 8784).
+    pub(crate) use_ppk: bool,
 }
 
 /// Responder: IKE_SA_INIT is answered.
@@ -172,9 +174,7 @@ fn send_request(core: &mut Core, sa: &mut IkeSa, sent: InitSent) {
     if wants_intermediate(&sa.conn) {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
     }
-    if sa.conn.ppk_id.is_some() {
-        payloads.push(notify(NotifyType::UsePpk, &[]));
-    }
+    payloads.extend(ppk::announcement(&sa.conn));
     let h = header(sa, ExchangeType::IkeSaInit, false, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let bytes = Message::encode(h, &payloads);
@@ -262,11 +262,11 @@ fn agree(
     sa.features.fragmentation = has(p, NotifyType::Ikev2FragmentationSupported);
     sa.features.intermediate = has(p, NotifyType::IntermediateExchangeSupported);
     sa.features.childless = has(p, NotifyType::ChildlessIkev2Supported);
-    sa.features.ppk = sa.conn.ppk_id.is_some() && has(p, NotifyType::UsePpk);
     let add_ke = additional(&suite);
     if !add_ke.is_empty() && !sa.features.intermediate {
         return Err(Fault::Broken("additional key exchanges without IKE_INTERMEDIATE"));
     }
+    let use_ppk = ppk::negotiated(core, sa, p)?;
     crate::nat::detect(sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
     let shared = sent.pending.finish(&key.data)?;
     let nonces = Nonces { ni: sent.ni.clone(), nr };
@@ -280,6 +280,7 @@ fn agree(
         int_auth_i: Vec::new(),
         int_auth_r: Vec::new(),
         add_ke,
+        use_ppk,
     })
 }
 
@@ -361,7 +362,8 @@ pub(crate) fn respond(core: &mut Core, d: &Datagram, m: &Message, spi_r: u64) ->
     say!(core, sa, Enc 1, "parsed {}", describe(&m.header, p));
     say!(core, sa, Ike 0, "{} is initiating an IKE_SA", d.remote.ip());
     say!(core, sa, Cfg 1, "selected proposal: {suite}");
-    match answer(core, &mut sa, d, m, &suite, offer, key) {
+    let use_ppk = ppk::responder_takes_part(&core.snapshot, &candidates, p);
+    match answer(core, &mut sa, d, m, (&suite, offer), key, use_ppk) {
         Ok(()) => Some(sa),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_SA_INIT request with message ID 0 processing failed: {fault}");
@@ -377,9 +379,9 @@ fn answer(
     sa: &mut IkeSa,
     d: &Datagram,
     m: &Message,
-    suite: &policy::proposal::Chosen,
-    offer: &negotiate::Received,
+    (suite, offer): (&policy::proposal::Chosen, &negotiate::Received),
     key: &KeyExchange,
+    use_ppk: bool,
 ) -> Result<(), Fault> {
     let p = &m.payloads;
     let add_ke = additional(suite);
@@ -410,13 +412,12 @@ fn answer(
     if sa.features.intermediate && !add_ke.is_empty() {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
     }
+    if use_ppk {
+        payloads.push(notify(NotifyType::UsePpk, &[]));
+    }
     if sa.conn.childless != policy::connection::Childless::Never {
         payloads.push(notify(NotifyType::ChildlessIkev2Supported, &[]));
         sa.features.childless = true;
-    }
-    if has(p, NotifyType::UsePpk) && super::ppk::known(core) {
-        payloads.push(notify(NotifyType::UsePpk, &[]));
-        sa.features.ppk = true;
     }
     let h = header(sa, ExchangeType::IkeSaInit, true, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
@@ -435,6 +436,7 @@ fn answer(
             int_auth_i: Vec::new(),
             int_auth_r: Vec::new(),
             add_ke,
+            use_ppk,
         },
     }));
     Ok(())

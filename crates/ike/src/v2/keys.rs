@@ -79,6 +79,19 @@ impl Keys {
         Self::expand(suite, &seed, n, spis)
     }
 
+    /// With a post-quantum pre-shared key (RFC 8784 3): SK_d, SK_pi and SK_pr become prf+(PPK, SK_x); what protects
+    /// messages stays.
+    pub(crate) fn with_ppk(&self, ppk: &Secret) -> Result<Self, Fault> {
+        let p = prf_of(&self.suite)?;
+        let mix = |key: &Secret| prf::plus(p, ppk.as_slice(), &[key.as_slice()], key.as_slice().len());
+        Ok(Self {
+            sk_d: mix(&self.sk_d)?,
+            sk_pi: mix(&self.sk_pi)?,
+            sk_pr: mix(&self.sk_pr)?,
+            ..self.clone()
+        })
+    }
+
     /// {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
     fn expand(suite: &Chosen, seed: &Secret, n: &Nonces, spis: (u64, u64)) -> Result<Self, Fault> {
         let p = prf_of(suite)?;

@@ -1,147 +1,224 @@
-//! Post-quantum pre-shared keys (RFC 8784): mixed into SK_d, SK_pi and SK_pr at IKE_AUTH.
+//! Post-quantum pre-shared keys (RFC 8784): who uses which, and what they make of the keys.
 use super::init::Handshake;
 use super::keys::Keys;
 use crate::core::Core;
 use crate::fault::Fault;
-use crate::message::{find, has, notify};
+use crate::message::{find, has, notify, pick};
 use crate::sa::IkeSa;
+use crypto::Secret;
 use policy::secrets::SecretKind;
-use policy::{Identity, SharedSecret};
+use policy::{Connection, Identity, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::iana::NotifyType;
 use wire::ike::Payload;
 
-/// PPK_ID_FIXED (RFC 8784 5.1): the identity as octets.
-const FIXED: u8 = 2;
+/// PPK_ID_FIXED (RFC 8784 3): the rest of the notification is the identity.
+const PPK_ID_FIXED: u8 = 2;
 
-/// The keys that a PPK changes.
+/// A PPK that we offered in our IKE_AUTH request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Mixed {
-    sk_d: crypto::Secret,
-    sk_pi: crypto::Secret,
-    sk_pr: crypto::Secret,
+pub(crate) struct Offered {
+    id: Identity,
+    secret: Secret,
 }
 
-impl Mixed {
-    /// "SK_d = prf+ (PPK, SK_d')", and likewise SK_pi and SK_pr (RFC 8784 3).
-    pub(crate) fn of(keys: &Keys, ppk: &SharedSecret) -> Result<Self, Fault> {
-        let p = super::keys::prf_of(&keys.suite)?;
-        let one = |k: &crypto::Secret| crypto::prf::plus(p, ppk.data.as_slice(), &[k.as_slice()], k.len());
-        Ok(Self { sk_d: one(&keys.sk_d)?, sk_pi: one(&keys.sk_pi)?, sk_pr: one(&keys.sk_pr)? })
-    }
-
-    /// Puts them in place.
-    pub(crate) fn apply(self, keys: &mut Keys) {
-        keys.sk_d = self.sk_d;
-        keys.sk_pi = self.sk_pi;
-        keys.sk_pr = self.sk_pr;
+impl Offered {
+    /// The keys with it.
+    pub(crate) fn mix(&self, keys: &Keys) -> Result<Keys, Fault> {
+        keys.with_ppk(&self.secret)
     }
 }
 
-fn lookup(core: &Core, id: &Identity) -> Option<Arc<SharedSecret>> {
-    let fits = |s: &&Arc<SharedSecret>| {
-        s.kind == SecretKind::Ppk && s.owners.iter().any(|o| o.matches(id).is_some())
-    };
-    core.snapshot.secrets.iter().find(fits).cloned()
+/// USE_PPK, for an IKE_SA_INIT message of a connection.
+pub(crate) fn announcement(conn: &Connection) -> Option<Payload> {
+    conn.ppk_id.is_some().then(|| notify(NotifyType::UsePpk, &[]))
 }
 
-/// Whether we have any, and so say USE_PPK as responder.
-pub(crate) fn known(core: &Core) -> bool {
-    core.snapshot.secrets.iter().any(|s| s.kind == SecretKind::Ppk)
+/// Whether a responder takes part: it has PPKs, or one of the connections the peer may turn out to be for needs one.
+pub(crate) fn responder_takes_part(
+    snapshot: &Snapshot,
+    candidates: &[Arc<Connection>],
+    p: &[Payload],
+) -> bool {
+    has(p, NotifyType::UsePpk)
+        && (snapshot.secrets.iter().any(|s| s.kind == SecretKind::Ppk)
+            || candidates.iter().any(|c| c.ppk_required))
+}
+
+/// The data of an identity as PPK_IDENTITY carries it, which says nothing of its type.
+fn bytes_of(id: &Identity) -> Vec<u8> {
+    match id {
+        Identity::Fqdn(_) | Identity::Rfc822(_) | Identity::KeyId(_) => id.to_wire().1,
+        other => other.to_string().into_bytes(),
+    }
+}
+
+/// The identity that PPK_IDENTITY names: text, if it is text that can be read as one, else opaque.
+fn identity_of(data: &[u8]) -> Identity {
+    let text = std::str::from_utf8(data).ok().filter(|t| !t.is_empty() && !t.chars().any(char::is_control));
+    text.and_then(|t| Identity::parse(t).ok())
+        .filter(|id| !id.is_pattern())
+        .unwrap_or_else(|| Identity::KeyId(data.to_vec()))
+}
+
+/// The PPK of an identity: one that names it before one that anybody may use.
+fn secret_of(snapshot: &Snapshot, id: &Identity) -> Option<Secret> {
+    let best = policy::secrets::best_shared_secret(&snapshot.secrets, SecretKind::Ppk, Some(id), None);
+    best.map(|s| s.data.clone())
+}
+
+/// What a connection's `ppk_id` stands for.
+fn configured(conn: &Connection) -> Option<Identity> {
+    conn.ppk_id
+        .as_deref()
+        .map(|t| Identity::parse(t).unwrap_or_else(|_| Identity::KeyId(t.as_bytes().to_vec())))
 }
 
 // ---------------------------------------------------------------------------------------------- initiator
 
-/// The keys of our PPK, if both of us use one.
-pub(crate) fn choose(
-    core: &mut Core,
-    sa: &IkeSa,
-    hs: &Handshake,
-) -> Result<Option<(Mixed, Identity)>, Fault> {
-    let Some(text) = sa.conn.ppk_id.clone() else { return Ok(None) };
-    let required = sa.conn.ppk_required;
-    if !sa.features.ppk {
-        if required {
-            return Err(Fault::Local("PPK required but peer does not support PPK".to_owned()));
-        }
-        say!(core, sa, Ike 1, "peer does not support PPK, continuing without");
-        return Ok(None);
-    }
-    let id = Identity::parse(&text).map_err(|e| Fault::Local(e.to_string()))?;
-    match lookup(core, &id) {
-        Some(ppk) => {
-            say!(core, sa, Cfg 1, "using PPK for PPK_ID '{id}'");
-            Ok(Some((Mixed::of(&hs.keys, &ppk)?, id)))
-        }
-        None if required => Err(Fault::Local(format!("PPK required but no PPK found for '{id}'"))),
-        None => {
-            say!(core, sa, Cfg 1, "no PPK for '{id}' found, ignored because PPK is not required");
-            Ok(None)
-        }
-    }
-}
-
-/// `N(PPK_ID)`.
-pub(crate) fn identity_payload(id: &Identity) -> Payload {
-    let mut data = vec![FIXED];
-    data.extend(id.to_wire().1);
-    notify(NotifyType::PpkIdentity, &data)
-}
-
-/// Whether the responder took it.
-pub(crate) fn confirmed(core: &mut Core, sa: &IkeSa, offered: bool, p: &[Payload]) -> Result<bool, Fault> {
-    let taken = offered && has(p, NotifyType::PpkIdentity);
-    if offered && !taken {
+/// Whether both announced PPKs; an error if ours must be used and the peer's silence forbids it.
+pub(crate) fn negotiated(core: &mut Core, sa: &IkeSa, p: &[Payload]) -> Result<bool, Fault> {
+    if sa.conn.ppk_id.is_none() {
         if sa.conn.ppk_required {
-            return Err(Fault::Local("PPK required but peer did not use it".to_owned()));
+            return Err(Fault::Local("PPK required but no ppk_id configured".to_owned()));
         }
-        say!(core, sa, Ike 1, "peer didn't use PPK, continuing without");
+        return Ok(false);
     }
-    Ok(taken)
+    if has(p, NotifyType::UsePpk) {
+        return Ok(true);
+    }
+    if sa.conn.ppk_required {
+        return Err(Fault::Broken("PPK required but peer does not support PPK"));
+    }
+    say!(core, sa, Cfg 1, "peer does not support PPK, ignored because PPK is not required");
+    Ok(false)
+}
+
+/// The PPK to offer in IKE_AUTH, with the identity to name. A pattern stands for the first PPK that it fits.
+pub(crate) fn choose(core: &mut Core, sa: &IkeSa, hs: &Handshake) -> Result<Option<Offered>, Fault> {
+    let Some(pattern) = configured(&sa.conn).filter(|_| hs.use_ppk) else { return Ok(None) };
+    let id = if pattern.is_pattern() {
+        let owners =
+            core.snapshot.secrets.iter().filter(|s| s.kind == SecretKind::Ppk).flat_map(|s| &s.owners);
+        owners.filter(|o| !o.is_pattern()).find(|o| pattern.matches(o).is_some()).cloned()
+    } else {
+        Some(pattern.clone())
+    };
+    let found = id.and_then(|id| Some(Offered { secret: secret_of(&core.snapshot, &id)?, id }));
+    if let Some(o) = &found {
+        say!(core, sa, Cfg 2, "offering PPK for PPK_ID '{}'", o.id);
+    } else {
+        missing(core, sa, &pattern)?;
+    }
+    Ok(found)
+}
+
+/// What goes into the request: PPK_IDENTITY, and the proof without PPK where it may do; in charon's order.
+pub(crate) fn request(offered: &Offered, required: bool, without: &Secret) -> Vec<Payload> {
+    let data = [&[PPK_ID_FIXED], bytes_of(&offered.id).as_slice()].concat();
+    let without = (!required).then(|| notify(NotifyType::NoPpkAuth, without.as_slice()));
+    without.into_iter().chain([notify(NotifyType::PpkIdentity, &data)]).collect()
+}
+
+/// The responder's decision: whether its PPK_IDENTITY says that the PPK is in use. Mixes it into the keys.
+pub(crate) fn answered(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    hs: &mut Handshake,
+    offered: Option<&Offered>,
+    p: &[Payload],
+) -> Result<(), Fault> {
+    // Without AUTH it is a refusal, which says nothing of PPKs.
+    let Some(o) = offered.filter(|_| pick!(p, Auth).is_some()) else { return Ok(()) };
+    if has(p, NotifyType::PpkIdentity) {
+        say!(core, sa, Cfg 1, "using PPK for PPK_ID '{}'", o.id);
+        hs.keys = o.mix(&hs.keys)?;
+        sa.ppk = true;
+        return Ok(());
+    }
+    if sa.conn.ppk_required {
+        say!(core, sa, Cfg 1, "PPK required but peer didn't use PPK for PPK_ID '{}'", o.id);
+        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
+    }
+    say!(core, sa, Cfg 1, "peer didn't use PPK for PPK_ID '{}'", o.id);
+    Ok(())
 }
 
 // ---------------------------------------------------------------------------------------------- responder
 
-/// What the initiator's PPK_IDENTITY comes to.
-#[derive(Debug, Clone)]
-pub(crate) enum Offered {
-    /// None was offered.
-    No,
-    /// It is ours too, and its keys are in place.
-    Used,
-    /// We do not have it; the AUTH value without it, if there is one.
-    Unknown(Option<Vec<u8>>),
+/// How a responder goes about a peer's IKE_AUTH request under the connection of `sa`.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Without PPK, by the AUTH payload.
+    Plain,
+    /// Without PPK, by the proof in NO_PPK_AUTH.
+    Fallback(Vec<u8>),
+    /// With this one.
+    Use(Secret),
 }
 
-/// Looks the initiator's PPK up and mixes it in.
-pub(crate) fn accept(
-    core: &mut Core,
-    sa: &IkeSa,
-    hs: &mut Handshake,
-    p: &[Payload],
-) -> Result<Offered, Fault> {
-    let Some(n) = find(p, NotifyType::PpkIdentity).filter(|_| sa.features.ppk) else {
-        return Ok(Offered::No);
-    };
-    let id = match n.data.split_first() {
-        Some((&FIXED, rest)) if !rest.is_empty() => rest,
-        _ => return Err(Fault::Broken("illegal PPK_IDENTITY notify")),
-    };
-    // The octets carry no type: any owner with the same octets is meant.
-    let same =
-        |s: &&Arc<SharedSecret>| s.kind == SecretKind::Ppk && s.owners.iter().any(|o| o.to_wire().1 == id);
-    let found = core.snapshot.secrets.iter().find(same).cloned();
-    let shown = String::from_utf8_lossy(id).replace(char::is_control, "?");
-    match found {
-        Some(ppk) => {
-            say!(core, sa, Cfg 1, "using PPK for PPK_ID '{shown}'");
-            Mixed::of(&hs.keys, &ppk)?.apply(&mut hs.keys);
-            Ok(Offered::Used)
+/// RFC 8784 3, table 1.
+pub(crate) fn judge(core: &mut Core, sa: &IkeSa, hs: &Handshake, p: &[Payload]) -> Result<Verdict, Fault> {
+    let refused = || Fault::Refused(NotifyType::AuthenticationFailed);
+    let named = find(p, NotifyType::PpkIdentity).filter(|_| hs.use_ppk);
+    // As charon: without `ppk_id`, any PPK that we have will do.
+    let pattern = configured(&sa.conn).unwrap_or(Identity::Any);
+    let Some(named) = named else {
+        if sa.conn.ppk_required {
+            let why = if hs.use_ppk { "sent no PPK_IDENTITY notify" } else { "does not support PPK" };
+            say!(core, sa, Cfg 1, "PPK required but peer {why}");
+            return Err(refused());
         }
-        None => {
-            say!(core, sa, Cfg 1, "no PPK for '{shown}' found");
-            Ok(Offered::Unknown(find(p, NotifyType::NoPpkAuth).map(|n| n.data.clone())))
+        return Ok(Verdict::Plain);
+    };
+    let id = match named.data.split_first() {
+        Some((&PPK_ID_FIXED, rest)) if !rest.is_empty() => identity_of(rest),
+        // PPK_ID_OPAQUE and others mean nothing to us: a PPK that we do not have.
+        _ => Identity::KeyId(named.data.clone()),
+    };
+    if pattern.matches(&id).is_some()
+        && let Some(secret) = secret_of(&core.snapshot, &id)
+    {
+        say!(core, sa, Cfg 1, "using PPK for PPK_ID '{id}'");
+        return Ok(Verdict::Use(secret));
+    }
+    missing(core, sa, &id)?;
+    let Some(without) = find(p, NotifyType::NoPpkAuth) else {
+        say!(core, sa, Ike 1, "no PPK available and no NO_PPK_AUTH notify received");
+        return Err(refused());
+    };
+    say!(core, sa, Ike 1, "no PPK available, using NO_PPK_AUTH notify");
+    Ok(Verdict::Fallback(without.data.clone()))
+}
+
+/// PPK_IDENTITY without data: the PPK is in use.
+pub(crate) fn confirmation() -> Payload {
+    notify(NotifyType::PpkIdentity, &[])
+}
+
+/// There is no PPK of that identity.
+fn missing(core: &mut Core, sa: &IkeSa, id: &Identity) -> Result<(), Fault> {
+    if sa.conn.ppk_required {
+        say!(core, sa, Cfg 1, "PPK required but no PPK found for '{id}'");
+        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
+    }
+    say!(core, sa, Cfg 1, "no PPK for '{id}' found, ignored because PPK is not required");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_survive_the_notification() {
+        for text in ["ppk-carol@example.org", "moon", "192.0.2.1", "@#00ff10", "C=CH, CN=moon"] {
+            let id = Identity::parse(text).unwrap();
+            assert_eq!(identity_of(&bytes_of(&id)), id, "{text}");
         }
+        assert_eq!(identity_of(b"*@example.org"), Identity::KeyId(b"*@example.org".to_vec()));
+        assert_eq!(identity_of(b"\0\xff"), Identity::KeyId(vec![0, 255]));
+        assert_eq!(identity_of(b""), Identity::KeyId(Vec::new()));
     }
 }

@@ -11,7 +11,7 @@ use policy::{Identity, SharedSecret};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, NotifyType};
-use wire::ike::{Auth, Id, Payload};
+use wire::ike::{Id, Payload};
 
 /// The peer is authenticated: only this file makes one, and without one there is no established IKE_SA.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -58,17 +58,17 @@ pub(crate) fn verify(
     core: &mut Core,
     sa: &IkeSa,
     hs: &Handshake,
-    auth: &Auth,
+    auth: &[u8],
     me: &Identity,
     other: &Identity,
     octets: &[u8],
-) -> Result<Option<(Proven, Arc<SharedSecret>)>, Fault> {
+) -> Result<Option<Proven>, Fault> {
     let keys = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
     for s in &keys {
         let expected = hs.keys.psk_auth(&s.data, &[octets])?;
-        if crypto::secret::ct_eq(expected.as_slice(), &auth.data) {
+        if crypto::secret::ct_eq(expected.as_slice(), auth) {
             say!(core, sa, Ike 1, "authentication of '{other}' with pre-shared key successful");
-            return Ok(Some((Proven(()), Arc::clone(s))));
+            return Ok(Some(Proven(())));
         }
     }
     if keys.is_empty() {
@@ -103,11 +103,11 @@ pub(crate) fn prove(
     }
     let me = sa.local_id.clone().unwrap_or(Identity::Any);
     let signed = octets(hs, false, idr, auth_id)?;
-    let mut good = verify(core, sa, hs, auth, &me, &other, &signed)?;
+    let mut good = verify(core, sa, hs, &auth.data, &me, &other, &signed)?;
     if good.is_none() && pattern == Identity::Any {
-        good = verify(core, sa, hs, auth, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
+        good = verify(core, sa, hs, &auth.data, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
     }
-    let (proof, _) = good.ok_or(Fault::Refused(NotifyType::AuthenticationFailed))?;
+    let proof = good.ok_or(Fault::Refused(NotifyType::AuthenticationFailed))?;
     sa.remote_id = Some(other);
     Ok(proof)
 }

@@ -17,4 +17,5 @@ mod lifecycle;
 mod migrate;
 mod negotiation;
 mod paths;
+mod ppk;
 mod rekey;
