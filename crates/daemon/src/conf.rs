@@ -30,7 +30,9 @@ impl Conf {
 
     /// What the engine obeys.
     pub(crate) fn engine(&self) -> Arc<Settings> {
-        Arc::new(self.settings.engine.clone())
+        // As strongSwan's own userspace ESP: in UDP, unless told otherwise.
+        let esp_in_udp_only = !self.flag("plugins.kernel-libipsec.raw_esp", false);
+        Arc::new(Settings { esp_in_udp_only, ..self.settings.engine.clone() })
     }
 
     /// The text of a key, dots between the names.

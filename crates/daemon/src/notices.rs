@@ -38,7 +38,7 @@ pub(crate) fn start_backend(
         device_name: conf.text("plugins.kernel-libipsec.device").unwrap_or(&defaults.device_name).to_owned(),
         mtu: wishes.mtu.unwrap_or(defaults.mtu),
         lanes: conf.number("plugins.kernel-libipsec.lanes", lanes).clamp(1, MOST_LANES),
-        raw_esp: conf.flag("plugins.kernel-libipsec.raw_esp", true),
+        raw_esp: conf.flag("plugins.kernel-libipsec.raw_esp", false),
         mark: wishes.paths.mark,
         ..defaults
     };

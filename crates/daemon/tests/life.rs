@@ -203,8 +203,11 @@ fn after_a_crash_the_tunnel_comes_up_again() {
 #[test]
 fn esp_without_udp() {
     let mut lab = Lab::new(Path4::Direct);
-    let gw = lab.start("gw", Kind::Cygnet, &GATEWAY.replace("encap = yes", "mobike = no"));
-    let cl = lab.start("cl", Kind::Cygnet, &client("").replace("encap = yes", "mobike = no"));
+    let raw = "plugins {\n kernel-libipsec {\n raw_esp = yes\n }\n }";
+    let gw = lab.start_with("gw", Kind::Cygnet, raw);
+    gw.load(&GATEWAY.replace("encap = yes", "mobike = no"));
+    let cl = lab.start_with("cl", Kind::Cygnet, raw);
+    cl.load(&client("").replace("encap = yes", "mobike = no"));
     cl.initiate("home");
     assert!(!cl.sas().contains("encap=yes") && cl.sas().contains("local-port=500"), "{}", cl.sas());
     lab.ping("cl", "10.1.0.10", 5);

@@ -149,6 +149,11 @@ impl Core {
         }
     }
 
+    /// Shall a NAT be faked, so that ESP goes in UDP?
+    pub(crate) fn wants_encap(&self, sa: &IkeSa) -> bool {
+        sa.conn.encap || self.snapshot.settings.esp_in_udp_only
+    }
+
     /// Daemon-wide settings of now.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.snapshot.settings)

@@ -31,8 +31,10 @@ pub(crate) fn payloads(
     ]
 }
 
-/// What the peer's detection payloads in a received message say. Returns whether it sent any.
+/// What the peer's detection payloads in a received message say; `encap`: ESP goes in UDP whatever they say. Returns
+/// whether it sent any.
 pub(crate) fn detect(
+    encap: bool,
     sa: &mut IkeSa,
     spis: (u64, u64),
     local: SocketAddr,
@@ -48,7 +50,7 @@ pub(crate) fn detect(
     }
     sa.nat.remote = !sources.any(|n| n.data == expected);
     sa.nat.local = destination.data != hash(spis.0, spis.1, local);
-    sa.nat.fake = sa.conn.encap && !sa.nat.local && !sa.nat.remote;
+    sa.nat.fake = encap && !sa.nat.local && !sa.nat.remote;
     sa.nat.supported = true;
     true
 }

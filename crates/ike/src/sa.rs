@@ -229,9 +229,22 @@ impl Parcel {
     /// Takes it out of the old IKE_SA.
     pub(crate) fn take(sa: &mut IkeSa) -> Self {
         let old = std::mem::take(&mut sa.queue);
-        let (queue, stays): (VecDeque<Job>, VecDeque<Job>) =
+        let (mut queue, stays): (VecDeque<Job>, VecDeque<Job>) =
             old.into_iter().partition(|j| !matches!(j, Job::IkeRekey | Job::Liveness | Job::Mobike));
         drop(stays);
+        // A delete under way may go unanswered with the old IKE_SA: the successor deletes again. A peer that has
+        // done it answers without a Delete payload (RFC 7296 1.4.1).
+        let under_way = match sa.established().and_then(|e| e.active.as_ref()) {
+            Some(crate::v2::Exchange::ChildDelete(child)) => Some(*child),
+            _ => None,
+        };
+        if let Some(child) = under_way
+            && let Some(c) = sa.children.get_mut(&child)
+            && c.state == crate::child::ChildState::Deleting
+        {
+            c.state = crate::child::ChildState::Rekeyed;
+            queue.push_front(Job::ChildDelete(child));
+        }
         Self {
             from: sa.id,
             view: Box::new(crate::view::bare(sa)),

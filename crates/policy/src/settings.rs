@@ -43,6 +43,8 @@ pub struct Settings {
     pub port: u16,
     pub port_nat_t: u16,
     pub retry_initiate_interval: u64,
+    /// The data plane carries ESP in UDP only (`plugins.kernel-libipsec.raw_esp = no`): a NAT is faked where there is none.
+    pub esp_in_udp_only: bool,
     pub multiple_authentication: bool,
     pub accept_private_algs: bool,
     pub ignore_acquire_ts: bool,
@@ -86,6 +88,7 @@ impl Default for Settings {
             port: 500,
             port_nat_t: 4500,
             retry_initiate_interval: 0,
+            esp_in_udp_only: false,
             multiple_authentication: true,
             accept_private_algs: false,
             ignore_acquire_ts: false,

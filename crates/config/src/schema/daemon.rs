@@ -86,6 +86,12 @@ pub const KEYS: &[Key] = &[
         "0s",
         "try again after so long when initiating failed at once; 0 never",
     ),
+    Key::new(
+        "plugins.kernel-libipsec.raw_esp",
+        Kind::Flag,
+        "no",
+        "send ESP without UDP where there is no NAT; otherwise userspace ESP always goes in UDP, which is faster",
+    ),
     Key::new("multiple_authentication", Kind::Flag, "yes", "announce RFC 4739"),
     Key::new("accept_private_algs", Kind::Flag, "no", "accept algorithms with private numbers from anybody"),
     Key::new("ignore_acquire_ts", Kind::Flag, "no", "leave the packet that woke a trap out of the selectors"),

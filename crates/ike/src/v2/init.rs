@@ -167,7 +167,7 @@ fn send_request(core: &mut Core, sa: &mut IkeSa, sent: InitSent) {
         data: sent.pending.public().to_vec(),
     }));
     payloads.push(Payload::Nonce(sent.ni.clone()));
-    payloads.extend(crate::nat::payloads(core, sa.spi_i, 0, sa.local, sa.remote, sa.conn.encap));
+    payloads.extend(crate::nat::payloads(core, sa.spi_i, 0, sa.local, sa.remote, core.wants_encap(sa)));
     if sa.conn.fragmentation != Fragmentation::No {
         payloads.push(notify(NotifyType::Ikev2FragmentationSupported, &[]));
     }
@@ -267,7 +267,7 @@ fn agree(
         return Err(Fault::Broken("additional key exchanges without IKE_INTERMEDIATE"));
     }
     let use_ppk = ppk::negotiated(core, sa, p)?;
-    crate::nat::detect(sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
+    crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
     let shared = sent.pending.finish(&key.data)?;
     let nonces = Nonces { ni: sent.ni.clone(), nr };
     let keys = Keys::first(&suite, &shared, &nonces, (sa.spi_i, sa.spi_r))?;
@@ -395,7 +395,7 @@ fn answer(
     let nonces = Nonces { ni, nr: core.rng.bytes(NONCE) };
     let keys = Keys::first(suite, &shared, &nonces, (sa.spi_i, sa.spi_r))?;
     // The request was sent before our SPI was known.
-    crate::nat::detect(sa, (sa.spi_i, 0), d.local, d.remote, p);
+    crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, 0), d.local, d.remote, p);
     crate::nat::report(core, sa);
 
     let mut payloads = vec![
@@ -404,7 +404,14 @@ fn answer(
         Payload::Nonce(nonces.nr.clone()),
     ];
     if sa.nat.supported {
-        payloads.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.conn.encap));
+        payloads.extend(crate::nat::payloads(
+            core,
+            sa.spi_i,
+            sa.spi_r,
+            sa.local,
+            sa.remote,
+            core.wants_encap(sa),
+        ));
     }
     if sa.features.fragmentation && sa.conn.fragmentation != Fragmentation::No {
         payloads.push(notify(NotifyType::Ikev2FragmentationSupported, &[]));

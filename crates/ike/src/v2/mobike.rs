@@ -141,7 +141,7 @@ pub(crate) fn start(core: &mut Core, sa: &mut IkeSa) {
     sa.remote = remote;
     let cookie2 = core.rng.bytes(16);
     let mut p = vec![notify(NotifyType::UpdateSaAddresses, &[])];
-    p.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, local, remote, sa.conn.encap));
+    p.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, local, remote, core.wants_encap(sa)));
     p.push(notify(NotifyType::Cookie2, &cookie2));
     match send::request(core, sa, ExchangeType::Informational, &p) {
         Ok(()) => {
@@ -167,7 +167,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: UpdateSent, d: &Da
         say!(core, sa, Ike 1, "COOKIE2 mismatch, closing IKE_SA");
         return close::close(core, sa);
     }
-    if crate::nat::detect(sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p) {
+    if crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p) {
         crate::nat::report(core, sa);
     }
     note_additional(sa, p);
@@ -192,13 +192,20 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, d: &Datagram, p: &[Payloa
     let detects = has(p, NotifyType::NatDetectionSourceIp);
     if has(p, NotifyType::UpdateSaAddresses) && !sa.initiator {
         say!(core, sa, Ike 1, "peer moves to {}", send::host(d.remote));
-        crate::nat::detect(sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
+        crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
         moved(core, sa, d.local, d.remote);
         // The NAT may have changed without the addresses.
         update_children(core, sa);
     }
     if detects {
-        reply.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.conn.encap));
+        reply.extend(crate::nat::payloads(
+            core,
+            sa.spi_i,
+            sa.spi_r,
+            sa.local,
+            sa.remote,
+            core.wants_encap(sa),
+        ));
     }
     if let Some(c) = find(p, NotifyType::Cookie2) {
         reply.push(notify(NotifyType::Cookie2, &c.data));

@@ -73,7 +73,6 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("spi_mask", NOT_YET),
     ("tls.**", NOT_YET),
     ("imcv.**", NOT_YET),
-    ("plugins.kernel-libipsec.raw_esp", NOT_YET),
     ("plugins.socket-default.set_sourceif", NOT_YET),
     ("plugins.kernel-netlink.**", KERNEL),
     ("plugins.addrblock.**", PLUGIN),
