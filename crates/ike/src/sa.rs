@@ -235,14 +235,14 @@ impl Parcel {
         // A delete under way may go unanswered with the old IKE_SA: the successor deletes again. A peer that has
         // done it answers without a Delete payload (RFC 7296 1.4.1).
         let under_way = match sa.established().and_then(|e| e.active.as_ref()) {
-            Some(crate::v2::Exchange::ChildDelete(child)) => Some(*child),
+            Some(Exchange::ChildDelete(child)) => Some(*child),
             _ => None,
         };
         if let Some(child) = under_way
             && let Some(c) = sa.children.get_mut(&child)
-            && c.state == crate::child::ChildState::Deleting
+            && c.state == ChildState::Deleting
         {
-            c.state = crate::child::ChildState::Rekeyed;
+            c.state = ChildState::Rekeyed;
             queue.push_front(Job::ChildDelete(child));
         }
         Self {
