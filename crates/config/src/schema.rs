@@ -15,6 +15,7 @@ pub mod values;
 use crate::capability::{Capabilities, Capability};
 use crate::report::{Report, closest};
 use crate::tree::{Node, Section, Span, Value};
+use policy::CertRef;
 
 /// What stands behind a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,16 +274,13 @@ impl<'a> Fields<'a> {
         *slot = out;
     }
 
-    /// A list whose items are not looked into; binary items become a note of their length.
-    pub(crate) fn opaque(&mut self, name: &str, slot: &mut Vec<String>) {
+    /// A list of certificates or keys, or of the files they are in; the bytes are for the daemon to look into.
+    pub(crate) fn certificates(&mut self, name: &str, slot: &mut Vec<CertRef>) {
         let Some(items) = self.section.list(name).filter(|items| !items.is_empty()) else { return };
         if let Some(capability) = self.row(name).and_then(|row| row.needs) {
             self.need(capability, name);
         }
-        *slot = items
-            .iter()
-            .map(|item| item.as_text().map_or_else(|| format!("({} bytes)", item.bytes.len()), str::to_owned))
-            .collect();
+        *slot = items.iter().map(|item| CertRef::Raw(item.bytes.clone())).collect();
     }
 
     /// The key is set to something.

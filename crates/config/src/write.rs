@@ -6,7 +6,7 @@ use crate::tree::{Node, Section, Value};
 use policy::connection::{Childless, Fragmentation, Unique};
 use policy::lifetime::Limit;
 use policy::proposal::default_proposals;
-use policy::{Auth, AuthClass, Child, Connection, Mark, MarkValue, ProposalSet};
+use policy::{Auth, AuthClass, CertRef, Child, Connection, Mark, MarkValue, ProposalSet};
 use std::fmt::Display;
 use wire::iana::ProtocolId;
 
@@ -105,6 +105,20 @@ impl Writer {
         }
     }
 
+    /// Certificates and keys as vici carries them: their bytes. Files and tokens are sections of their own.
+    fn certificates(&mut self, key: &str, items: &[CertRef]) {
+        let bytes = items.iter().filter_map(|item| match item {
+            CertRef::Loaded(certificate) => Some(Value::new(&*certificate.der)),
+            CertRef::Key(der) => Some(Value::new(&**der)),
+            CertRef::Raw(bytes) => Some(Value::new(bytes.as_slice())),
+            CertRef::File(_) | CertRef::Token { .. } => None,
+        });
+        let items: Vec<Value> = bytes.collect();
+        if !items.is_empty() {
+            self.0.insert(key, Node::List(items));
+        }
+    }
+
     fn section(&mut self, key: &str, section: Section) {
         self.0.insert(key, Node::Section(section));
     }
@@ -176,10 +190,10 @@ pub fn auth(a: &Auth) -> Section {
     w.some("xauth_id", a.xauth_id.as_ref());
     w.list("groups", &a.groups, &[]);
     w.list("cert_policy", &a.cert_policy, &[]);
-    w.list("certs", &a.certs, &[]);
-    w.list("cacerts", &a.cacerts, &[]);
+    w.certificates("certs", &a.certs);
+    w.certificates("cacerts", &a.cacerts);
     w.some("ca_id", a.ca_id.as_ref());
-    w.list("pubkeys", &a.pubkeys, &[]);
+    w.certificates("pubkeys", &a.pubkeys);
     w.differs("revocation", &a.revocation, &d.revocation);
     w.0
 }

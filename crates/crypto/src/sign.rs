@@ -6,13 +6,14 @@ mod private;
 mod public;
 
 pub use private::PrivateKey;
-pub use public::{KeyType, PublicKey};
+pub use public::{KeyType, PublicKey, Verified};
 
 use aws_lc_rs::digest::{self, Context};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A hash function that signatures and fingerprints use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Hash {
     /// SHA-1: legacy, for key identifiers and for peers without RFC 7427.
     Sha1,

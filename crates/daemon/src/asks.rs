@@ -18,6 +18,9 @@ impl Asks {
     pub(crate) fn take(&mut self, ticket: Ticket, ask: Ask) -> Option<Answer> {
         match ask {
             Ask::Resolve { names, local } => self.resolver.start(ticket, names, local),
+            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => {
+                Some(Answer::Failed("credentials are not available".into()))
+            }
             Ask::Lease(request) => Some(self.leases.lease(&request)),
             Ask::Release { pools, identity, addresses } => {
                 self.leases.release(&pools, &identity, &addresses);

@@ -66,9 +66,12 @@ impl Observers {
                 self.clients.emit("child-rekey", || rekeyed(&sa, &old, &new, now));
                 self.updown.rekeyed(old.sa.id, new.sa.id);
             }
-            Event::Alert { kind, sa } => self.clients.emit("alert", || {
+            Event::Alert { kind, sa, detail } => self.clients.emit("alert", || {
                 let mut event = Section::default();
                 event.put("type", kind);
+                for (key, text) in &detail {
+                    event.put(key, text);
+                }
                 if let Some(sa) = &sa {
                     let mut section = Section::default();
                     section.put_section(&sa.name, view::ike_sa(sa, now));

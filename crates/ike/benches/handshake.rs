@@ -43,6 +43,7 @@ fn snapshot(name: &str, ends: (&str, &str), ids: (&str, &str), proposals: &str) 
     // Every handshake comes from the same address; nothing shall be taken for a flood.
     let settings = Settings { dos_protection: false, ..Settings::default() };
     Arc::new(Snapshot {
+        authorities: Vec::new(),
         connections: vec![Arc::new(c)],
         secrets: vec![Arc::new(secret)],
         settings: Arc::new(settings),

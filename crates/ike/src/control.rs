@@ -33,6 +33,7 @@ impl Engine {
             Command::Traffic { child, usage_in, usage_out } => {
                 self.with_child(child, |core, sa| traffic(core, sa, child, usage_in, usage_out));
             }
+            Command::Limit { id, filter, seconds } => self.limit(id, &filter, seconds),
             Command::AddressesChanged => {
                 let ids: Vec<u32> = self.sas.keys().copied().collect();
                 for id in ids {
@@ -41,6 +42,16 @@ impl Engine {
             }
             Command::Adopt { state } => self.adopt(*state),
         }
+    }
+
+    /// Bounds the time until reauthentication; `matches` counts the IKE_SAs.
+    fn limit(&mut self, id: CommandId, filter: &Filter, seconds: u64) {
+        let ids: Vec<u32> = self.list(filter).iter().map(|sa| sa.unique_id).collect();
+        let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        for ike in ids {
+            self.touch(ike, |core, sa| crate::v2::establish::reauthenticate_within(core, sa, seconds));
+        }
+        self.core.done(id, count, count, None);
     }
 
     pub(crate) fn with_child(&mut self, child: u32, f: impl FnOnce(&mut Core, &mut IkeSa)) {

@@ -258,7 +258,7 @@ impl Engine {
         let waits_for_first = sa.is_some_and(|sa| matches!(sa.phase, Phase::InitSent(_)));
         if !sa.is_some_and(|sa| waits_for_first || sa.spi_remote() == theirs) {
             self.core.count("invalid-spi", None);
-            self.core.tell(Event::Alert { kind: "invalid-ike-spi", sa: None });
+            self.core.tell(Event::Alert { kind: "invalid-ike-spi", sa: None, detail: Vec::new() });
             self.core.log_stranger(Group::Net, 1, || {
                 format!(
                     "received packet from {} with unknown IKE SPIs {:016x}_i {:016x}_r, ignored",
@@ -276,7 +276,7 @@ impl Engine {
 
     fn malformed(&mut self, d: &Datagram, e: &WireError, alert: &'static str) {
         self.core.count("invalid", None);
-        self.core.tell(Event::Alert { kind: alert, sa: None });
+        self.core.tell(Event::Alert { kind: alert, sa: None, detail: Vec::new() });
         self.core.log_stranger(Group::Net, 1, || {
             format!("received invalid IKE packet from {}: {e}, ignored", host(d.remote))
         });

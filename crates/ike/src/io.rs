@@ -64,6 +64,8 @@ pub enum Command {
     /// Authenticated traffic arrived on an inbound SA that waited for first use (`inbound_only`), or any
     /// traffic since the last report: feeds liveness and inactivity.
     Traffic { child: u32, usage_in: Usage, usage_out: Usage },
+    /// The IKE_SA must reauthenticate, or close, within so many seconds (RADIUS CoA: Session-Timeout).
+    Limit { id: CommandId, filter: Filter, seconds: u64 },
     /// Our addresses or routes changed: paths of IKE_SAs using vanished addresses must be re-examined.
     AddressesChanged,
     /// Take over an exported IKE_SA (restart, HA, simulator).
@@ -99,6 +101,12 @@ pub enum Ask {
     /// Names to addresses, for an initiation (first answer usable wins), plus the source address the kernel
     /// would use towards it when `local` is not fixed.
     Resolve { names: Vec<policy::PeerAddr>, local: Vec<policy::PeerAddr> },
+    /// Sign for a round of ours.
+    Sign(Box<SignRequest>),
+    /// Judge the peer's certificates and its signature.
+    Judge(Box<JudgeRequest>),
+    /// One step of an EAP conversation, which the edge holds under its number.
+    Eap { session: EapSession, input: EapInput },
     /// Virtual addresses and attributes for a client.
     Lease(LeaseRequest),
     /// Give leases back. Answered with [`Answer::Done`].
@@ -158,6 +166,12 @@ pub enum Answer {
     Failed(String),
     /// To [`Ask::Resolve`]: candidate (local, remote) address pairs in order; ports are the engine's business.
     Resolved(Vec<(IpAddr, IpAddr)>),
+    /// To [`Ask::Sign`].
+    Signed(Box<Signed>),
+    /// To [`Ask::Judge`].
+    Judged(Box<Judged>),
+    /// To [`Ask::Eap`]. [`EapInput::Abandon`] is answered with [`Answer::Done`].
+    Eap(Box<EapStep>),
     /// To [`Ask::Lease`]: addresses granted (maybe fewer than asked) and attributes to send.
     Leased { addresses: Vec<IpAddr>, attributes: Vec<ConfigAttr> },
     /// To [`Ask::RemoveChild`]: last counters, in and out.
@@ -180,8 +194,9 @@ pub enum Event {
     ChildUpDown { up: bool, sa: Box<IkeView>, child: Box<ChildView> },
     /// A CHILD_SA was rekeyed.
     ChildRekey { sa: Box<IkeView>, old: Box<ChildView>, new: Box<ChildView> },
-    /// Something an operator may want to react to; `kind` is the vici alert type.
-    Alert { kind: &'static str, sa: Option<Box<IkeView>> },
+    /// Something an operator may want to react to; `kind` is the vici alert type, `detail` more keys of the vici event
+    /// (`certificate`, `reason`, …).
+    Alert { kind: &'static str, sa: Option<Box<IkeView>>, detail: Vec<(&'static str, String)> },
     /// A counter ticked (names as in vici `get-counters`), for a connection where known.
     Count { name: &'static str, connection: Option<String> },
     /// A command ended. `matches`: SAs it matched; `done`: those it handled; `error`: why not.
@@ -189,6 +204,12 @@ pub enum Event {
     /// Progress of a command, for vici `control-log`.
     CommandLog { id: CommandId, group: Group, level: i8, ike: Option<(String, u32)>, text: String },
 }
+
+mod credential;
+pub use credential::{
+    Candidate, Distrust, EapInput, EapJoin, EapServe, EapSession, EapStep, JudgeRequest, Judged, LogLine,
+    SignRequest, Signed, Trusted,
+};
 
 /// charon's log groups that the engine uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

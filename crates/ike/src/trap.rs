@@ -148,7 +148,11 @@ pub(crate) fn answered(core: &mut Core, id: u32, a: &Answer) {
     if let Answer::Failed(why) = a {
         if let Some(p) = core.traps.list.remove(&id) {
             note!(core, Knl 1, "unable to install policy of '{}': {why}", p.config.name);
-            core.tell(crate::io::Event::Alert { kind: "install-child-policy-failed", sa: None });
+            core.tell(crate::io::Event::Alert {
+                kind: "install-child-policy-failed",
+                sa: None,
+                detail: Vec::new(),
+            });
             if p.reqid != 0 {
                 core.reqids.release(p.reqid);
             }

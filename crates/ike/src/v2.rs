@@ -218,9 +218,13 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
         Wait::Lease(request) => {
             let (addresses, attributes) = match answer {
                 Answer::Leased { addresses, attributes } => (addresses, attributes),
-                Answer::Done | Answer::Failed(_) | Answer::Resolved(_) | Answer::Removed { .. } => {
-                    (Vec::new(), Vec::new())
-                }
+                Answer::Done
+                | Answer::Failed(_)
+                | Answer::Resolved(_)
+                | Answer::Signed(_)
+                | Answer::Judged(_)
+                | Answer::Eap(_)
+                | Answer::Removed { .. } => (Vec::new(), Vec::new()),
             };
             auth::leased(core, sa, &request, addresses, &attributes);
         }
@@ -231,6 +235,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
                     core.tell(crate::io::Event::Alert {
                         kind: "vip-failure",
                         sa: Some(Box::new(crate::view::bare(sa))),
+                        detail: Vec::new(),
                     });
                 }
                 child_create::vips_ready(core, sa);
@@ -252,9 +257,13 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
         Wait::Remove { child, .. } => {
             let (i, o) = match answer {
                 Answer::Removed { usage_in, usage_out } => (usage_in, usage_out),
-                Answer::Done | Answer::Failed(_) | Answer::Resolved(_) | Answer::Leased { .. } => {
-                    Default::default()
-                }
+                Answer::Done
+                | Answer::Failed(_)
+                | Answer::Resolved(_)
+                | Answer::Signed(_)
+                | Answer::Judged(_)
+                | Answer::Eap(_)
+                | Answer::Leased { .. } => Default::default(),
             };
             crate::child::finished(core, sa, child, i, o);
         }

@@ -1,5 +1,5 @@
 //! Authentication rounds (`local*`, `remote*`).
-use crate::Identity;
+use crate::{CertRef, Identity};
 use serde::{Deserialize, Serialize};
 
 /// How a round authenticates.
@@ -38,14 +38,14 @@ pub struct Auth {
     pub groups: Vec<String>,
     /// Certificate policies required (remote).
     pub cert_policy: Vec<String>,
-    /// Certificate files or encodings.
-    pub certs: Vec<String>,
-    /// CA certificates (remote).
-    pub cacerts: Vec<String>,
+    /// Certificates: ours to choose from, or those of which the peer must have one.
+    pub certs: Vec<CertRef>,
+    /// CA certificates of which one must have issued the peer's (remote).
+    pub cacerts: Vec<CertRef>,
     /// `ca_id` (remote).
     pub ca_id: Option<Identity>,
     /// Raw public keys.
-    pub pubkeys: Vec<String>,
+    pub pubkeys: Vec<CertRef>,
     /// `strict`, `ifuri` or `relaxed` (remote).
     pub revocation: String,
 }

@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod child;
 pub mod connection;
+pub mod credential;
 pub mod identity;
 pub mod lifetime;
 pub mod pool;
@@ -22,6 +23,7 @@ pub mod snapshot;
 pub use auth::{Auth, AuthClass};
 pub use child::{Action, Child, Mark, MarkValue, Mode};
 pub use connection::{Connection, PeerAddr};
+pub use credential::{CertRef, Certificate, KeyConstraints, KeyKind, SchemePattern};
 pub use identity::Identity;
 pub use lifetime::Lifetime;
 pub use pool::{PoolAttribute, PoolConfig, PoolRange, PoolRangeError};

@@ -1,6 +1,6 @@
 //! Everything configured, frozen; lookups by address and identity.
 use crate::secrets::SecretKind;
-use crate::{Child, Connection, Identity, PeerAddr, Settings, SharedSecret};
+use crate::{Certificate, Child, Connection, Identity, PeerAddr, Settings, SharedSecret};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ pub struct Snapshot {
     pub connections: Vec<Arc<Connection>>,
     /// Shared secrets.
     pub secrets: Vec<Arc<SharedSecret>>,
+    /// CA certificates that the daemon trusts: whom CERTREQ payloads ask for where a connection names none.
+    pub authorities: Vec<Arc<Certificate>>,
     /// Daemon-wide settings.
     pub settings: Arc<Settings>,
 }

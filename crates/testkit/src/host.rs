@@ -163,6 +163,7 @@ impl Host {
         match ask {
             Ask::Resolve { .. } if fail => failed(),
             Ask::Resolve { names: peers, local } => Ok(Answer::Resolved(self.resolve(names, peers, local))),
+            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => failed(),
             Ask::Lease(_) if fail => Ok(Answer::Leased { addresses: Vec::new(), attributes: Vec::new() }),
             Ask::Lease(request) => {
                 let granted = self.pools.lease(&request.pools, &request.identity, &request.requested);

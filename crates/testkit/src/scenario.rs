@@ -203,6 +203,7 @@ impl Terms {
             other => vec![self.home(other)],
         };
         Snapshot {
+            authorities: Vec::new(),
             connections: connections.into_iter().map(Arc::new).collect(),
             secrets: vec![Arc::new(SharedSecret {
                 id: String::new(),

@@ -8,6 +8,9 @@ const LAW: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("crypto", &["wire"]),
     ("policy", &["wire", "crypto"]),
+    ("pki", &["wire", "crypto", "policy"]),
+    ("eap", &["wire", "crypto"]),
+    ("radius", &["wire", "crypto"]),
     ("pool", &["policy", "wire"]),
     ("ike", &["wire", "crypto", "policy"]),
     ("esp", &["wire", "crypto", "policy"]),
@@ -15,14 +18,48 @@ const LAW: &[(&str, &[&str])] = &[
     ("vici", &["config"]),
     ("linux", &[]),
     ("dataplane", &["policy", "crypto", "esp", "wire", "linux"]),
-    ("daemon", &["wire", "crypto", "policy", "ike", "esp", "pool", "config", "vici", "linux", "dataplane"]),
-    ("cli", &["vici", "config", "policy", "linux"]),
-    ("testkit", &["wire", "crypto", "policy", "ike", "esp", "pool", "config", "vici", "linux", "dataplane"]),
+    (
+        "daemon",
+        &[
+            "wire",
+            "crypto",
+            "policy",
+            "pki",
+            "eap",
+            "radius",
+            "ike",
+            "esp",
+            "pool",
+            "config",
+            "vici",
+            "linux",
+            "dataplane",
+        ],
+    ),
+    ("cli", &["vici", "config", "policy", "linux", "crypto", "pki"]),
+    (
+        "testkit",
+        &[
+            "wire",
+            "crypto",
+            "policy",
+            "pki",
+            "eap",
+            "radius",
+            "ike",
+            "esp",
+            "pool",
+            "config",
+            "vici",
+            "linux",
+            "dataplane",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Crates on the pure floors, and what must not be among their dependencies.
-const PURE: &[&str] = &["wire", "crypto", "policy", "pool", "ike", "esp"];
+const PURE: &[&str] = &["wire", "crypto", "policy", "pki", "eap", "radius", "pool", "ike", "esp"];
 const IMPURE: &[&str] = &["tokio", "socket2", "nix", "libc", "getrandom", "rtnetlink", "tun-rs", "quinn-udp"];
 
 /// Compares the workspace's dependencies with the table.

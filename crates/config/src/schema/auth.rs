@@ -127,11 +127,11 @@ pub fn load_auth(
     } else {
         f.list("groups", &mut a.groups, item);
         f.list("cert_policy", &mut a.cert_policy, item);
-        f.opaque("cacerts", &mut a.cacerts);
+        f.certificates("cacerts", &mut a.cacerts);
         f.set("ca_id", &mut a.ca_id, identity);
         f.set("revocation", &mut a.revocation, |t| one_of(t, &["relaxed", "ifuri", "strict"]));
     }
-    f.opaque("certs", &mut a.certs);
-    f.opaque("pubkeys", &mut a.pubkeys);
+    f.certificates("certs", &mut a.certs);
+    f.certificates("pubkeys", &mut a.pubkeys);
     f.finish(a)
 }

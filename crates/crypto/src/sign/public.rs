@@ -39,6 +39,27 @@ impl fmt::Display for KeyType {
     }
 }
 
+/// The proof that a key signed some data: only [`PublicKey::prove`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    scheme: SignScheme,
+    data: Vec<u8>,
+}
+
+impl Verified {
+    /// How the signature was made.
+    #[must_use]
+    pub fn scheme(&self) -> SignScheme {
+        self.scheme
+    }
+
+    /// It was these data that were signed.
+    #[must_use]
+    pub fn covers(&self, data: &[u8]) -> bool {
+        crate::secret::ct_eq(&self.data, &digest(Hash::Sha256, &[data]))
+    }
+}
+
 /// A public key that has been checked: a point on its curve, a modulus of an accepted size.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey {
@@ -105,6 +126,15 @@ impl PublicKey {
     pub fn verify(&self, scheme: SignScheme, data: &[u8], signature: &[u8]) -> Result<(), SignError> {
         let algorithm = self.algorithm(scheme)?;
         UnparsedPublicKey::new(algorithm, &self.key).verify(data, signature).map_err(|_| SignError::Signature)
+    }
+
+    /// As [`Self::verify`], with a proof that can be handed on.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn prove(&self, scheme: SignScheme, data: &[u8], signature: &[u8]) -> Result<Verified, SignError> {
+        self.verify(scheme, data, signature)?;
+        Ok(Verified { scheme, data: digest(Hash::Sha256, &[data]) })
     }
 
     fn algorithm(&self, scheme: SignScheme) -> Result<&'static dyn VerificationAlgorithm, SignError> {

@@ -267,9 +267,12 @@ impl Plane {
             Ask::VirtualIps { ike_id, local, remote: _, addresses, attributes, up, connection } => {
                 self.virtual_ips(ledger, ike_id, &connection, local, &addresses, &attributes, up)
             }
-            Ask::Resolve { .. } | Ask::Lease(_) | Ask::Release { .. } => {
-                Answer::Failed("not a question for the data plane".into())
-            }
+            Ask::Resolve { .. }
+            | Ask::Sign(_)
+            | Ask::Judge(_)
+            | Ask::Eap { .. }
+            | Ask::Lease(_)
+            | Ask::Release { .. } => Answer::Failed("not a question for the data plane".into()),
         }
     }
 

@@ -3,7 +3,7 @@ use config::tree::Section;
 use crypto::table;
 use ike::io::{ChildView, IkeView};
 use policy::sa::{PolicyOnly, Usage};
-use policy::{Action, Auth, AuthClass, Child, Connection, Mode, PeerAddr};
+use policy::{Action, Auth, AuthClass, CertRef, Child, Connection, Mode, PeerAddr};
 use std::fmt::Display;
 use vici::Message;
 use wire::iana::{Encr, Integ, Ke, ProtocolId};
@@ -214,8 +214,11 @@ fn round(auth: &Auth) -> Section {
     }
     out.put_list("groups", &auth.groups);
     out.put_list("cert_policy", &auth.cert_policy);
-    out.put_list("certs", &auth.certs);
-    out.put_list("cacerts", &auth.cacerts);
+    let subjects = |certs: &[CertRef]| -> Vec<String> {
+        certs.iter().filter_map(|c| c.certificate().map(|c| c.subject.to_string())).collect()
+    };
+    out.put_list("certs", subjects(&auth.certs));
+    out.put_list("cacerts", subjects(&auth.cacerts));
     out
 }
 

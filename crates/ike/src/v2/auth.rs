@@ -50,7 +50,11 @@ pub(crate) struct Leasing {
 pub(crate) fn start(core: &mut Core, sa: &mut IkeSa, hs: Handshake) {
     if let Err(fault) = try_start(core, sa, hs) {
         say!(core, sa, Ike 0, "unable to send IKE_AUTH request: {fault}");
-        core.tell(Event::Alert { kind: "local-auth-failed", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "local-auth-failed",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         close::leave(core, sa);
     }
 }
@@ -129,12 +133,14 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
                 core.tell(Event::Alert {
                     kind: "local-auth-failed",
                     sa: Some(Box::new(crate::view::bare(sa))),
+                    detail: Vec::new(),
                 });
             } else {
                 say!(core, sa, Ike 1, "IKE_AUTH response processing failed: {fault}");
                 core.tell(Event::Alert {
                     kind: "peer-auth-failed",
                     sa: Some(Box::new(crate::view::bare(sa))),
+                    detail: Vec::new(),
                 });
                 // RFC 7296 2.21.2: the initiator tells a responder that failed to authenticate by INFORMATIONAL.
                 sa.phase = Phase::AuthSent(Box::new(AuthSent { hs, offer: None, auth_id, ppk }));
@@ -222,7 +228,11 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Paylo
         Ok((proof, auth, hs)) => lease(core, sa, hs, inner, proof, auth, p),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_AUTH request with message ID {} processing failed: {fault}", sa.window.next_in);
-            core.tell(Event::Alert { kind: "peer-auth-failed", sa: Some(Box::new(crate::view::bare(sa))) });
+            core.tell(Event::Alert {
+                kind: "peer-auth-failed",
+                sa: Some(Box::new(crate::view::bare(sa))),
+                detail: Vec::new(),
+            });
             refuse(core, sa, answered, fault.notify().unwrap_or(NotifyType::AuthenticationFailed));
         }
     }
@@ -341,7 +351,11 @@ fn accept_peer(
         match sa.conn.unique {
             Unique::Keep => {
                 say!(core, sa, Ike 0, "cancelling IKE_SA setup due to uniqueness policy");
-                core.tell(Event::Alert { kind: "unique-keep", sa: Some(Box::new(crate::view::bare(sa))) });
+                core.tell(Event::Alert {
+                    kind: "unique-keep",
+                    sa: Some(Box::new(crate::view::bare(sa))),
+                    detail: Vec::new(),
+                });
                 return Err(Fault::Refused(NotifyType::AuthenticationFailed));
             }
             Unique::Replace => {
@@ -350,6 +364,7 @@ fn accept_peer(
                     core.tell(Event::Alert {
                         kind: "unique-replace",
                         sa: Some(Box::new(crate::view::bare(sa))),
+                        detail: Vec::new(),
                     });
                     core.later.push_back(Later::Replace(id, sa.remote));
                 }
@@ -482,7 +497,11 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     } else if asked_vip && no_vip {
         // RFC 7296 3.15.4: no address could be assigned; the IKE_SA stays.
         say!(core, sa, Ike 1, "no virtual IP found, sending INTERNAL_ADDRESS_FAILURE");
-        core.tell(Event::Alert { kind: "vip-failure", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "vip-failure",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         Some(NotifyType::InternalAddressFailure)
     } else if !wants_vip && !sa.conn.pools.is_empty() {
         say!(core, sa, Ike 1, "expected a virtual IP request, sending FAILED_CP_REQUIRED");
@@ -530,6 +549,7 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
             core.tell(Event::Alert {
                 kind: "keep-on-child-sa-failure",
                 sa: Some(Box::new(crate::view::bare(sa))),
+                detail: Vec::new(),
             });
             let all = refusal(&head, &tail, kind);
             send::respond(core, sa, ExchangeType::IkeAuth, &all);

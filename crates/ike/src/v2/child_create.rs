@@ -177,12 +177,17 @@ pub(crate) fn failed(core: &mut Core, sa: &mut IkeSa, offer: &Offer, name: &str,
     core.spis.remove(&offer.spi_in);
     say!(core, sa, Ike 1, "establishing CHILD_SA {name}{{{}}} failed: {fault}", offer.id);
     if matches!(fault, Fault::Refused(NotifyType::TsUnacceptable)) {
-        core.tell(Event::Alert { kind: "ts-mismatch", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "ts-mismatch",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
     }
     if matches!(fault, Fault::Refused(NotifyType::NoProposalChosen)) {
         core.tell(Event::Alert {
             kind: "proposal-mismatch-child",
             sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
         });
     }
     say!(core, sa, Ike 1, "failed to establish CHILD_SA, keeping IKE_SA");
@@ -309,6 +314,7 @@ pub(crate) fn installed(core: &mut Core, sa: &mut IkeSa, id: u32, failure: Optio
         core.tell(Event::Alert {
             kind: "install-child-sa-failed",
             sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
         });
         match parked {
             Some(p) => {

@@ -359,7 +359,11 @@ pub(crate) fn plan_answer(
     };
     let Some(fit) = fit else {
         say!(core, sa, Ike 1, "traffic selectors {} === {} unacceptable", child::ts_list(&ours), child::ts_list(&theirs));
-        core.tell(Event::Alert { kind: "ts-mismatch", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "ts-mismatch",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         return Err(NotifyType::TsUnacceptable);
     };
     let received = negotiate::read(offered);
@@ -371,6 +375,7 @@ pub(crate) fn plan_answer(
         core.tell(Event::Alert {
             kind: "proposal-mismatch-child",
             sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
         });
         return Err(NotifyType::NoProposalChosen);
     };

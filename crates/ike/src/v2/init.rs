@@ -83,7 +83,11 @@ pub(crate) fn begin(core: &mut Core, sa: &mut IkeSa) {
     let names: Vec<PeerAddr> = conn.remote_addrs.iter().filter(concrete).cloned().collect();
     if names.is_empty() {
         say!(core, sa, Ike 1, "unable to initiate to %any");
-        core.tell(Event::Alert { kind: "peer-addr-failed", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "peer-addr-failed",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         return close::leave(core, sa);
     }
     look_up(core, sa, names);
@@ -106,7 +110,11 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, mut pairs: Vec<(IpAddr, 
         let names: Vec<String> = sa.conn.remote_addrs.iter().map(show_address).collect();
         let why = why.map_or_else(String::new, |w| format!(": {w}"));
         say!(core, sa, Ike 1, "unable to resolve {}, initiate aborted{why}", names.join(", "));
-        core.tell(Event::Alert { kind: "peer-addr-failed", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "peer-addr-failed",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         let interval = core.snapshot.settings.retry_initiate_interval;
         if interval > 0 {
             say!(core, sa, Ike 1, "retrying to initiate in {interval}s");
@@ -220,6 +228,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, d: Datagram, m: &Message
             core.tell(Event::Alert {
                 kind: "proposal-mismatch-ike",
                 sa: Some(Box::new(crate::view::bare(sa))),
+                detail: Vec::new(),
             });
         }
         return close::leave(core, sa);
@@ -338,7 +347,7 @@ pub(crate) fn respond(core: &mut Core, d: &Datagram, m: &Message, spi_r: u64) ->
             format!("configured proposals: {}", negotiate::list(ours.iter().copied()))
         });
         core.log_stranger(crate::io::Group::Ike, 1, || "received proposals unacceptable".to_owned());
-        core.tell(Event::Alert { kind: "proposal-mismatch-ike", sa: None });
+        core.tell(Event::Alert { kind: "proposal-mismatch-ike", sa: None, detail: Vec::new() });
         reject(core, d, m, notify(NotifyType::NoProposalChosen, &[]));
         return None;
     };

@@ -213,6 +213,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: Message) {
         core.tell(crate::io::Event::Alert {
             kind: "retransmit-send-cleared",
             sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
         });
     }
     sa.last_in = core.now.mono;

@@ -69,7 +69,11 @@ pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
     }
     if matches!(sa.phase, Phase::Answered(_)) && due(sa.half_open_until) {
         say!(core, sa, Job 1, "deleting half open IKE_SA with {} after timeout", sa.remote.ip());
-        core.tell(Event::Alert { kind: "half-open-timeout", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "half-open-timeout",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         return close::leave(core, sa);
     }
     if matches!(sa.phase, Phase::Resolving) && due(sa.half_open_until) {
@@ -117,7 +121,11 @@ fn established(core: &mut Core, sa: &mut IkeSa, now: u64) {
     }
     if expire {
         say!(core, sa, Ike 1, "IKE_SA {} reached its maximum lifetime", sa.title());
-        core.tell(Event::Alert { kind: "ike-sa-expired", sa: Some(Box::new(crate::view::bare(sa))) });
+        core.tell(Event::Alert {
+            kind: "ike-sa-expired",
+            sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
+        });
         close::close(core, sa);
     } else if closing {
         close::close(core, sa);
@@ -195,6 +203,7 @@ fn retransmit(core: &mut Core, sa: &mut IkeSa) {
         core.tell(Event::Alert {
             kind: "retransmit-send-timeout",
             sa: Some(Box::new(crate::view::bare(sa))),
+            detail: Vec::new(),
         });
         return timed_out(core, sa);
     }
@@ -202,7 +211,11 @@ fn retransmit(core: &mut Core, sa: &mut IkeSa) {
     f.at = core.now.mono.saturating_add(wait_ms(&settings, f.tries, random));
     let (tries, id, datagrams) = (f.tries, f.id, f.datagrams.clone());
     say!(core, sa, Ike 1, "retransmit {tries} of request with message ID {id}");
-    core.tell(Event::Alert { kind: "retransmit-send", sa: Some(Box::new(crate::view::bare(sa))) });
+    core.tell(Event::Alert {
+        kind: "retransmit-send",
+        sa: Some(Box::new(crate::view::bare(sa))),
+        detail: Vec::new(),
+    });
     send::transmit(core, sa, &datagrams, None);
 }
 
@@ -229,7 +242,11 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
         sa.wanted
             .insert(0, StartChild { config: std::sync::Arc::clone(&o.config), reqid: o.reqid, packet: None });
     }
-    core.tell(Event::Alert { kind: "peer-init-unreachable", sa: Some(Box::new(crate::view::bare(sa))) });
+    core.tell(Event::Alert {
+        kind: "peer-init-unreachable",
+        sa: Some(Box::new(crate::view::bare(sa))),
+        detail: Vec::new(),
+    });
     sa.window.flight = None;
     sa.reassembly_in = None;
     sa.reassembly_out = None;

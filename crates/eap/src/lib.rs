@@ -1,0 +1,1 @@
+//! Runs EAP methods, both as peer and as server, sans-IO.

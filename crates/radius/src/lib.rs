@@ -1,0 +1,1 @@
+//! Runs a RADIUS client and a dynamic-authorization server as state machines.
