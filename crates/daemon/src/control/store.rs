@@ -64,6 +64,7 @@ impl Store {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
+            authorities: Vec::new(),
             connections: self.connections.values().cloned().collect(),
             secrets: self.secrets.clone(),
             settings: self.settings.clone(),
