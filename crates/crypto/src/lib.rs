@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: what a key is for. `crypto` does not know IKE's key schedule beyond `prf+`.
 //!
-//! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`prf`], [`ke`], [`ike_cipher`],
+//! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`digest`] (MD5, bare) → [`prf`], [`ke`], [`ike_cipher`],
 //! [`esp_cipher`] (one face each, looked up by transform number) → [`table`] (number → names, key sizes, who computes it,
 //! whether legacy) → [`sign`] (signatures, and the keys that make and check them) → inside: `mode`, `aead`, `gcm`, `soft` (encryption), `mac`, `cbcmac` (integrity).
 //!
@@ -11,6 +11,7 @@
 
 mod aead;
 mod cbcmac;
+pub mod digest;
 pub mod esp_cipher;
 mod gcm;
 pub mod ike_cipher;
