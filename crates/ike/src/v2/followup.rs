@@ -7,7 +7,7 @@ use super::{Exchange, send};
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::message::{error, find, notify, notify_name, pick};
-use crate::sa::{Established, IkeSa};
+use crate::sa::{Established, IkeSa, Standing};
 use crypto::{Secret, ke};
 use serde::{Deserialize, Serialize};
 use wire::iana::{ExchangeType, Ke, NotifyType};
@@ -275,6 +275,15 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
         say!(core, sa, Ike 1, "IKE_FOLLOWUP_KE request for an unknown exchange");
         return send::respond(core, sa, ExchangeType::FollowupKe, &[notify(NotifyType::StateNotFound, &[])]);
     };
+    if sa.established().is_some_and(|e| e.standing == Standing::Deleting) {
+        // What we are closing has no future; RFC 7296 2.25.2 says so of a rekeying in one exchange.
+        say!(core, sa, Ike 1, "peer goes on with a key exchange, but the IKE_SA is being closed");
+        if let Some((_, spi)) = u.offered() {
+            core.spis.remove(&spi);
+        }
+        let refusal = [notify(NotifyType::TemporaryFailure, &[])];
+        return send::respond(core, sa, ExchangeType::FollowupKe, &refusal);
+    }
     let method = u.rest.first().copied().unwrap_or(Ke::None);
     let step = pick!(p, Ke)
         .filter(|k| k.method == method)
