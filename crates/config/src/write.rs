@@ -208,6 +208,7 @@ fn auth_word(class: &AuthClass) -> String {
         AuthClass::Eap(method) => with("eap", method),
         AuthClass::Xauth(backend) => with("xauth", backend),
         AuthClass::Any => "any".to_owned(),
+        AuthClass::Null => "null".to_owned(),
     }
 }
 

@@ -13,8 +13,10 @@ pub enum AuthClass {
     Eap(String),
     /// XAuth (IKEv1).
     Xauth(String),
-    /// Anything the peer does (`any`).
+    /// Anything the peer does (`any`), but for `null`.
     Any,
+    /// None at all (`null`, RFC 7619): the other end stays anonymous.
+    Null,
 }
 
 /// One round.
@@ -52,7 +54,7 @@ pub struct Auth {
 
 impl AuthClass {
     /// Reads the value of an `auth` key: `pubkey` and everything that only constrains it (`rsa-2048-sha256`,
-    /// `ike:ecdsa-384`, …), `psk`, `eap[-method]`, `xauth[-backend]`, `any`.
+    /// `ike:ecdsa-384`, …), `psk`, `eap[-method]`, `xauth[-backend]`, `any`, `null`.
     ///
     /// # Errors
     /// The text, when it begins with none of these.
@@ -63,6 +65,7 @@ impl AuthClass {
         match head {
             "psk" if text == "psk" => Ok(Self::Psk),
             "any" if text == "any" => Ok(Self::Any),
+            "null" if text == "null" => Ok(Self::Null),
             "eap" if constraint == text => Ok(Self::Eap(rest())),
             "xauth" if constraint == text => Ok(Self::Xauth(rest())),
             "pubkey" | "rsa" | "ecdsa" | "ed25519" | "ed448" | "bliss" => Ok(Self::Pubkey(text.to_owned())),
@@ -103,6 +106,7 @@ mod tests {
         for (text, class) in [
             ("psk", AuthClass::Psk),
             ("any", AuthClass::Any),
+            ("null", AuthClass::Null),
             ("pubkey", AuthClass::Pubkey("pubkey".into())),
             ("ike:rsa/pss-sha256", AuthClass::Pubkey("ike:rsa/pss-sha256".into())),
             ("rsa-2048-ecdsa-256", AuthClass::Pubkey("rsa-2048-ecdsa-256".into())),
@@ -113,7 +117,7 @@ mod tests {
         ] {
             assert_eq!(AuthClass::parse(text), Ok(class));
         }
-        for text in ["", "password", "psk-1", "ike:psk", "ike:eap"] {
+        for text in ["", "password", "psk-1", "null-1", "ike:null", "ike:psk", "ike:eap"] {
             assert_eq!(AuthClass::parse(text), Err(text.into()));
         }
     }

@@ -49,6 +49,9 @@ pub struct Settings {
     pub accept_private_algs: bool,
     pub ignore_acquire_ts: bool,
     pub flush_auth_cfg: bool,
+    pub signature_authentication: bool,
+    pub hash_and_url: bool,
+    pub force_eap_only_authentication: bool,
 }
 
 impl Default for Settings {
@@ -93,6 +96,9 @@ impl Default for Settings {
             accept_private_algs: false,
             ignore_acquire_ts: false,
             flush_auth_cfg: false,
+            signature_authentication: true,
+            hash_and_url: false,
+            force_eap_only_authentication: false,
         }
     }
 }

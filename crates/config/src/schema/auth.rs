@@ -101,13 +101,14 @@ pub fn load_auth(
     let mut a = Auth::named(name, AuthClass::Pubkey("pubkey".into()));
     f.set("round", &mut a.round, number);
     f.set("auth", &mut a.class, |t| {
-        AuthClass::parse(t).map_err(|t| format!("`{t}` is no authentication: psk, pubkey, eap or xauth"))
+        AuthClass::parse(t)
+            .map_err(|t| format!("`{t}` is no authentication: psk, pubkey, eap, xauth or null"))
     });
     if matches!(a.class, AuthClass::Any) && side == Side::Local {
         f.wrong("auth", "`any` is for the peer; we must know how to authenticate");
     }
     let needs = match &a.class {
-        AuthClass::Psk | AuthClass::Any => None,
+        AuthClass::Psk | AuthClass::Any | AuthClass::Null => None,
         AuthClass::Pubkey(_) => Some(Capability::PublicKeys),
         AuthClass::Eap(_) => Some(Capability::Eap),
         AuthClass::Xauth(_) => Some(Capability::Xauth),

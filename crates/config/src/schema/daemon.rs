@@ -93,6 +93,19 @@ pub const KEYS: &[Key] = &[
         "send ESP without UDP where there is no NAT; otherwise userspace ESP always goes in UDP, which is faster",
     ),
     Key::new("multiple_authentication", Kind::Flag, "yes", "announce RFC 4739"),
+    Key::new(
+        "signature_authentication",
+        Kind::Flag,
+        "yes",
+        "announce RFC 7427 and use it with peers that do",
+    ),
+    Key::new("hash_and_url", Kind::Flag, "no", "send and take certificates as hash and URL"),
+    Key::new(
+        "force_eap_only_authentication",
+        Kind::Flag,
+        "no",
+        "let EAP methods that authenticate both sides do so even if the peer did not offer it (RFC 5998)",
+    ),
     Key::new("accept_private_algs", Kind::Flag, "no", "accept algorithms with private numbers from anybody"),
     Key::new("ignore_acquire_ts", Kind::Flag, "no", "leave the packet that woke a trap out of the selectors"),
     Key::new("flush_auth_cfg", Kind::Flag, "no", "forget what was only needed for authentication"),
@@ -313,6 +326,9 @@ fn engine(r: &mut Reader<'_>) -> Settings {
     r.set("port_nat_t", &mut s.port_nat_t, number);
     r.set("retry_initiate_interval", &mut s.retry_initiate_interval, time);
     r.set("multiple_authentication", &mut s.multiple_authentication, flag);
+    r.set("signature_authentication", &mut s.signature_authentication, flag);
+    r.set("hash_and_url", &mut s.hash_and_url, flag);
+    r.set("force_eap_only_authentication", &mut s.force_eap_only_authentication, flag);
     r.set("accept_private_algs", &mut s.accept_private_algs, flag);
     r.set("ignore_acquire_ts", &mut s.ignore_acquire_ts, flag);
     r.set("flush_auth_cfg", &mut s.flush_auth_cfg, flag);
@@ -509,14 +525,14 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_told_once() {
         let (settings, warnings) = read(
-            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nsend_vendor_id = no\nmultiple_authentication = false\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
+            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nsend_vendor_id = no\naccept_private_algs = false\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
         );
         assert_eq!(
             warnings,
             [
                 "s.conf:2:1: charon.retransmit_tires: unknown key, has no effect (did you mean `retransmit_tries`?)",
                 "s.conf:3:1: charon.threads: has no effect: the number of threads follows from the number of CPUs",
-                "s.conf:6:1: charon.multiple_authentication: has no effect: this is not available yet",
+                "s.conf:6:1: charon.accept_private_algs: has no effect: this is not available yet",
                 "s.conf:9:6: charon.plugins.ha.local: has no effect: this plugin's work is not available yet",
                 "s.conf:11:10: charon.plugins.nosuch.x: unknown key, has no effect",
                 "s.conf:13:21: charon.retransmit_jitter: 50 is more than 20 percent; the default counts",

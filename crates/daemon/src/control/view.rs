@@ -199,6 +199,9 @@ fn round(auth: &Auth) -> Section {
         AuthClass::Any => {
             out.put("class", "any");
         }
+        AuthClass::Null => {
+            out.put("class", "NULL");
+        }
     }
     match auth.revocation.as_str() {
         "strict" => {

@@ -51,6 +51,8 @@ pub struct SignRequest {
     pub ocsp: bool,
     /// The peer's hash functions (RFC 7427 SIGNATURE_HASH_ALGORITHMS); `None`: it did not say, so the older methods.
     pub hashes: Option<Vec<Hash>>,
+    /// It takes signatures without a hash beside, Ed25519 and Ed448 (RFC 8420 3, "Identity").
+    pub identity: bool,
     /// What to sign; two where a post-quantum pre-shared key is optional (RFC 8784 NO_PPK_AUTH).
     pub octets: Vec<Vec<u8>>,
 }
@@ -174,6 +176,8 @@ pub struct EapJoin {
     pub me: Identity,
     /// The server's IKE identity.
     pub server: Identity,
+    /// It has authenticated itself. Where it has not (RFC 5998), only a method may be run that authenticates both.
+    pub server_proven: bool,
     /// Its first packet.
     pub packet: Vec<u8>,
 }
