@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_told_once() {
         let (settings, warnings) = read(
-            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nsend_vendor_id = no\naccept_private_algs = false\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
+            "charon {\nretransmit_tires = 3\nthreads = 32\nload_modular = yes\nsend_vendor_id = no\naccept_private_algs = yes\nplugins { aes { load = yes\n }\nha { local = 1.2.3.4\n }\nnosuch { x = 1\n } }\nretransmit_jitter = 50\nport = x\nspi_min = 0xffffffff\nfragment_size = 0\n}\n",
         );
         assert_eq!(
             warnings,
