@@ -9,6 +9,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("crypto", &["wire"]),
     ("policy", &["wire", "crypto"]),
     ("pki", &["wire", "crypto", "policy"]),
+    ("token", &["crypto"]),
     ("eap", &["wire", "crypto"]),
     ("radius", &["wire", "crypto"]),
     ("pool", &["policy", "wire"]),
