@@ -9,14 +9,8 @@ use std::collections::BTreeSet;
 pub enum Capability {
     /// IKE version 1.
     Ikev1,
-    /// Certificates, raw public keys and what goes with them.
-    PublicKeys,
-    /// EAP.
-    Eap,
     /// XAuth.
     Xauth,
-    /// More than one authentication round (RFC 4739).
-    MultipleAuth,
     /// Post-quantum pre-shared keys (RFC 8784).
     Ppk,
     /// The mediation extension.
@@ -63,10 +57,7 @@ impl Capability {
     pub fn missing(self) -> &'static str {
         match self {
             Self::Ikev1 => "IKEv1 is not available yet: set version = 2",
-            Self::PublicKeys => "public key authentication is not available yet: set auth = psk",
-            Self::Eap => "EAP is not available yet: set auth = psk",
-            Self::Xauth => "XAuth, a part of IKEv1, is not available yet: set auth = psk",
-            Self::MultipleAuth => "more than one authentication round is not available yet",
+            Self::Xauth => "XAuth, a part of IKEv1, is not available yet: set auth = eap, pubkey or psk",
             Self::Ppk => "post-quantum pre-shared keys (PPK) are not available yet",
             Self::Mediation => "the mediation extension is not available yet",
             Self::LocalPorts => "local IKE ports other than 500 and 4500 are not available yet",
@@ -97,7 +88,7 @@ impl Capability {
 pub struct Capabilities(BTreeSet<Capability>);
 
 impl Capabilities {
-    /// Nothing but what every build has: IKEv2, pre-shared keys, tunnel mode, pass and drop.
+    /// Nothing but what every build has: IKEv2 with all its authentication, tunnel mode, pass and drop.
     #[must_use]
     pub fn none() -> Self {
         Self(BTreeSet::new())

@@ -23,8 +23,11 @@ pub use resolve::{Disk, LoadError, Loaded, Loader, load};
 pub use schema::Context;
 pub use schema::authority::{Authority, load_authority};
 pub use schema::connection::load_connection;
-pub use schema::daemon::{DaemonSettings, NetworkSettings, load_daemon};
+pub use schema::daemon::{CredentialSettings, DaemonSettings, NetworkSettings, load_daemon};
 pub use schema::pool::load_pool;
-pub use schema::secret::{load_secret, load_shared, shared_message};
+pub use schema::secret::{
+    PrivateFile, SecretData, SecretSection, SharedConfig, TokenKey, VaultPath, load_secret, load_shared,
+    shared_message,
+};
 pub use swanctl::{Checked, SwanctlConfig, load_swanctl};
 pub use tree::{Node, Section, Span, Value};

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod authority;
+pub mod certificate;
 pub mod child;
 pub mod connection;
 pub mod daemon;
@@ -73,6 +74,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
     ("connections.<conn>", connection::KEYS),
     ("connections.<conn>.local<suffix>", auth::LOCAL),
     ("connections.<conn>.remote<suffix>", auth::REMOTE),
+    ("connections.<conn>.{local,remote}<suffix>.{cert,cacert}<suffix>", certificate::KEYS),
     ("connections.<conn>.children.<child>", child::KEYS),
     ("secrets.<kind><suffix>", secret::KEYS),
     ("pools.<name>", pool::KEYS),
@@ -281,6 +283,14 @@ impl<'a> Fields<'a> {
             self.need(capability, name);
         }
         *slot = items.iter().map(|item| CertRef::Raw(item.bytes.clone())).collect();
+    }
+
+    /// Certificates that a section each names, by file or by token.
+    pub(crate) fn certificate_sections(&mut self, prefix: &str, slot: &mut Vec<CertRef>) {
+        for (name, section) in self.sections(prefix) {
+            let loaded = certificate::load(&self.sub(name), section, self.capabilities);
+            slot.extend(self.inner(loaded));
+        }
     }
 
     /// The key is set to something.

@@ -5,10 +5,10 @@ use crate::schema::auth::{LOCAL, REMOTE};
 use crate::schema::authority::{Authority, load_authority};
 use crate::schema::connection::load_connection;
 use crate::schema::pool::load_pool;
-use crate::schema::secret::{load_secret, shared_message};
+use crate::schema::secret::{SecretSection, SharedConfig, load_secret, shared_message};
 use crate::schema::{Context, Key, Kind, authority, child, connection};
 use crate::tree::{Node, Section, Span};
-use policy::{AuthClass, Connection, Mode, PeerAddr, PoolConfig, SecretKind, SharedSecret};
+use policy::{AuthClass, Connection, Mode, PeerAddr, PoolConfig, SecretKind};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -27,8 +27,8 @@ pub struct SwanctlConfig {
 pub struct Checked {
     /// Connections in order.
     pub connections: Vec<Connection>,
-    /// Shared secrets.
-    pub secrets: Vec<SharedSecret>,
+    /// Shared secrets, and where private keys are.
+    pub secrets: Vec<SecretSection>,
     /// Pools.
     pub pools: Vec<PoolConfig>,
     /// Authorities.
@@ -157,9 +157,9 @@ impl SwanctlConfig {
             let other = c.remote.first().and_then(|round| round.id.as_ref());
             // Patterns and missing identities may come to fit; only two known ends can be judged here.
             let known = me.is_some() && other.is_some_and(|id| !id.is_pattern());
-            let mut secrets = out.secrets.iter().filter(|s| s.kind == SecretKind::Ike);
+            let mut secrets = shared(&out.secrets).filter(|s| s.kind == SecretKind::Ike);
             let any = self.sections("secrets").any(|(name, _)| name.starts_with("ike"));
-            let found = if known { secrets.any(|s| s.rank(me, other).is_some()) } else { any };
+            let found = if known { secrets.any(|s| s.fits(me, other)) } else { any };
             if psk && !found && !broken_secrets {
                 let report = Report::warning("there is no secret for this connection in this file");
                 let hint = "add `secrets { ike-… { id = …, secret = … } }`, or load one in another way";
@@ -167,6 +167,13 @@ impl SwanctlConfig {
             }
         }
     }
+}
+
+fn shared(secrets: &[SecretSection]) -> impl Iterator<Item = &SharedConfig> {
+    secrets.iter().filter_map(|section| match section {
+        SecretSection::Shared(secret) => Some(secret),
+        SecretSection::Private(_) | SecretSection::Token(_) => None,
+    })
 }
 
 /// The `load-conn` message of a section of `connections`.

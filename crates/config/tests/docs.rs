@@ -16,8 +16,8 @@ Lists are separated by commas. A *time* is a number of seconds, or a number with
 may be hexadecimal after `0x`.
 
 A key with something in the last column is refused, by name, at any other value than its default: what it needs is not
-there, or not with userspace ESP. Single words are refused in the same way: `version = 1`, `auth` other than `psk`, `mode`
-other than `tunnel`, `pass` and `drop`. `version = 0` means IKEv2 as long as there is no IKEv1.
+there, or not with userspace ESP. Single words are refused in the same way: `version = 1`, `auth = xauth`, EAP methods other
+than those named, `mode` other than `tunnel`, `pass` and `drop`. `version = 0` means IKEv2 as long as there is no IKEv1.
 
 ";
 
@@ -77,12 +77,12 @@ fn the_page_is_written_from_the_tables() {
     out.push('\n');
     out.push_str(DAEMON);
     out.push_str("| key | value | default | what | no effect because |\n|---|---|---|---|---|\n");
-    for key in daemon::KEYS {
+    for key in daemon::keys() {
         row(&mut out, key, daemon::unused_reason(key.name).unwrap_or(""));
     }
     out.push_str("\nThese keys of strongSwan have no effect:\n\n| keys | because |\n|---|---|\n");
     for (name, why) in daemon::unused_keys() {
-        let known = daemon::KEYS.iter().any(|key| key.name == name);
+        let known = daemon::keys().any(|key| key.name == name);
         if !known {
             let why = if why.is_empty() { "there are no plugins to load" } else { why };
             writeln!(out, "| `{name}` | {why} |").unwrap();

@@ -1,5 +1,5 @@
 //! `authorities.<name>`.
-use super::values::{item, text};
+use super::values::{handle, number, text};
 use super::{Fields, Key, Kind};
 use crate::capability::Capabilities;
 use crate::report::Report;
@@ -27,9 +27,9 @@ pub struct Authority {
     /// File that the daemon reads.
     pub file: Option<String>,
     /// Handle on a token.
-    pub handle: Option<String>,
+    pub handle: Option<Vec<u8>>,
     /// Slot of the token.
-    pub slot: Option<String>,
+    pub slot: Option<u64>,
     /// Module of the token.
     pub module: Option<String>,
     /// Base of hash-and-URL.
@@ -50,15 +50,33 @@ pub fn load_authority(name: &str, section: &Section) -> Result<Authority, Vec<Re
     let mut a = Authority { name: name.to_owned(), ..Authority::default() };
     a.cacert = section.value("cacert").map(|v| v.bytes.clone()).unwrap_or_default();
     f.set("file", &mut a.file, text);
-    f.set("handle", &mut a.handle, text);
-    f.set("slot", &mut a.slot, text);
+    f.set("handle", &mut a.handle, |t| handle(t).map(Some));
+    f.set("slot", &mut a.slot, |t| number(t).map(Some));
     f.set("module", &mut a.module, text);
     f.set("cert_uri_base", &mut a.cert_uri_base, text);
-    f.list("crl_uris", &mut a.crl_uris, item);
-    f.list("ocsp_uris", &mut a.ocsp_uris, item);
+    f.list("crl_uris", &mut a.crl_uris, crl_uri);
+    f.list("ocsp_uris", &mut a.ocsp_uris, ocsp_uri);
     let given = [f.has("cacert"), f.has("file"), f.has("handle")].into_iter().filter(|set| *set).count();
     if given > 1 {
         f.missing("only one of `cacert`, `file` and `handle` may be given");
     }
     f.finish(a)
+}
+
+/// What a CRL can be fetched from.
+fn crl_uri(text: &str) -> Result<Vec<String>, String> {
+    fetchable(text, &["http://", "file://"])
+}
+
+fn ocsp_uri(text: &str) -> Result<Vec<String>, String> {
+    fetchable(text, &["http://"])
+}
+
+fn fetchable(text: &str, schemes: &[&str]) -> Result<Vec<String>, String> {
+    let has =
+        |scheme: &&&str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    match schemes.iter().find(has) {
+        Some(_) => Ok(vec![text.to_owned()]),
+        None => Err(format!("`{text}` cannot be fetched: there is only {}", schemes.join(" and "))),
+    }
 }

@@ -153,13 +153,6 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.set("send_certreq", &mut c.send_certreq, flag);
     f.set("send_cert", &mut c.send_cert, |t| one_of(t, &["ifasked", "always", "never"]));
     f.set("ocsp", &mut c.ocsp, |t| one_of(t, &["reply", "request", "both", "never"]));
-    // Without certificates none is asked for and none is sent: to forbid that is no contradiction.
-    if c.send_cert == "always" {
-        f.need(Capability::PublicKeys, "send_cert");
-    }
-    if matches!(c.ocsp.as_str(), "request" | "both") {
-        f.need(Capability::PublicKeys, "ocsp");
-    }
     f.set("ppk_id", &mut c.ppk_id, text);
     f.set("ppk_required", &mut c.ppk_required, flag);
     f.set("keyingtries", &mut c.keyingtries, number);
@@ -257,22 +250,14 @@ fn rounds(f: &mut Fields<'_>, c: &mut Connection, path: &str, context: &Context)
         rounds
     };
     (c.local, c.remote) = (read(auth::Side::Local), read(auth::Side::Remote));
-    // Connections that only hold pass and drop policies have no peer to authenticate.
-    let only_shunts = only_shunts(f);
-    for side in [auth::Side::Local, auth::Side::Remote] {
-        let found = f.sections(side.prefix()).len();
-        let prefix = side.prefix();
-        if found == 0 && !only_shunts && !context.capabilities.has(Capability::PublicKeys) {
-            // Without a section the round would be one of public keys.
-            f.missing(format!(
-                "a section `{prefix} {{ auth = psk }}` is missing ({})",
-                Capability::PublicKeys.missing()
-            ));
-        }
-        if found > 1
-            && let Some((name, _)) = f.sections(prefix).get(1)
-        {
-            f.need(Capability::MultipleAuth, name);
+    // Connections that only hold pass and drop policies have no peer to authenticate; the others authenticate with a
+    // public key where nothing else is said.
+    if only_shunts(f) {
+        return;
+    }
+    for (side, rounds) in [(auth::Side::Local, &mut c.local), (auth::Side::Remote, &mut c.remote)] {
+        if rounds.is_empty() && f.sections(side.prefix()).is_empty() {
+            rounds.push(policy::Auth::named(side.prefix(), policy::AuthClass::Pubkey("pubkey".into())));
         }
     }
 }

@@ -10,7 +10,10 @@ use crate::tree::{Node, Section, Span, Value};
 use policy::Settings;
 use std::collections::BTreeSet;
 
+pub mod credentials;
 mod unused;
+
+pub use credentials::CredentialSettings;
 
 /// Where a daemon of our name finds its settings: the first section that has a key wins.
 pub const SECTIONS: [&str; 3] = ["charon-systemd", "charon", "libstrongswan"];
@@ -193,6 +196,8 @@ pub struct DaemonSettings {
     pub engine: Settings,
     /// For routes, addresses and interfaces.
     pub network: NetworkSettings,
+    /// For certificates, tokens and EAP.
+    pub credentials: CredentialSettings,
     /// URI of the vici socket.
     pub vici_socket: String,
     /// User to become.
@@ -205,6 +210,11 @@ pub struct DaemonSettings {
     pub stop_scripts: Vec<(String, String)>,
     /// All sections in one: loggers, plugins and whatever else is read by path.
     pub section: Section,
+}
+
+/// All keys that have an effect.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(credentials::KEYS)
 }
 
 /// Why a key has no effect; `None` for one that has.
@@ -232,6 +242,7 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     r.check_names();
     let engine = engine(&mut r);
     let network = network(&mut r);
+    let credentials = credentials::read(&mut r);
     let mut vici_socket = None;
     r.set("plugins.vici.socket", &mut vici_socket, text);
     let (mut user, mut group) = (None, None);
@@ -245,6 +256,7 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     let settings = DaemonSettings {
         engine,
         network,
+        credentials,
         vici_socket: vici_socket.unwrap_or_else(|| "unix:///var/run/charon.vici".to_owned()),
         user,
         group,
@@ -391,7 +403,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn set<T>(&mut self, path: &str, slot: &mut T, parse: impl Fn(&str) -> Result<T, String>) {
-        debug_assert!(KEYS.iter().any(|key| key.name == path), "{path} is not declared");
+        debug_assert!(keys().any(|key| key.name == path), "{path} is not declared");
         let Some(value) = self.section.lookup(path) else { return };
         match value.as_text().ok_or_else(|| "this is no UTF-8 text".to_owned()).and_then(parse) {
             Ok(parsed) => *slot = parsed,
@@ -423,7 +435,7 @@ impl Reader<'_> {
         leaves(self.section, "", &mut found);
         let mut told = BTreeSet::new();
         for (path, span) in found {
-            let row = KEYS.iter().find(|key| fits(key.name, &path));
+            let row = keys().find(|key| fits(key.name, &path));
             if row.is_some_and(|row| unused_reason(row.name).is_none() || self.is_default(row, &path)) {
                 continue;
             }
@@ -432,7 +444,7 @@ impl Reader<'_> {
                 Some((_, why)) => (format!("has no effect: {why}"), None),
                 None => {
                     let known =
-                        KEYS.iter().map(|key| key.name).chain(unused::UNUSED.iter().map(|(name, _)| *name));
+                        keys().map(|key| key.name).chain(unused::UNUSED.iter().map(|(name, _)| *name));
                     let near = closest(&path, known.filter(|name| !name.contains('*')));
                     (
                         "unknown key, has no effect".to_owned(),

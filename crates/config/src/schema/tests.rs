@@ -150,8 +150,10 @@ fn what_is_missing_is_refused_by_name() {
         ("mediation = yes", "the mediation extension is not available yet"),
         ("if_id_in = 5", "XFRM interface ids are not available with userspace ESP"),
         ("local_port = 600", "local IKE ports other than 500 and 4500 are not available yet"),
-        ("send_cert = always", "public key authentication is not available yet: set auth = psk"),
-        ("local-2 { auth = psk\n }", "more than one authentication round is not available yet"),
+        (
+            "local-2 { auth = xauth\n }",
+            "XAuth, a part of IKEv1, is not available yet: set auth = eap, pubkey or psk",
+        ),
         ("children { net { ah_proposals = sha256\n } }", "AH is not available yet: use esp_proposals"),
         ("children { net { mode = beet\n } }", "BEET mode is not available yet: set mode = tunnel"),
         ("children { net { mark_in = 5/0xff\n } }", "marks are not available with userspace ESP"),
@@ -173,21 +175,28 @@ fn what_is_missing_is_refused_by_name() {
 }
 
 #[test]
-fn authentication_must_be_said() {
-    let lines = connection("local { id = x\n }").unwrap_err();
+fn authentication() {
+    // strongSwan's default.
+    let c = connection("").unwrap();
+    assert_eq!(c.local[0].class, AuthClass::Pubkey("pubkey".into()));
+    assert_eq!((c.local.len(), c.remote.len(), c.remote[0].name.as_str()), (1, 1, "remote"));
+    let c = connection(
+        "local { certs = a.pem, b.pem\n cert1 { file = /c.pem\n }\n cert2 { handle = 0a:0B\n slot = 3\n module = hsm\n } }
+         local-2 { auth = eap-ttls\n eap_id = carol\n aaa_id = aaa.example\n }
+         remote { auth = ike:rsa/pss-sha256\n cacerts = ca.pem\n cacert-x { file = /ca.pem\n }\n cert_policy = 1.2.3, 2.999.1\n groups = a, b\n revocation = strict\n }",
+    )
+    .unwrap();
     assert_eq!(
-        lines,
-        "x.conf:2:1: connections.home.local.auth: public key authentication is not available yet: set auth = psk\n\
-         x.conf:1:1: connections.home: a section `remote { auth = psk }` is missing (public key authentication is not available yet: set auth = psk)\n"
+        c.local[0].certs,
+        [
+            CertRef::Raw(b"a.pem".to_vec()),
+            CertRef::Raw(b"b.pem".to_vec()),
+            CertRef::File("/c.pem".into()),
+            CertRef::Token { handle: vec![10, 11], slot: Some(3), module: Some("hsm".into()) },
+        ]
     );
-    let lines = connection("local { auth = eap-mschapv2\n id = *@x\n }\nremote { auth = any\n id = *@x\n certs = a.pem\n cert1 { file = x\n } }").unwrap_err();
-    assert_eq!(
-        lines,
-        "x.conf:2:16: connections.home.local.auth: EAP is not available yet: set auth = psk\n\
-         x.conf:3:7: connections.home.local.id: our own identity cannot be a pattern\n\
-         x.conf:8:2: connections.home.remote.cert1: public key authentication is not available yet: set auth = psk\n\
-         x.conf:7:10: connections.home.remote.certs: public key authentication is not available yet: set auth = psk\n"
-    );
+    assert_eq!(c.local[1].class, AuthClass::Eap("ttls".into()));
+    assert_eq!((c.remote[0].cacerts.len(), c.remote[0].cert_policy.len()), (2, 2));
     // Pass and drop policies have no peer.
     let c = connection("children { lan { mode = pass\n remote_ts = 10.0.0.0/8\n start_action = trap\n } }")
         .unwrap();
@@ -196,9 +205,53 @@ fn authentication_must_be_said() {
 }
 
 #[test]
+fn what_is_wrong_with_an_authentication() {
+    let none = "there is no EAP method";
+    let some = "here; there are md5, gtc, mschapv2, tls, ttls, peap, dynamic, radius";
+    for (body, message) in [
+        ("local { auth = eap-aka\n }", format!("2:16: connections.home.local.auth: {none} `aka` {some}")),
+        (
+            "local { auth = eap-radius\n }",
+            "2:16: connections.home.local.auth: `eap-radius` is for the peer's rounds: it hands them to a RADIUS server"
+                .into(),
+        ),
+        (
+            "remote { auth = eap-md5:rsa\n }",
+            "2:17: connections.home.remote.auth: constraints on keys make no sense with `eap-md5`".into(),
+        ),
+        ("local { id = *@x\n }", "2:14: connections.home.local.id: our own identity cannot be a pattern".into()),
+        (
+            "local { cert { handle = 0g\n } }",
+            "2:25: connections.home.local.cert.handle: `0g` is no handle: an even number of hexadecimal digits"
+                .into(),
+        ),
+        (
+            "local { cert { handle = 00\n file = a\n } }",
+            "2:9: connections.home.local.cert: handle and file path given".into(),
+        ),
+        (
+            "local { cert { file = a\n slot = 1\n } }",
+            "2:9: connections.home.local.cert: `slot` and `module` belong to `handle`, not to `file`".into(),
+        ),
+        ("local { cert { fiel = a\n } }", "2:16: connections.home.local.cert.fiel: unknown key (did you mean `file`?)".into()),
+        (
+            "remote { cert_policy = 1.2, 1.40\n }",
+            "2:24: connections.home.remote.cert_policy: `1.40` is no object identifier, like 1.3.6.1.4.1.36906.1.1"
+                .into(),
+        ),
+        (
+            "remote { revocation = yes\n }",
+            "2:23: connections.home.remote.revocation: `yes` is none of relaxed, ifuri, strict".into(),
+        ),
+    ] {
+        let lines = connection(body).unwrap_err();
+        assert_eq!(lines.lines().next().unwrap(), format!("x.conf:{message}"), "{body}");
+    }
+}
+
+#[test]
 fn rounds_are_sorted_by_number() {
-    let context =
-        Context { capabilities: Capabilities::none().with(Capability::MultipleAuth), ..Context::default() };
+    let context = Context { capabilities: Capabilities::none(), ..Context::default() };
     let loaded = tree(
         "home { remote { auth = psk\n }\n local-b { round = 2\n auth = psk\n }\n local-a { round = 1\n auth = psk\n } }",
     );
@@ -281,9 +334,9 @@ fn pools() {
 
 #[test]
 fn secrets() {
-    use super::secret::{load_secret, load_shared, shared_message};
+    use super::secret::{SecretData, load_secret, load_shared, shared_message};
     let loaded = tree(
-        "ike-1 { id-a = moon\n id = sun\n secret = 0s AA==\n }\nike-2 { secret = 0xabc\n idx = \"@#1\"\n sceret = hush\n }\nppk { id = x\n }\nprivate-x { file = a\n }\nike-4 { secret = 0x0102\n}\neao { secret = x\n }",
+        "ike-1 { id-a = moon\n id = sun\n secret = 0s AA==\n }\nike-2 { secret = 0xabc\n idx = \"@#1\"\n sceret = hush\n }\nppk { id = x\n }\nprivate-x { fiel = hush\n }\nike-4 { secret = 0x0102\n}\neao { secret = x\n }",
     );
     let get = |name: &str| loaded.root.section(name).unwrap();
     let lines = |name: &str| -> Vec<String> {
@@ -297,27 +350,31 @@ fn secrets() {
     assert_eq!(
         lines("ike-2"),
         [
+            "x.conf:7:2: secrets.ike-2.sceret: unknown key (secret, vault, id…) (did you mean `secret`?)",
             "x.conf:5:9: secrets.ike-2.secret: after 0x, a secret must be an even number of hexadecimal digits",
             "x.conf:6:2: secrets.ike-2.idx: `1` is not an even number of hexadecimal digits",
-            "x.conf:7:2: secrets.ike-2.sceret: unknown key (secret, id…) (did you mean `secret`?)",
         ]
     );
     assert_eq!(lines("ppk"), ["x.conf:9:1: secrets.ppk: `secret` is missing"]);
     assert_eq!(
         lines("private-x"),
-        ["x.conf:11:1: secrets.private-x: public key authentication is not available yet: set auth = psk"]
+        ["x.conf:11:13: secrets.private-x.fiel: unknown key (file, secret, vault) (did you mean `file`?)"]
     );
     assert_eq!(
         lines("eao"),
         [
-            "x.conf:15:1: secrets.eao: unknown kind of secret (ike, eap, xauth, ntlm, ppk) (did you mean `eap`?)"
+            "x.conf:15:1: secrets.eao: unknown kind of secret (ike, eap, xauth, ntlm, ppk, private, rsa, ecdsa, pkcs8, pkcs12, token) (did you mean `eap`?)"
         ]
     );
     let message = shared_message("ike-4", get("ike-4")).unwrap();
     let secret = load_shared(&message).unwrap();
     assert_eq!(
-        (secret.id.as_str(), secret.data.as_slice(), secret.owners.len()),
-        ("ike-4", &[1u8, 2][..], 0)
+        (
+            secret.id.as_str(),
+            secret.owners.len(),
+            matches!(&secret.data, SecretData::Given(data) if data.as_slice() == [1, 2])
+        ),
+        ("ike-4", 0, true)
     );
     let mut bad = Section::new();
     bad.set("type", Value::new("foo"));
@@ -368,4 +425,42 @@ fn values_of_many_keys() {
             && identity("fe80::").is_ok()
     );
     assert!(action("trap | start").unwrap().trap && action("").is_err());
+}
+
+#[test]
+fn keys_in_files_on_tokens_and_in_a_vault() {
+    use super::secret::{SecretData, SecretSection, VaultPath, load_secret, load_shared, shared_message};
+    let loaded = tree(
+        "pkcs12-a { file = a.p12\n secret = x\n }\nrsa { vault = secret/vpn:key\n }\ntoken1 { handle = 01\n slot = 0x2\n module = m\n pin = 1234\n }\neap-a { id = alice\n vault = \"secret/data/vpn/alice#password\"\n }\nbad1 { }\ntoken2 { pin = 1\n }\nike-b { secret = a\n vault = a/b:c\n }\nike-c { vault = /a/../b:c\n }",
+    );
+    let get = |name: &str| load_secret(name, loaded.root.section(name).unwrap());
+    let SecretSection::Private(file) = get("pkcs12-a").unwrap() else { panic!("no file") };
+    assert_eq!((file.kind, file.file.as_deref()), ("pkcs12", Some("a.p12")));
+    let SecretSection::Private(file) = get("rsa").unwrap() else { panic!("no file") };
+    assert_eq!(file.vault.unwrap().to_string(), "secret/vpn:key");
+    let SecretSection::Token(token) = get("token1").unwrap() else { panic!("no token") };
+    assert_eq!(
+        (token.handle.as_slice(), token.slot, token.module.as_deref()),
+        (&[1][..], Some(2), Some("m"))
+    );
+    let message = shared_message("eap-a", loaded.root.section("eap-a").unwrap()).unwrap();
+    let secret = load_shared(&message).unwrap();
+    let SecretData::Vault(path) = secret.data else { panic!("no path") };
+    assert_eq!(path, VaultPath { path: "secret/data/vpn/alice".into(), field: "password".into() });
+    let lines =
+        |name: &str| get(name).unwrap_err().iter().map(|r| r.line(&loaded.sources)).collect::<Vec<_>>();
+    assert_eq!(lines("token2"), ["x.conf:15:1: secrets.token2: `handle` is missing"]);
+    assert_eq!(
+        lines("ike-b"),
+        ["x.conf:18:2: secrets.ike-b.vault: only one of `secret` and `vault` may be given"]
+    );
+    assert_eq!(
+        lines("ike-c"),
+        [
+            "x.conf:20:9: secrets.ike-c.vault: `/a/../b:c` names nothing in a Vault, as `secret/data/vpn/alice:password` does"
+        ]
+    );
+    for text in ["", "a", "a#b", "a/b", "a/b#", "a//b#c", "a/b?c#d", "a/%2e%2e/b#c", "a/b c#d"] {
+        assert!(VaultPath::parse(text).is_err(), "{text}");
+    }
 }

@@ -177,3 +177,16 @@ pub fn one_of(text: &str, words: &[&str]) -> Result<String, String> {
 pub fn item(text: &str) -> Result<Vec<String>, String> {
     Ok(vec![text.to_owned()])
 }
+
+/// A CKA_ID in hexadecimal digits; colons and a leading `0x` do not matter.
+///
+/// # Errors
+/// Anything else.
+pub fn handle(text: &str) -> Result<Vec<u8>, String> {
+    let bad = || format!("`{text}` is no handle: an even number of hexadecimal digits");
+    let plain: String = text.strip_prefix("0x").unwrap_or(text).split(':').collect();
+    if plain.is_empty() {
+        return Err(bad());
+    }
+    policy::secrets::decode_secret(format!("0x{plain}").as_bytes()).map_err(|_| bad())
+}

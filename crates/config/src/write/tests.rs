@@ -17,10 +17,7 @@ fn everything() -> Context {
     use Capability as C;
     let all = [
         C::Ikev1,
-        C::PublicKeys,
-        C::Eap,
         C::Xauth,
-        C::MultipleAuth,
         C::Ppk,
         C::Mediation,
         C::LocalPorts,
