@@ -11,6 +11,8 @@ mod asks;
 mod boot;
 mod conf;
 mod control;
+#[allow(dead_code, reason = "wired with the judge")]
+mod fetch;
 mod interfaces;
 mod notices;
 mod observers;
