@@ -21,6 +21,8 @@ mod reload;
 mod scripts;
 mod shard;
 mod sockets;
+#[allow(dead_code, reason = "wired with the credential store")]
+mod vault;
 
 use std::process::ExitCode;
 
