@@ -32,6 +32,7 @@ mod exchange;
 mod id;
 mod notify;
 mod payload;
+mod radius;
 mod transform;
 
 pub use attribute::{ConfigAttribute, ConfigType};
@@ -40,4 +41,5 @@ pub use exchange::ExchangeType;
 pub use id::IdType;
 pub use notify::NotifyType;
 pub use payload::{AuthMethod, PayloadType, ProtocolId, TsType};
+pub use radius::{AcctStatus, ErrorCause, MicrosoftType, RadiusCode, RadiusType, TerminateCause};
 pub use transform::{Encr, Esn, Integ, Ke, Prf, TransformType};
