@@ -135,10 +135,10 @@ fn framed(packet: &Packet) -> Framed {
         let address = attribute.as_address();
         match (attribute.kind, address) {
             // RFC 2865 5.8: 255.255.255.255 lets the user choose, 255.255.255.254 the NAS.
-            (RadiusType::FramedIpAddress, Some(IpAddr::V4(v4))) => {
-                if !v4.octets().starts_with(&[255, 255, 255]) {
-                    out.addresses.push(v4.into());
-                }
+            (RadiusType::FramedIpAddress, Some(IpAddr::V4(v4)))
+                if !v4.octets().starts_with(&[255, 255, 255]) =>
+            {
+                out.addresses.push(v4.into());
             }
             (RadiusType::FramedIpv6Address, Some(v6 @ IpAddr::V6(_))) => out.addresses.push(v6),
             (RadiusType::FramedIpNetmask, Some(mask @ IpAddr::V4(_))) => out.netmask = Some(mask),

@@ -48,7 +48,7 @@ fn lengths_that_lie_are_errors() {
         assert!(Packet::parse(&bad).is_err(), "{length}");
     }
     // An attribute without room for its length.
-    let mut bad = bytes.clone();
+    let mut bad = bytes;
     bad.push(25);
     bad[3] += 1;
     assert!(Packet::parse(&bad).is_err());
