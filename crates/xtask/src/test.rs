@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// Crates whose tests need neither root nor a peer.
 const PURE: &[&str] =
-    &["wire", "crypto", "policy", "ike", "esp", "pool", "config", "vici", "cli", "testkit", "xtask"];
+    &["wire", "crypto", "policy", "radius", "ike", "esp", "pool", "config", "vici", "cli", "testkit", "xtask"];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "daemon"];
 
