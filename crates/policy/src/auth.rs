@@ -1,5 +1,5 @@
 //! Authentication rounds (`local*`, `remote*`).
-use crate::{CertRef, Identity};
+use crate::{CertRef, Identity, KeyConstraints};
 use serde::{Deserialize, Serialize};
 
 /// How a round authenticates.
@@ -68,8 +68,25 @@ impl AuthClass {
             "null" if text == "null" => Ok(Self::Null),
             "eap" if constraint == text => Ok(Self::Eap(rest())),
             "xauth" if constraint == text => Ok(Self::Xauth(rest())),
-            "pubkey" | "rsa" | "ecdsa" | "ed25519" | "ed448" | "bliss" => Ok(Self::Pubkey(text.to_owned())),
+            "pubkey" | "rsa" | "ecdsa" | "ed25519" | "ed448" => {
+                KeyConstraints::parse(text).map_err(|_| text.to_owned())?;
+                Ok(Self::Pubkey(text.to_owned()))
+            }
             _ => Err(text.to_owned()),
+        }
+    }
+
+    /// What is demanded of keys and signatures: with `pubkey`, and behind the method of EAP (`eap-tls:ecdsa-384`).
+    ///
+    /// # Errors
+    /// The word that means nothing.
+    pub fn constraints(&self) -> Result<KeyConstraints, String> {
+        match self {
+            Self::Pubkey(text) => KeyConstraints::parse(text),
+            Self::Eap(text) => text
+                .split_once(':')
+                .map_or_else(|| Ok(KeyConstraints::default()), |(_, rest)| KeyConstraints::parse(rest)),
+            Self::Psk | Self::Xauth(_) | Self::Any | Self::Null => Ok(KeyConstraints::default()),
         }
     }
 }
@@ -117,7 +134,7 @@ mod tests {
         ] {
             assert_eq!(AuthClass::parse(text), Ok(class));
         }
-        for text in ["", "password", "psk-1", "null-1", "ike:null", "ike:psk", "ike:eap"] {
+        for text in ["", "password", "psk-1", "null-1", "ike:null", "ike:psk", "ike:eap", "rsa-md5", "pubkey-2048"] {
             assert_eq!(AuthClass::parse(text), Err(text.into()));
         }
     }
