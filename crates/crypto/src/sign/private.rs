@@ -1,6 +1,7 @@
 //! Private keys: read, kept inside the backend, used to sign.
 use super::public::kind;
 use super::{Hash, KeyType, NO_ED448, PublicKey, SignError, SignScheme};
+use crate::Secret;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
@@ -8,8 +9,12 @@ use aws_lc_rs::signature::{
     self as awslc, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
 };
 use pkcs8::der::Decode as _;
+use rand_core::SeedableRng as _;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
 use std::fmt;
 use std::sync::Arc;
+use zeroize::Zeroize as _;
 
 /// A private key. Copies share it; the backend wipes it when the last one is dropped. `Debug` prints the kind only.
 #[derive(Clone)]
@@ -19,7 +24,8 @@ pub struct PrivateKey {
 }
 
 enum Key {
-    Rsa(RsaKeyPair),
+    /// With its PKCS#1 form, for the one signature that the backend does not make.
+    Rsa(RsaKeyPair, Secret),
     /// Two times the same key, for the two encodings of a signature.
     Ecdsa(EcdsaKeyPair, EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -36,7 +42,10 @@ impl PrivateKey {
         let info = pkcs8::PrivateKeyInfoRef::from_der(der).map_err(|_| bad())?;
         let curve = || info.algorithm.parameters_oid().map_err(|_| bad());
         match kind(info.algorithm.oid, curve)? {
-            KeyType::Rsa => Self::rsa(RsaKeyPair::from_pkcs8(der).map_err(|_| bad())?),
+            KeyType::Rsa => {
+                let inner = Secret::new(info.private_key.as_bytes().to_vec());
+                Self::rsa(RsaKeyPair::from_pkcs8(der).map_err(|_| bad())?, inner)
+            }
             KeyType::Ed25519 => {
                 let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| bad())?;
                 let spki: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| bad())?;
@@ -52,7 +61,8 @@ impl PrivateKey {
     /// # Errors
     /// As [`Self::from_pkcs8`].
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, SignError> {
-        Self::rsa(RsaKeyPair::from_der(der).map_err(|_| SignError::Key("RSA private key"))?)
+        let key = RsaKeyPair::from_der(der).map_err(|_| SignError::Key("RSA private key"))?;
+        Self::rsa(key, Secret::new(der.to_vec()))
     }
 
     /// Reads a DER ECPrivateKey (SEC 1, RFC 5915) on P-256, P-384 or P-521.
@@ -66,11 +76,11 @@ impl PrivateKey {
             .ok_or(SignError::Key("EC private key on P-256, P-384 or P-521"))
     }
 
-    fn rsa(key: RsaKeyPair) -> Result<Self, SignError> {
+    fn rsa(key: RsaKeyPair, pkcs1: Secret) -> Result<Self, SignError> {
         let spki: PublicKeyX509Der<'_> =
             key.public_key().as_der().map_err(|_| SignError::Key("RSA private key"))?;
         let public = PublicKey::from_spki(spki.as_ref())?;
-        Ok(Self { key: Arc::new(Key::Rsa(key)), public })
+        Ok(Self { key: Arc::new(Key::Rsa(key, pkcs1)), public })
     }
 
     fn ecdsa(curve: KeyType, der: &[u8]) -> Result<Self, SignError> {
@@ -112,13 +122,16 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`SignError::Mismatch`] if the scheme needs another kind of key, [`SignError::Unsupported`] if it is not
-    /// offered for signing (SHA-1, Ed448, ECDSA with another hash than the curve's), [`SignError::Backend`] if the backend fails.
+    /// offered for signing (SHA-1 but for RSA PKCS#1, Ed448, ECDSA with another hash than the curve's), [`SignError::Backend`] if the backend fails.
     pub fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, SignError> {
         if scheme == SignScheme::Ed448 {
             return Err(SignError::unsupported(scheme, NO_ED448));
         }
         if !scheme.fits(self.kind()) {
             return Err(SignError::Mismatch { scheme, key: self.kind() });
+        }
+        if let (Key::Rsa(_, pkcs1), SignScheme::RsaPkcs1(Hash::Sha1)) = (&*self.key, scheme) {
+            return sign_sha1(pkcs1, data);
         }
         if scheme.hash() == Some(Hash::Sha1) {
             return Err(SignError::unsupported(scheme, "the backend makes no signatures with SHA-1"));
@@ -132,7 +145,7 @@ impl PrivateKey {
             ));
         }
         match (&*self.key, scheme) {
-            (Key::Rsa(key), SignScheme::RsaPkcs1(hash) | SignScheme::RsaPss(hash)) => {
+            (Key::Rsa(key, _), SignScheme::RsaPkcs1(hash) | SignScheme::RsaPss(hash)) => {
                 let pss = matches!(scheme, SignScheme::RsaPss(_));
                 let padding = match (hash, pss) {
                     (Hash::Sha384, false) => &awslc::RSA_PKCS1_SHA384,
@@ -158,6 +171,20 @@ impl PrivateKey {
             _ => Err(SignError::Mismatch { scheme, key: self.kind() }),
         }
     }
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-1, for peers without RFC 7427 (Windows): RFC 7296 2.15 leaves them no other hash, and
+/// the backend makes no such signatures. The `rsa` crate blinds the exponentiation with the generator it is given; what
+/// is signed here is chosen by nobody but the IKE exchange, and nothing is decrypted with it (RUSTSEC-2023-0071 is about
+/// decryption oracles).
+fn sign_sha1(pkcs1: &Secret, data: &[u8]) -> Result<Vec<u8>, SignError> {
+    let key = rsa::PrivateKey::from_pkcs1_der(pkcs1.as_slice()).map_err(|_| SignError::Backend)?;
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| SignError::Backend)?;
+    let mut rng = chacha20::ChaCha20Rng::from_seed(seed);
+    seed.zeroize();
+    let signer = rsa::pkcs1v15::SigningKey::<sha1::Sha1>::new(key);
+    Ok(signer.try_sign_with_rng(&mut rng, data).map_err(|_| SignError::Backend)?.to_vec())
 }
 
 impl fmt::Debug for PrivateKey {

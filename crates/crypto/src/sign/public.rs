@@ -106,6 +106,12 @@ impl PublicKey {
         &self.spki
     }
 
+    /// The subjectPublicKey inside.
+    #[must_use]
+    pub fn subject_public_key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// SHA-1 of the subjectPublicKey (RFC 5280 4.2.1.2): strongSwan's "subjkey", the usual subjectKeyIdentifier.
     #[must_use]
     pub fn key_id(&self) -> Vec<u8> {

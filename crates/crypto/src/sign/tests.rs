@@ -135,8 +135,8 @@ fn older_forms_hold_the_same_keys() {
 #[test]
 fn what_is_not_offered_is_refused_by_name() {
     let key = PrivateKey::from_pkcs8(&rsa()).unwrap();
-    let refused = key.sign(SignScheme::RsaPkcs1(Hash::Sha1), b"").unwrap_err().to_string();
-    assert!(refused.starts_with("RSA_EMSA_PKCS1_SHA1 is not available"), "{refused}");
+    let refused = key.sign(SignScheme::RsaPss(Hash::Sha1), b"").unwrap_err().to_string();
+    assert!(refused.starts_with("RSA_EMSA_PSS_SHA1 is not available"), "{refused}");
     let ecdsa = PrivateKey::from_pkcs8(&ec(KeyType::P384)).unwrap();
     let refused = ecdsa.sign(SignScheme::EcdsaDer(Hash::Sha256), b"").unwrap_err().to_string();
     assert!(refused.starts_with("ECDSA_WITH_SHA256_DER is not available"), "{refused}");
@@ -157,6 +157,17 @@ fn what_is_not_offered_is_refused_by_name() {
         assert!(PrivateKey::from_pkcs8(junk).is_err());
         assert!(PrivateKey::from_pkcs1(junk).is_err());
         assert!(PrivateKey::from_sec1(junk).is_err());
+    }
+}
+
+#[test]
+fn sha1_is_signed_for_peers_that_know_nothing_else() {
+    let der = rsa();
+    let scheme = SignScheme::RsaPkcs1(Hash::Sha1);
+    for key in [PrivateKey::from_pkcs8(&der).unwrap(), PrivateKey::from_pkcs1(&inner(&der)).unwrap()] {
+        let signature = key.sign(scheme, b"message").unwrap();
+        assert_eq!(key.public().verify(scheme, b"message", &signature), Ok(()));
+        assert_eq!(key.public().verify(scheme, b"massage", &signature), Err(SignError::Signature));
     }
 }
 

@@ -12,7 +12,7 @@ fn power<const L: usize>(group: &Modp<L>, base: &Uint<L>, exponent: &Uint<L>) ->
 /// order (p - 1) / 2. All these primes share the bits of pi, so each begins like the longest.
 fn safe_prime<const L: usize>(group: &Modp<L>, prime: &str) {
     let p = *group.prime.as_ref();
-    assert_eq!(p.bits(), Uint::<L>::BITS);
+    assert_eq!(p.bit_width(), Uint::<L>::BITS);
     assert!(prime.starts_with("FFFFFFFFFFFFFFFF") && prime.ends_with("FFFFFFFFFFFFFFFF"));
     // The 64 bits of ones and the constant c at the end of pi's bits are below the last 96 bits.
     let shared = prime.len() - 16 - 8;
@@ -41,8 +41,8 @@ fn rfc_2409_and_3526() {
 fn subgroup_of<const L: usize>(group: &Modp<L>) {
     let p = *group.prime.as_ref();
     let q = group.order.unwrap();
-    assert_eq!(p.bits(), Uint::<L>::BITS);
-    assert_eq!(q.bits(), group.exponent_bits);
+    assert_eq!(p.bit_width(), Uint::<L>::BITS);
+    assert_eq!(q.bit_width(), group.exponent_bits);
     assert_eq!(p.wrapping_sub(&Uint::ONE).rem_vartime(&q.to_nz().unwrap()), Uint::ZERO);
     assert!(group.generator > Uint::ONE);
     assert_eq!(power(group, &group.generator, &q), Uint::ONE);

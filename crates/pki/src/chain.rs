@@ -1,0 +1,342 @@
+//! Chains: found among the certificates at hand, then judged by the rules of RFC 5280.
+//!
+//! Finding is ours, and bounded: whoever sends certificates decides how many name each other as issuer. Judging (validity,
+//! basic constraints, key usage, name constraints, policies, critical extensions, signatures) is `certval`'s.
+mod validate;
+
+use crate::cert::Certificate;
+use crate::oid;
+use crate::store::{Store, Trust};
+use crate::verdict::{Distrust, Log, Rule};
+use crypto::sign::{Hash, SignScheme};
+use der::asn1::ObjectIdentifier;
+
+/// Signatures that are checked to find the chains of one certificate.
+const MAX_SIGNATURES: usize = 100;
+/// Chains of one certificate that are judged.
+const MAX_PATHS: usize = 8;
+
+/// What a certificate is to be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// IKE.
+    Ike,
+    /// A TLS server (we are the EAP peer).
+    TlsServer,
+    /// A TLS client (we are the EAP server).
+    TlsClient,
+    /// Anything, as far as key usage goes.
+    Any,
+}
+
+impl Purpose {
+    fn allows(self, usage: &ObjectIdentifier) -> bool {
+        match self {
+            Self::Ike => oid::EKU_IKE.contains(usage),
+            Self::TlsServer => matches!(*usage, oid::EKU_SERVER | oid::EKU_ANY),
+            Self::TlsClient => matches!(*usage, oid::EKU_CLIENT | oid::EKU_ANY),
+            Self::Any => true,
+        }
+    }
+}
+
+/// A chain that holds: the certificate in question first, the anchor of trust last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    certificates: Vec<Certificate>,
+    schemes: Vec<SignScheme>,
+}
+
+impl Path {
+    /// The certificate in question.
+    #[must_use]
+    pub fn leaf(&self) -> Option<&Certificate> {
+        self.certificates.first()
+    }
+
+    /// The anchor of trust; the leaf itself, if that is trusted by itself.
+    #[must_use]
+    pub fn anchor(&self) -> Option<&Certificate> {
+        self.certificates.last()
+    }
+
+    /// All certificates.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// Certificates that issued another of the chain.
+    #[must_use]
+    pub fn issuers(&self) -> &[Certificate] {
+        self.certificates.get(1..).unwrap_or(&[])
+    }
+
+    /// How the certificates are signed, but for the anchor's signature, which proves nothing.
+    #[must_use]
+    pub fn schemes(&self) -> &[SignScheme] {
+        &self.schemes
+    }
+
+    /// Whether a certificate policy is valid for the whole chain (RFC 5280 6.1 with this policy as
+    /// user-initial-policy-set, and required explicitly).
+    ///
+    /// # Errors
+    /// The certificate at fault.
+    pub fn check_policy(&self, policy: &str, now: u64) -> Result<(), Distrust> {
+        if self.certificates.len() == 1 {
+            let leaf = self.leaf();
+            return match leaf.filter(|leaf| leaf.policies().iter().any(|p| p == policy)) {
+                Some(_) => Ok(()),
+                None => Err(Distrust::new(
+                    Rule::Policy,
+                    leaf.map_or_else(String::new, |leaf| leaf.subject().to_string()),
+                    format_args!("constraint requires cert policy {policy}"),
+                )),
+            };
+        }
+        validate::validate(&self.certificates, Some(policy), now).map_err(|fault| Distrust {
+            reason: format!("constraint requires cert policy {policy}: {}", fault.reason),
+            ..fault
+        })
+    }
+}
+
+/// The chains of `leaf` that hold at `now`, from those at hand and `extra`; those to a self-signed anchor first.
+///
+/// # Errors
+/// What is wrong with the one that came furthest.
+pub(crate) fn build(
+    store: &Store,
+    extra: &[Certificate],
+    leaf: &Certificate,
+    purpose: Purpose,
+    now: u64,
+    log: &mut Log,
+) -> Result<Vec<Path>, Distrust> {
+    // What was loaded is trusted by itself, with or without a chain.
+    let pinned = store.with_subject(leaf.subject()).any(|(known, _)| known == leaf);
+    if pinned {
+        log.cfg(format_args!("  using trusted certificate \"{}\"", leaf.subject()));
+    } else {
+        log.cfg(format_args!("  using certificate \"{}\"", leaf.subject()));
+    }
+    usable(leaf, purpose, now)?;
+    let mut search = Search {
+        store,
+        extra,
+        now,
+        budget: MAX_SIGNATURES,
+        stack: vec![leaf.clone()],
+        schemes: Vec::new(),
+        found: Vec::new(),
+        fault: None,
+    };
+    search.climb();
+    if search.found.is_empty() && pinned {
+        log.cfg(format_args!(
+            "  reached end of incomplete trust chain for trusted certificate \"{}\"",
+            leaf.subject()
+        ));
+        return Ok(vec![Path { certificates: vec![leaf.clone()], schemes: Vec::new() }]);
+    }
+    let fault = search.fault.take().map_or_else(|| no_issuer(leaf), |(_, fault)| fault);
+    let Some(first) = search.found.first() else {
+        log.cfg(&fault.reason);
+        return Err(fault);
+    };
+    for (index, issuer) in first.issuers().iter().enumerate() {
+        let trusted = store.trust(issuer) == Trust::Ca;
+        let kind = match (trusted, issuer.is_self_issued()) {
+            (true, true) => "trusted ca certificate",
+            (true, false) => "trusted intermediate ca certificate",
+            (false, _) => "untrusted intermediate certificate",
+        };
+        log.cfg(format_args!("  using {kind} \"{}\"", issuer.subject()));
+        if index.saturating_add(1) == first.issuers().len() && issuer.is_self_issued() {
+            log.cfg(format_args!("  reached self-signed root ca with a path length of {index}"));
+        }
+    }
+    Ok(search.found)
+}
+
+/// What is demanded of the certificate in question itself.
+fn usable(leaf: &Certificate, purpose: Purpose, now: u64) -> Result<(), Distrust> {
+    let subject = leaf.subject();
+    if let Some(fault) = outdated(leaf, now) {
+        return Err(fault);
+    }
+    if purpose != Purpose::Any && !leaf.may_sign_data() {
+        return Err(Distrust::new(
+            Rule::KeyUsage,
+            subject,
+            format_args!(
+                "certificate \"{subject}\" rejected: neither digitalSignature nor nonRepudiation in its keyUsage"
+            ),
+        ));
+    }
+    let extended = leaf.extended();
+    if !extended.is_empty() && !extended.iter().any(|usage| purpose.allows(usage)) {
+        let list: Vec<String> = extended.iter().map(ToString::to_string).collect();
+        return Err(Distrust::new(
+            Rule::ExtendedKeyUsage,
+            subject,
+            format_args!(
+                "certificate \"{subject}\" rejected: its extendedKeyUsage ({}) does not allow this use",
+                list.join(", ")
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Why a certificate is not valid at this time.
+fn outdated(certificate: &Certificate, now: u64) -> Option<Distrust> {
+    let subject = certificate.subject();
+    let rule = if now < certificate.not_before() {
+        Rule::NotYetValid
+    } else if now > certificate.not_after() {
+        Rule::Expired
+    } else {
+        return None;
+    };
+    let range = format!(
+        "(valid from {} to {})",
+        crate::time::charon(certificate.not_before()),
+        crate::time::charon(certificate.not_after())
+    );
+    Some(Distrust::new(rule, subject, format_args!("subject certificate \"{subject}\" invalid {range}")))
+}
+
+fn no_issuer(certificate: &Certificate) -> Distrust {
+    let subject = certificate.subject();
+    Distrust::new(Rule::NoIssuer, subject, format_args!("no issuer certificate found for \"{subject}\""))
+}
+
+struct Search<'a> {
+    store: &'a Store,
+    extra: &'a [Certificate],
+    now: u64,
+    budget: usize,
+    stack: Vec<Certificate>,
+    schemes: Vec<SignScheme>,
+    found: Vec<Path>,
+    /// The fault of the chain that came furthest, with how far.
+    fault: Option<(usize, Distrust)>,
+}
+
+impl Search<'_> {
+    /// Goes on from the last certificate of the stack.
+    fn climb(&mut self) {
+        let Some(top) = self.stack.last().cloned() else { return };
+        let anchor = self.store.trust(&top) == Trust::Ca && self.stack.len() > 1;
+        if anchor && top.is_self_issued() {
+            self.judge();
+            return;
+        }
+        if self.stack.len() > self.store.settings.max_path_length.saturating_add(1) {
+            let max = self.store.settings.max_path_length;
+            self.blame(Distrust::new(
+                Rule::PathLength,
+                self.stack.first().map_or_else(String::new, |leaf| leaf.subject().to_string()),
+                format_args!("maximum path length of {max} exceeded"),
+            ));
+            return;
+        }
+        if top.is_self_issued() && top.is_self_signed() {
+            let subject = top.subject();
+            self.blame(Distrust::new(
+                Rule::Untrusted,
+                subject,
+                format_args!("self-signed certificate \"{subject}\" is not trusted"),
+            ));
+            return;
+        }
+        let mut named = false;
+        for issuer in self.issuers(&top) {
+            if self.found.len() >= MAX_PATHS || self.budget == 0 {
+                break;
+            }
+            // A loop: the same CA again leads nowhere that we have not been.
+            if self.stack.iter().any(|c| c.subject().same(issuer.subject()) && c.key() == issuer.key()) {
+                continue;
+            }
+            named = true;
+            self.budget = self.budget.saturating_sub(1);
+            match self.signed_by(&top, &issuer) {
+                Ok(scheme) => {
+                    self.stack.push(issuer);
+                    self.schemes.push(scheme);
+                    self.climb();
+                    self.stack.pop();
+                    self.schemes.pop();
+                }
+                Err(fault) => self.blame(fault),
+            }
+        }
+        if !named {
+            self.blame(no_issuer(&top));
+        }
+        if anchor && self.found.len() < MAX_PATHS {
+            self.judge();
+        }
+    }
+
+    /// Those that may have issued it: anchors first.
+    fn issuers(&self, top: &Certificate) -> Vec<Certificate> {
+        let mut known: Vec<(Certificate, Trust)> = self.store.with_subject(top.issuer()).cloned().collect();
+        known.sort_by_key(|(_, trust)| *trust != Trust::Ca);
+        let mut list: Vec<Certificate> = known.into_iter().map(|(certificate, _)| certificate).collect();
+        for certificate in self.extra {
+            if !list.contains(certificate) {
+                list.push(certificate.clone());
+            }
+        }
+        list.retain(|issuer| top.names_as_issuer(issuer));
+        list
+    }
+
+    fn signed_by(&self, top: &Certificate, issuer: &Certificate) -> Result<SignScheme, Distrust> {
+        let subject = top.subject();
+        let scheme = top.verify(issuer).map_err(|error| {
+            Distrust::new(
+                Rule::Signature,
+                subject,
+                format_args!("signature of certificate \"{subject}\" by \"{}\": {error}", issuer.subject()),
+            )
+        })?;
+        if scheme.hash() == Some(Hash::Sha1) && !self.store.settings.sha1_signatures {
+            return Err(Distrust::new(
+                Rule::Signature,
+                subject,
+                format_args!("certificate \"{subject}\" is signed with SHA-1, which is not accepted"),
+            ));
+        }
+        Ok(scheme)
+    }
+
+    /// Judges the stack as a chain to an anchor.
+    fn judge(&mut self) {
+        match validate::validate(&self.stack, None, self.now) {
+            Ok(()) => {
+                self.found.push(Path { certificates: self.stack.clone(), schemes: self.schemes.clone() })
+            }
+            // A chain to an anchor that does not hold tells more than any that leads nowhere.
+            Err(fault) => {
+                if self.fault.as_ref().is_none_or(|(far, _)| *far < usize::MAX) {
+                    self.fault = Some((usize::MAX, fault));
+                }
+            }
+        }
+    }
+
+    fn blame(&mut self, fault: Distrust) {
+        let far = self.stack.len();
+        if self.fault.as_ref().is_none_or(|(known, _)| *known < far) {
+            self.fault = Some((far, fault));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
