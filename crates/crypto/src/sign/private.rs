@@ -19,11 +19,11 @@ use zeroize::Zeroize as _;
 /// A private key. Copies share it; the backend wipes it when the last one is dropped. `Debug` prints the kind only.
 #[derive(Clone)]
 pub struct PrivateKey {
-    key: Arc<Key>,
+    pub(super) key: Arc<Key>,
     public: PublicKey,
 }
 
-enum Key {
+pub(super) enum Key {
     /// With its PKCS#1 form, for the one signature that the backend does not make.
     Rsa(RsaKeyPair, Secret),
     /// Two times the same key, for the two encodings of a signature.
