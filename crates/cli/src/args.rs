@@ -67,6 +67,13 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Keys, certificates and revocation lists: take the options of strongSwan's pki, or its commands as words
+    #[command(disable_help_flag = true)]
+    Pki {
+        /// As pki takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Demo(args) => crate::demo::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(directory.as_deref()),
+        Command::Pki { words } => Ok(crate::pki::main(words)),
         Command::Swanctl { words } => Ok(crate::swanctl::main(words)),
     }
 }

@@ -4,7 +4,8 @@
 //! as `cygnet swanctl …`) it takes strongSwan's options and prints what strongSwan's tool prints ([`swanctl`]).
 //! Everything that talks to the daemon does so over vici ([`session`]); [`view`] is what a list of SAs means,
 //! [`load`] carries a configuration directory over, [`commands`] has one file per command, [`demo`] runs two daemons
-//! against each other.
+//! against each other, [`pki`] is strongSwan's tool of that name, [`quickstart`] makes a gateway
+//! and its users.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -18,8 +19,11 @@ mod args;
 mod commands;
 mod demo;
 mod exit;
+mod getopt;
 mod load;
 mod out;
+mod pki;
+mod quickstart;
 mod session;
 mod source;
 mod swanctl;
@@ -34,6 +38,12 @@ fn main() -> ExitCode {
     let called = words.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
     if called == Some("swanctl") {
         return swanctl::main(words.split_off(1));
+    }
+    if called == Some("pki") {
+        return pki::main(words.split_off(1));
+    }
+    if words.get(1).is_some_and(|word| word == "pki") {
+        return pki::main(words.split_off(2));
     }
     if words.get(1).is_some_and(|word| word == "swanctl") {
         return swanctl::main(words.split_off(2));

@@ -3,10 +3,10 @@
 //! [`options`] knows the words, [`getopt`] reads them as getopt_long would, [`format`] writes `--raw` and `--pretty`,
 //! and one file per family of commands does the work and prints what swanctl prints. Differences on purpose are in
 //! `docs/differences.md`.
+use crate::getopt::{Parsed, expand, parse, words_of};
 use crate::out::complain;
 use crate::session;
 use config::tree::Section;
-use getopt::Parsed;
 use options::Command;
 use std::ffi::OsString;
 use std::io;
@@ -70,8 +70,8 @@ impl Call<'_> {
         self.options.has(long)
     }
 
-    const fn form(&self) -> Option<format::Form> {
-        self.options.form
+    fn form(&self) -> Option<format::Form> {
+        getopt::form(&self.options)
     }
 
     /// Connects as swanctl does: without a time limit, for `--initiate` may take long.
@@ -135,11 +135,11 @@ fn run(words: Vec<String>) -> u8 {
         }
         Err(mistake) => return wrong(&mistake),
     };
-    let rest = match getopt::expand(rest) {
+    let rest = match expand(rest) {
         Ok(rest) => rest,
         Err(mistake) => return misused(command, &mistake),
     };
-    let parsed = match getopt::parse(&rest, command.options) {
+    let parsed = match parse(&rest, command.options, options::SHARED) {
         Ok(parsed) => parsed,
         Err(mistake) => {
             complain!("swanctl: {mistake}");
@@ -185,11 +185,11 @@ fn leading(words: Vec<String>) -> Result<(Option<String>, Vec<String>), String> 
         match (name, attached) {
             ("--debug", Some(_)) => {}
             ("--uri", Some(value)) => uri = Some(value),
-            ("--options", Some(file)) => rest.extend(getopt::words_of(&file)?),
+            ("--options", Some(file)) => rest.extend(words_of(&file)?),
             ("--debug" | "-v", None) if next_fits(true) => drop(words.next()),
             ("--uri" | "-u", None) if next_fits(false) => uri = words.next(),
             ("--options" | "-+", None) if next_fits(false) => {
-                rest.extend(getopt::words_of(&words.next().unwrap_or_default())?);
+                rest.extend(words_of(&words.next().unwrap_or_default())?);
             }
             _ => {
                 rest.push(word);

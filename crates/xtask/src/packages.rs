@@ -7,6 +7,8 @@ const WANTED: &[(&str, &str)] = &[
     ("charon", "strongswan-charon"),
     ("charon-systemd", "charon-systemd"),
     ("swanctl", "strongswan-swanctl"),
+    ("pki", "strongswan-pki"),
+    ("openssl", "openssl"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("tcpdump", "tcpdump"),

@@ -1,25 +1,7 @@
-//! Reads a command line as getopt_long does: unique prefixes of long names, values attached or apart, short options
-//! run together, options and other words in any order.
+//! Which command of swanctl a word names, and in which form it shall answer.
 use super::format::Form;
-use super::options::{COMMANDS, Command, Opt, SHARED};
-
-/// What was given, in order.
-#[derive(Debug)]
-pub(super) struct Parsed<'a> {
-    given: Vec<(&'static str, Option<&'a str>)>,
-    /// `--raw` or `--pretty`.
-    pub(super) form: Option<Form>,
-}
-
-impl<'a> Parsed<'a> {
-    pub(super) fn value(&self, long: &str) -> Option<&'a str> {
-        self.given.iter().rev().find(|(name, _)| *name == long).and_then(|(_, value)| *value)
-    }
-
-    pub(super) fn has(&self, long: &str) -> bool {
-        self.given.iter().any(|(name, _)| *name == long)
-    }
-}
+use super::options::{COMMANDS, Command};
+use crate::getopt::{Parsed, complete};
 
 /// Which command a word names; `None` is `--help`.
 pub(super) fn command(word: &str) -> Result<Option<&'static Command>, String> {
@@ -49,122 +31,20 @@ fn by_letter(letter: char) -> Result<&'static Command, String> {
         .ok_or_else(|| format!("invalid option -- '{letter}'"))
 }
 
-/// The one name a prefix stands for; an exact name wins over longer ones.
-fn complete(prefix: &str, names: &[&'static str]) -> Result<&'static str, String> {
-    if let Some(exact) = names.iter().find(|name| **name == prefix) {
-        return Ok(exact);
-    }
-    let fitting: Vec<&'static str> = names.iter().filter(|name| name.starts_with(prefix)).copied().collect();
-    match fitting[..] {
-        [one] => Ok(one),
-        [] => Err(format!("unrecognized option '--{prefix}'")),
-        _ => {
-            let all: Vec<String> = fitting.iter().map(|name| format!("'--{name}'")).collect();
-            Err(format!("option '--{prefix}' is ambiguous; possibilities: {}", all.join(" ")))
-        }
-    }
-}
-
-/// Replaces `--options FILE` by the words in the file.
-pub(super) fn expand(words: &[String]) -> Result<Vec<String>, String> {
-    let mut out = Vec::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        if let Some(file) = word.strip_prefix("--options=") {
-            out.extend(words_of(file)?);
-        } else if word == "--options" || word == "-+" {
-            let file = words.next().ok_or_else(|| format!("option '{word}' requires an argument"))?;
-            out.extend(words_of(file)?);
-        } else {
-            out.push(word.clone());
-        }
-    }
-    Ok(out)
-}
-
-/// The words of a file: apart by blanks or line ends, quotes hold them together, `#` begins a comment.
-pub(super) fn words_of(file: &str) -> Result<Vec<String>, String> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("reading options from '{file}': {error}"))?;
-    let mut words = Vec::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        let mut word: Option<String> = None;
-        let mut quote = None;
-        for c in line.chars() {
-            match (quote, c) {
-                (Some(q), c) if q == c => quote = None,
-                (None, '"' | '\'') => {
-                    quote = Some(c);
-                    word.get_or_insert_default();
-                }
-                (None, c) if c.is_whitespace() => words.extend(word.take()),
-                (_, c) => word.get_or_insert_default().push(c),
-            }
-        }
-        if quote.is_some() {
-            return Err(format!("reading options from '{file}': a quote is not closed"));
-        }
-        words.extend(word);
-    }
-    Ok(words)
-}
-
-/// Reads a command's options. Words that are none are ignored, as swanctl does.
-pub(super) fn parse<'a>(words: &'a [String], options: &'static [Opt]) -> Result<Parsed<'a>, String> {
-    let known: Vec<&'static Opt> = options.iter().chain(SHARED).collect();
-    let names: Vec<&'static str> = known.iter().map(|option| option.long).collect();
-    let mut parsed = Parsed { given: Vec::new(), form: None };
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        if word == "--" {
-            break;
-        } else if let Some(long) = word.strip_prefix("--") {
-            let (prefix, attached) = match long.split_once('=') {
-                Some((prefix, value)) => (prefix, Some(value)),
-                None => (long, None),
-            };
-            let name = complete(prefix, &names)?;
-            let takes = known.iter().any(|option| option.long == name && option.value);
-            let value = match (takes, attached) {
-                (true, Some(value)) => Some(value),
-                (true, None) => {
-                    Some(words.next().ok_or_else(|| format!("option '--{name}' requires an argument"))?)
-                }
-                (false, None) => None,
-                (false, Some(_)) => return Err(format!("option '--{name}' doesn't allow an argument")),
-            };
-            parsed.given.push((name, value));
-        } else if let Some(mut letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
-            while let Some(letter) = letters.chars().next() {
-                letters = &letters[letter.len_utf8()..];
-                let option = known
-                    .iter()
-                    .find(|option| option.short == letter)
-                    .ok_or_else(|| format!("invalid option -- '{letter}'"))?;
-                if !option.value {
-                    parsed.given.push((option.long, None));
-                    continue;
-                }
-                let value = match letters {
-                    "" => words.next().ok_or_else(|| format!("option requires an argument -- '{letter}'"))?,
-                    attached => attached,
-                };
-                parsed.given.push((option.long, Some(value)));
-                break;
-            }
-        }
-    }
-    parsed.form = parsed.given.iter().rev().find_map(|(name, _)| match *name {
+/// `--raw` or `--pretty`, the last one given.
+pub(super) fn form(options: &Parsed<'_>) -> Option<Form> {
+    options.given().iter().rev().find_map(|(name, _)| match *name {
         "raw" => Some(Form::Raw),
         "pretty" => Some(Form::Pretty),
         _ => None,
-    });
-    Ok(parsed)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::SHARED;
     use super::*;
+    use crate::getopt::{Opt, expand, parse};
 
     fn options(long: &str) -> &'static [Opt] {
         COMMANDS.iter().find(|command| command.long == long).map(|command| command.options).unwrap()
@@ -176,8 +56,12 @@ mod tests {
 
     fn parsed(long: &str, line: &str) -> Result<Vec<(String, Option<String>)>, String> {
         let words = words(line);
-        parse(&words, options(long)).map(|parsed| {
-            parsed.given.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect()
+        parse(&words, options(long), SHARED).map(|parsed| {
+            parsed
+                .given()
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
+                .collect()
         })
     }
 
@@ -232,7 +116,7 @@ mod tests {
             Ok(vec![("noblock".into(), None), ("pretty".into(), None), ("ike".into(), Some("net".into()))])
         );
         let line = words("-r -P");
-        assert_eq!(parse(&line, &[]).unwrap().form, Some(Form::Pretty));
+        assert_eq!(form(&parse(&line, &[], SHARED).unwrap()), Some(Form::Pretty));
     }
 
     #[test]

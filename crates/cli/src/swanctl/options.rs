@@ -1,5 +1,6 @@
 //! swanctl's commands and their options, as a table.
 use super::{Call, Outcome, act, list, list_conns, list_sas, loading, stats, stream};
+use crate::getopt::{Opt, flag, value};
 use crate::out::{complain, put};
 
 /// A command: itself an option of swanctl.
@@ -11,22 +12,6 @@ pub(super) struct Command {
     pub(super) usage: &'static [&'static str],
     pub(super) options: &'static [Opt],
     pub(super) run: fn(&Call<'_>) -> Outcome,
-}
-
-/// An option of a command.
-pub(super) struct Opt {
-    pub(super) long: &'static str,
-    pub(super) short: char,
-    pub(super) value: bool,
-    pub(super) about: &'static str,
-}
-
-const fn value(long: &'static str, short: char, about: &'static str) -> Opt {
-    Opt { long, short, value: true, about }
-}
-
-const fn flag(long: &'static str, short: char, about: &'static str) -> Opt {
-    Opt { long, short, value: false, about }
 }
 
 /// Options that every command has.

@@ -57,12 +57,8 @@ impl PrivateKey {
                 let der: Pkcs8V1Der<'_> = key.as_der().map_err(|_| SignError::Backend)?;
                 Secret::from(der.as_ref())
             }
-            Key::Ecdsa(key, _) => {
-                Secret::from(key.to_pkcs8v1().map_err(|_| SignError::Backend)?.as_ref())
-            }
-            Key::Ed25519(key) => {
-                Secret::from(key.to_pkcs8v1().map_err(|_| SignError::Backend)?.as_ref())
-            }
+            Key::Ecdsa(key, _) => Secret::from(key.to_pkcs8v1().map_err(|_| SignError::Backend)?.as_ref()),
+            Key::Ed25519(key) => Secret::from(key.to_pkcs8v1().map_err(|_| SignError::Backend)?.as_ref()),
         };
         Ok(bytes)
     }

@@ -1,0 +1,278 @@
+//! `cygnet pki` against the stock pki and openssl: the same text for the same input, and each takes what the other made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Shelf(tempfile::TempDir);
+
+impl Shelf {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn run(&self, program: &Path, words: &[&str]) -> Output {
+        Command::new(program)
+            .args(words)
+            .current_dir(self.0.path())
+            .env("TZ", "UTC")
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    }
+
+    fn stock(&self, line: &str) -> Output {
+        self.run(Path::new("pki"), &words(line))
+    }
+
+    fn ours(&self, line: &str) -> Output {
+        self.run(&cygnet(), &[&["pki"], &words(line)[..]].concat())
+    }
+
+    fn openssl(&self, line: &str) -> String {
+        let out = self.run(Path::new("openssl"), &words(line));
+        assert!(out.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&out.stderr));
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    }
+
+    /// Runs it and keeps what it wrote.
+    fn keep(&self, out: &Output, line: &str, file: &str) {
+        assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+        std::fs::write(self.0.path().join(file), &out.stdout).unwrap();
+    }
+
+    fn make(&self, ours: bool, line: &str, file: &str) {
+        let out = if ours { self.ours(line) } else { self.stock(line) };
+        self.keep(&out, line, file);
+    }
+
+    /// Both print the same and end the same.
+    fn same(&self, line: &str) {
+        let (stock, ours) = (self.stock(line), self.ours(line));
+        assert!(
+            stock.stdout == ours.stdout,
+            "pki {line}\n--- stock\n{}\n--- ours\n{}{}",
+            String::from_utf8_lossy(&stock.stdout),
+            String::from_utf8_lossy(&ours.stdout),
+            String::from_utf8_lossy(&ours.stderr)
+        );
+        assert_eq!(stock.status.code(), ours.status.code(), "pki {line}");
+    }
+}
+
+/// Words at blanks; a part between bars that begins with = is one word.
+fn words(line: &str) -> Vec<&str> {
+    line.split('|')
+        .flat_map(
+            |part| if part.starts_with('=') { vec![&part[1..]] } else { part.split_whitespace().collect() },
+        )
+        .collect()
+}
+
+fn cygnet() -> PathBuf {
+    let daemon = Path::new(env!("CARGO_BIN_EXE_cygnetd"));
+    let tool = daemon.with_file_name("cygnet");
+    assert!(tool.exists(), "{} is missing: cargo build -p cli", tool.display());
+    tool
+}
+
+/// Keys of all kinds, an authority, an end entity and lists, all made by one of the two.
+fn furnish(shelf: &Shelf, ours: bool) {
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        shelf.make(ours, &format!("--gen --type {kind}"), &format!("{kind}.der"));
+        shelf.make(ours, &format!("--pub --in {kind}.der"), &format!("{kind}.pub"));
+    }
+    shelf.make(
+        ours,
+        "--self --ca --in rsa.der --pathlen 1 --ocsp http://ocsp.example.org --addrblock 0.0.0.0/0 --addrblock ::/0 --dn|=C=CH, O=Cygnet, CN=CA",
+        "ca.der",
+    );
+    shelf.make(
+        ours,
+        "--self --ca --in ed25519.der --type ed25519 --dn|=C=CH, O=Cygnet, CN=Ed|--lifetime 10",
+        "ed.der",
+    );
+    shelf.make(
+        ours,
+        "--issue --in ecdsa.pub --cacert ca.der --cakey rsa.der --san moon.example.org --san 10.1.2.3 --san fec0::1 \
+         --san carol@example.org --flag serverAuth --flag ikeIntermediate --flag clientAuth --dn|=C=CH, OU=Research, CN=moon|\
+         --crl http://crl.example.org/a.crl --crl http://crl.example.org/b.crl --crlissuer|=C=CH, O=Cygnet|\
+         --ocsp http://a --ocsp http://b --cert-policy 1.2.3.4 --cps-uri http://cps --user-notice hello --cert-policy 1.2.4",
+        "moon.der",
+    );
+    shelf.make(
+        ours,
+        "--issue --in ecdsa.der --type ecdsa --cacert ca.der --cakey rsa.der --ca --pathlen 0 --serial 00ff \
+         --addrblock 10.0.0.0/8 --addrblock fec0::/16 --addrblock 192.168.1.7-192.168.1.13 --nc-permitted dns:.example.org \
+         --nc-excluded email:example.org --flag msSmartcardLogon --flag ocspSigning --digest sha512 --rsa-padding pss \
+         --dn|=C=CH, O=Cygnet, CN=Sub|",
+        "sub.der",
+    );
+    shelf.make(
+        ours,
+        "--req --in ecdsa.der --san req.example.org --profile server --password secret --dn|=C=CH, CN=req",
+        "req.der",
+    );
+    shelf.make(ours, "--issue --in req.der --type pkcs10 --cacert ca.der --cakey rsa.der", "asked.der");
+    shelf.make(
+        ours,
+        "--signcrl --cacert ca.der --cakey rsa.der --reason superseded --cert moon.der --reason key-compromise \
+         --date 1600000000 --serial 0102 --crluri http://delta",
+        "a.crl",
+    );
+    shelf.make(
+        ours,
+        "--signcrl --cacert ca.der --cakey rsa.der --lastcrl a.crl --serial 03 --basecrl a.crl --lifetime 1",
+        "b.crl",
+    );
+    shelf.make(
+        ours,
+        "--acert --in moon.der --group sales --group finance --issuercert ca.der --issuerkey rsa.der",
+        "groups.ac",
+    );
+}
+
+fn compare(shelf: &Shelf) {
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        shelf.same(&format!("--print --type priv --in {kind}.der"));
+        shelf.same(&format!("--print --type {kind} --in {kind}.der"));
+        shelf.same(&format!("--print --type pub --in {kind}.pub"));
+        for format in ["pretty", "hex", "base64", "bin"] {
+            for id in ["all", "spk", "spki"] {
+                shelf.same(&format!("--keyid --in {kind}.der --format {format} --id {id}"));
+            }
+        }
+        for form in ["der", "pem", "sshkey"] {
+            shelf.same(&format!("--pub --in {kind}.der --outform {form}"));
+        }
+    }
+    shelf.same("--pub --in rsa.der --outform dnskey");
+    for certificate in ["ca", "ed", "moon", "sub", "asked"] {
+        shelf.same(&format!("--print --in {certificate}.der"));
+        shelf.same(&format!("--keyid --in {certificate}.der --type x509"));
+        shelf.same(&format!("--pub --in {certificate}.der --type x509"));
+        for format in ["config", "hex", "base64", "bin"] {
+            shelf.same(&format!("--dn --in {certificate}.der --format {format}"));
+        }
+    }
+    shelf.same("--keyid --in req.der --type pkcs10");
+    for list in ["a", "b"] {
+        shelf.same(&format!("--print --type crl --in {list}.crl"));
+    }
+    shelf.same("--print --type ac --in groups.ac");
+}
+
+#[test]
+fn the_same_text_for_what_the_stock_tool_made() {
+    let shelf = Shelf::new();
+    furnish(&shelf, false);
+    compare(&shelf);
+}
+
+#[test]
+fn the_same_text_for_what_we_made() {
+    let shelf = Shelf::new();
+    furnish(&shelf, true);
+    compare(&shelf);
+}
+
+#[test]
+fn openssl_takes_what_we_made() {
+    let shelf = Shelf::new();
+    furnish(&shelf, true);
+    for file in ["ca", "ed", "moon", "sub", "asked"] {
+        shelf.openssl(&format!("x509 -inform der -in {file}.der -out {file}.pem"));
+    }
+    shelf.openssl("verify -CAfile ca.pem moon.pem sub.pem asked.pem");
+    shelf.openssl("verify -check_ss_sig -CAfile ed.pem ed.pem");
+    for key in ["rsa", "ecdsa", "ed25519"] {
+        shelf.openssl(&format!("pkey -inform der -in {key}.der -check -noout"));
+    }
+    assert!(shelf.openssl("req -inform der -in req.der -verify -noout").contains("OK"));
+    for list in ["a", "b"] {
+        assert!(
+            shelf.openssl(&format!("crl -inform der -in {list}.crl -CAfile ca.pem -noout")).contains("OK")
+        );
+    }
+    let text = shelf.openssl("x509 -in moon.pem -noout -text");
+    for part in
+        ["DNS:moon.example.org, IP Address:10.1.2.3", "TLS Web Server Authentication", "Explicit Text: hello"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let text = shelf.openssl("x509 -in sub.pem -noout -text");
+    for part in ["10.0.0.0/8", "192.168.1.7-192.168.1.13", "fec0::/16", "CA:TRUE, pathlen:0", "rsassaPss"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn each_takes_the_others_requests_and_keys() {
+    let shelf = Shelf::new();
+    for (maker, taker) in [(true, false), (false, true)] {
+        for kind in ["rsa", "ecdsa", "ed25519"] {
+            shelf.make(maker, &format!("--gen --type {kind} --outform pem"), "key.pem");
+            shelf.make(
+                maker,
+                &format!("--req --in key.pem --type {kind} --dn|=CN=x|--san a.example --profile dual"),
+                "x.req",
+            );
+            shelf.make(
+                taker,
+                &format!("--self --ca --in key.pem --type {kind} --dn|=CN=CA|--outform pem"),
+                "ca.pem",
+            );
+            shelf.make(
+                taker,
+                "--issue --in x.req --type pkcs10 --cacert ca.pem --cakey key.pem --outform pem",
+                "x.pem",
+            );
+            shelf.same("--print --in x.pem");
+            shelf.openssl("verify -CAfile ca.pem x.pem");
+            assert_eq!(shelf.stock("--verify --in x.pem --cacert ca.pem").status.code(), Some(0), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn wrong_use_ends_alike() {
+    let shelf = Shelf::new();
+    shelf.make(true, "--gen", "rsa.der");
+    for line in [
+        "--bogus",
+        "--gen --bogus",
+        "--gen --type bogus",
+        "--gen --outform bogus",
+        "--gen --type ecdsa --size 100",
+        "--dn --in nofile",
+        "--keyid --in nofile",
+        "--self --in rsa.der",
+        "--self --in rsa.der --dn bogus",
+        "--self --in rsa.der --dn CN=x --digest bogus",
+        "--self --in rsa.der --dn CN=x --lifetime 0",
+        "--issue --in rsa.der",
+        "--signcrl",
+        "--print --in rsa.der --type bogus",
+        "--print --in rsa.der",
+    ] {
+        let (stock, ours) = (shelf.stock(line), shelf.ours(line));
+        assert_eq!(stock.status.code(), ours.status.code(), "pki {line}");
+        assert!(ours.stdout.is_empty(), "pki {line}");
+    }
+    for line in [
+        "--gen --type ed448",
+        "--est",
+        "--pkcs7",
+        "--gen --safe-primes",
+        "--self --in rsa.der --dn CN=x --digest md5",
+    ] {
+        let out = shelf.ours(line);
+        assert_eq!(out.status.code(), Some(1), "pki {line}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains("is not available"), "pki {line}");
+    }
+}
