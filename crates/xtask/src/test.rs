@@ -5,8 +5,9 @@ use anyhow::{Result, bail};
 use std::time::Instant;
 
 /// Crates whose tests need neither root nor a peer.
-const PURE: &[&str] =
-    &["wire", "crypto", "policy", "radius", "ike", "esp", "pool", "config", "vici", "cli", "testkit", "xtask"];
+const PURE: &[&str] = &[
+    "wire", "crypto", "policy", "radius", "ike", "esp", "pool", "config", "vici", "cli", "testkit", "xtask",
+];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "daemon"];
 
