@@ -5,7 +5,8 @@
 //! The walk: [`secret`] → [`rng`] (the generator handed to engines) → [`digest`] (MD5, bare) → [`prf`], [`ke`], [`ike_cipher`],
 //! [`esp_cipher`] (one face each, looked up by transform number) → [`table`] (number → names, key sizes, who computes it,
 //! whether legacy) → [`sign`] (signatures, and the keys that make and check them) → [`password`] (key files as older
-//! programs encrypt them) → inside: `mode`, `aead`, `gcm`, `soft` (encryption), `mac`, `cbcmac` (integrity).
+//! programs encrypt them) → [`legacy`] (what MSCHAPv2 is made of) → inside: `mode`, `aead`, `gcm`, `soft` (encryption),
+//! `mac`, `cbcmac` (integrity).
 //!
 //! Three backends, chosen by one `match` per kind: aws-lc for what it has, RustCrypto for the gaps, our own code over both
 //! where neither offers the construction (short GCM tags, XCBC, MODP groups).
@@ -17,6 +18,7 @@ pub mod esp_cipher;
 mod gcm;
 pub mod ike_cipher;
 pub mod ke;
+pub mod legacy;
 mod mac;
 mod mode;
 pub mod password;

@@ -4,9 +4,10 @@
 //! linear in the input. Numbers that no registry entry names survive a round trip.
 //!
 //! The walk: [`codec`] (the only place that touches offsets) → [`iana`] (numbers) → [`ike`] (message header,
-//! payload chain, one file per payload) → [`esp`], [`ip`], [`frame`], [`radius`].
+//! payload chain, one file per payload) → [`eap`], [`esp`], [`ip`], [`frame`], [`radius`].
 
 pub mod codec;
+pub mod eap;
 pub mod esp;
 pub mod frame;
 pub mod iana;
