@@ -1,18 +1,8 @@
-//! Legacy functions that EAP-MD5 and MSCHAPv2 are made of: MD4, MD5, single DES. Weak by today's measure, and needed
-//! because the methods name them; nothing else may use them.
+//! Legacy functions that MSCHAPv2 is made of: MD4, single DES. Weak by today's measure, and needed
+//! because the method names them; nothing else may use them.
 use crate::Secret;
 use des::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
-use md5::Digest as _;
-
-/// MD5 of `parts`, one after the other (RFC 1321).
-#[must_use]
-pub fn md5(parts: &[&[u8]]) -> [u8; 16] {
-    let mut hash = md5::Md5::new();
-    for part in parts {
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
+use md4::Digest as _;
 
 /// MD4 of a secret (RFC 1320).
 #[must_use]
@@ -44,8 +34,7 @@ mod tests {
     use data_encoding::HEXLOWER;
 
     #[test]
-    fn rfc_1321_and_1320() {
-        assert_eq!(HEXLOWER.encode(&md5(&[b"message ", b"digest"])), "f96b697d7cb7938d525a2f31aaf161d0");
+    fn rfc_1320() {
         assert_eq!(HEXLOWER.encode(md4(b"message digest").as_slice()), "d9130a8164549fe818874806e1c7014b");
     }
 

@@ -19,20 +19,27 @@ pub(crate) enum Came {
     Send(Vec<u8>),
     /// A message was taken; these application data were in it. `empty`: the message had no bytes.
     Message { plain: Secret, empty: bool },
-    /// TLS has failed. The packet tells the other end, or acknowledges that it told us.
-    Broken(Failed, Vec<u8>),
+    /// TLS has failed. The packet tells the other end, if it does not know.
+    Broken(Failed, Option<Vec<u8>>),
 }
 
 impl Carrier {
-    pub(crate) fn server(method: Method, config: &ServerConfig, client: &[u8], demands: bool) -> Result<Self, Failed> {
-        let tls = config.tls.as_ref().ok_or_else(|| Failed::local(format!("no TLS is configured for {method}")))?;
+    pub(crate) fn server(
+        method: Method,
+        config: &ServerConfig,
+        client: &[u8],
+        demands: bool,
+    ) -> Result<Self, Failed> {
+        let tls =
+            config.tls.as_ref().ok_or_else(|| Failed::local(format!("no TLS is configured for {method}")))?;
         let session = Session::server(tls, client, demands)?;
         let fragments = Fragments::new(config.tunnels.of(method), config.limits.message_bytes);
         Ok(Self { session, fragments, method })
     }
 
     pub(crate) fn client(method: Method, config: &PeerConfig) -> Result<Self, Failed> {
-        let tls = config.tls.as_ref().ok_or_else(|| Failed::local(format!("no TLS is configured for {method}")))?;
+        let tls =
+            config.tls.as_ref().ok_or_else(|| Failed::local(format!("no TLS is configured for {method}")))?;
         let session = Session::client(tls, &config.server)?;
         let fragments = Fragments::new(config.tunnels.of(method), config.limits.message_bytes);
         Ok(Self { session, fragments, method })
@@ -47,8 +54,11 @@ impl Carrier {
         match self.session.feed(&message, log) {
             Ok(plain) => Ok(Came::Message { plain, empty: message.is_empty() }),
             Err(Broken { why, alert }) => {
+                if alert.is_empty() {
+                    return Ok(Came::Broken(why, None));
+                }
                 self.fragments.push(alert);
-                Ok(Came::Broken(why, self.fragments.next()))
+                Ok(Came::Broken(why, Some(self.fragments.next())))
             }
         }
     }

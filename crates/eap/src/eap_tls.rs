@@ -41,14 +41,17 @@ impl ServerMethod for Server {
     }
 
     fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
-        let Some(carrier) = &mut self.carrier else { return Next::Fail(Failed::local("EAP_TLS has not begun")) };
+        let Some(carrier) = &mut self.carrier else {
+            return Next::Fail(Failed::local("EAP_TLS has not begun"));
+        };
         if let Serving::Failing(why) = &self.state {
             return Next::Fail(why.clone());
         }
         match carrier.receive(data, cx.log) {
             Err(why) => Next::Fail(why),
             Ok(Came::Send(data)) => Next::Send(data),
-            Ok(Came::Broken(why, data)) => {
+            Ok(Came::Broken(why, None)) => Next::Fail(why),
+            Ok(Came::Broken(why, Some(data))) => {
                 self.state = Serving::Failing(why);
                 Next::Send(data)
             }
@@ -73,9 +76,10 @@ impl ServerMethod for Server {
                     (Serving::Finished | Serving::Failing(_), _) => {
                         Next::Fail(Failed::peer("TLS data after the EAP_TLS handshake"))
                     }
-                    (Serving::Handshake, false) => carrier
-                        .flush()
-                        .map_or_else(|| Next::Fail(Failed::peer("the TLS handshake does not go on")), Next::Send),
+                    (Serving::Handshake, false) => carrier.flush().map_or_else(
+                        || Next::Fail(Failed::peer("the TLS handshake does not go on")),
+                        Next::Send,
+                    ),
                 }
             }
         }
@@ -99,17 +103,22 @@ impl Peer {
 impl PeerMethod for Peer {
     fn step(&mut self, data: &[u8], cx: &mut PeerContext<'_>) -> Result<Reply, Failed> {
         if !self.started {
-            fragment::start_version(data).ok_or_else(|| Failed::peer("EAP_TLS does not begin with a start"))?;
+            fragment::start_version(data)
+                .ok_or_else(|| Failed::peer("EAP_TLS does not begin with a start"))?;
             self.started = true;
             return Ok(Reply::running(self.carrier.flush().unwrap_or_else(|| self.carrier.nothing())));
         }
         let plain = match self.carrier.receive(data, cx.log)? {
             Came::Send(data) => return Ok(Reply::running(data)),
-            Came::Broken(why, data) => return Ok(Reply { data, state: Progress::Doomed(why) }),
+            Came::Broken(why, data) => {
+                let data = data.unwrap_or_else(|| self.carrier.nothing());
+                return Ok(Reply { data, state: Progress::Doomed(why) });
+            }
             Came::Message { plain, .. } => plain,
         };
         if !self.carrier.session.is_up() {
-            let data = self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
+            let data =
+                self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
             return Ok(Reply::running(data));
         }
         // With TLS 1.3 our handshake is complete before the server has seen our certificate: only its commitment ends

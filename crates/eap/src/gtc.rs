@@ -14,7 +14,10 @@ impl ServerMethod for Server {
     fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
         let user = printable(cx.identity);
         let Some(password) = cx.config.secrets.secret(cx.identity, SecretKind::Password) else {
-            cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name))));
+            cx.log.push(Line::ike(
+                1,
+                format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name)),
+            ));
             return Next::Fail(Failed::peer(format!("no EAP password for '{user}'")));
         };
         // RFC 3748 5.6: "The EAP GTC Response MUST NOT be null"; some peers end it with one.

@@ -19,7 +19,10 @@ pub fn request(id: u8) -> Vec<u8> {
 pub fn response(packet: &[u8], id: u8) -> Result<Vec<u8>, WireError> {
     match EapPacket::parse(packet)? {
         EapPacket::Response { id: of, method: EapType::IDENTITY, data } if of == id => check(data),
-        other => Err(WireError::Illegal { what: "answer to an EAP-Identity request", value: u64::from(other.id()) }),
+        other => Err(WireError::Illegal {
+            what: "answer to an EAP-Identity request",
+            value: u64::from(other.id()),
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::config::SecretKind;
 use crate::method::{Done, Next, PeerContext, PeerMethod, Progress, Reply, ServerContext, ServerMethod};
 use crate::step::{Failed, Line, printable};
-use crypto::legacy::md5;
+use crypto::digest::md5;
 use crypto::secret::ct_eq;
 
 /// Bytes of a challenge that we make, and of every response.
@@ -30,7 +30,10 @@ impl ServerMethod for Server {
         };
         let Some(password) = cx.config.secrets.secret(cx.identity, SecretKind::Password) else {
             let user = printable(cx.identity);
-            cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name))));
+            cx.log.push(Line::ike(
+                1,
+                format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name)),
+            ));
             return Next::Fail(Failed::peer(format!("no EAP password for '{user}'")));
         };
         if ct_eq(response, &answer(self.id, password.as_slice(), &self.challenge)) {

@@ -50,10 +50,12 @@ impl ServerMethod for Server {
     fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
         let response = match Response::parse(data) {
             Ok(response) => response,
-            Err(fault) => return Next::Fail(Failed::peer(format!("malformed EAP_MSCHAPV2 response: {fault}"))),
+            Err(fault) => {
+                return Next::Fail(Failed::peer(format!("malformed EAP_MSCHAPV2 response: {fault}")));
+            }
         };
         match (std::mem::take(&mut self.state), response) {
-            (Serving::Challenged, Response::Response { id, peer, nt_response, name }) if id == self.id => {
+            (Serving::Challenged, Response::Answer { id, peer, nt_response, name }) if id == self.id => {
                 self.verify(peer, nt_response, name, cx)
             }
             (Serving::Proved(done), Response::Success) => Next::Done(done),
@@ -86,10 +88,14 @@ impl Server {
         // Else one who knows a password could have the rights of the identity that he named first.
         if cx.asked && !same_user(name, cx.identity) {
             let claimed = printable(cx.identity);
-            return self.refuse(format!("EAP_MSCHAPV2 user '{user}' is not the EAP identity '{claimed}'"), cx);
+            return self
+                .refuse(format!("EAP_MSCHAPV2 user '{user}' is not the EAP identity '{claimed}'"), cx);
         }
         let Some(hash) = password_hash(&*cx.config.secrets, name) else {
-            cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name))));
+            cx.log.push(Line::ike(
+                1,
+                format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name)),
+            ));
             return self.refuse(format!("no EAP password for '{user}'"), cx);
         };
         let account = without_domain(name);
@@ -145,7 +151,7 @@ impl PeerMethod for Peer {
                 let response = nt_response(&challenge, &peer, account, &hash);
                 let proof = authenticator_response(&hash, &response, &peer, &challenge, account);
                 *self = Self::Responded { hash, response, proof };
-                Ok(Reply::running(Response::Response { id, peer, nt_response: response, name: me }.encode()))
+                Ok(Reply::running(Response::Answer { id, peer, nt_response: response, name: me }.encode()))
             }
             (Self::Responded { hash, response, proof }, Request::Success { message, .. }) => {
                 let Some(rest) = message.strip_prefix(b"S=").filter(|rest| proves(rest, &proof)) else {
@@ -196,7 +202,8 @@ pub(crate) fn without_domain(name: &[u8]) -> &[u8] {
 /// Two spellings of one user: Windows names do not know case, and the domain may be left out on either side.
 pub(crate) fn same_user(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
-        || (without_domain(a).eq_ignore_ascii_case(without_domain(b)) && (a.len() == without_domain(a).len()) != (b.len() == without_domain(b).len()))
+        || (without_domain(a).eq_ignore_ascii_case(without_domain(b))
+            && (a.len() == without_domain(a).len()) != (b.len() == without_domain(b).len()))
 }
 
 /// Whether the message begins with the proof as hexadecimal digits.

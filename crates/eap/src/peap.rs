@@ -61,7 +61,8 @@ fn write_result(success: bool) -> Vec<u8> {
 fn strip(packet: &[u8]) -> Vec<u8> {
     let whole = matches!(
         EapPacket::parse(packet),
-        Ok(EapPacket::Request { method: EapType::TLV, .. } | EapPacket::Response { method: EapType::TLV, .. })
+        Ok(EapPacket::Request { method: EapType::TLV, .. }
+            | EapPacket::Response { method: EapType::TLV, .. })
     );
     if whole { packet.to_vec() } else { packet.get(HEADER..).unwrap_or_default().to_vec() }
 }
@@ -73,7 +74,9 @@ fn rebuild(plain: &[u8], request: bool, id: u8) -> Vec<u8> {
     // Whole packets are TLVs, and with some servers the end of the inner conversation. As a type 1 to 4 is neither TLVs
     // nor a method with this content, the two cannot be confused.
     let whole = match plain {
-        [c, _, a, b, kind, ..] if *c == code && [*a, *b] == length => Some(EapType::ietf(*kind)) == Some(EapType::TLV),
+        [c, _, a, b, kind, ..] if *c == code && [*a, *b] == length => {
+            Some(EapType::ietf(*kind)) == Some(EapType::TLV)
+        }
         [3 | 4, _, 0, 4] => request,
         _ => false,
     };
@@ -141,9 +144,8 @@ impl Server {
                 let packet = rebuild(plain, false, cx.id.wrapping_sub(1));
                 tunnelled::tell(cx.log, "received", TUNNEL, &packet);
                 let agreed = match EapPacket::parse(&packet) {
-                    Ok(EapPacket::Response { method: EapType::TLV, data, .. }) => {
-                        read_result(data).map_err(|e| Failed::peer(format!("malformed EAP_PEAP result: {e}")))?
-                    }
+                    Ok(EapPacket::Response { method: EapType::TLV, data, .. }) => read_result(data)
+                        .map_err(|e| Failed::peer(format!("malformed EAP_PEAP result: {e}")))?,
                     _ => None,
                 };
                 match wanted {
@@ -199,7 +201,8 @@ fn result(id: u8, success: bool) -> Vec<u8> {
 
 impl ServerMethod for Server {
     fn start(&mut self, cx: &mut ServerContext<'_>) -> Next {
-        match Carrier::server(Method::Peap, cx.config, cx.identity, cx.config.tunnels.peap.request_peer_auth) {
+        match Carrier::server(Method::Peap, cx.config, cx.identity, cx.config.tunnels.peap.request_peer_auth)
+        {
             Ok(carrier) => {
                 self.carrier = Some(carrier);
                 Next::Send(fragment::start())
@@ -209,7 +212,9 @@ impl ServerMethod for Server {
     }
 
     fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
-        let Some(carrier) = &mut self.carrier else { return Next::Fail(Failed::local("EAP_PEAP has not begun")) };
+        let Some(carrier) = &mut self.carrier else {
+            return Next::Fail(Failed::local("EAP_PEAP has not begun"));
+        };
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Failing(why) = phase {
             return Next::Fail(why);
@@ -223,7 +228,8 @@ impl ServerMethod for Server {
                 self.phase = phase;
                 Next::Send(data)
             }
-            Ok(Came::Broken(why, data)) => {
+            Ok(Came::Broken(why, None)) => Next::Fail(why),
+            Ok(Came::Broken(why, Some(data))) => {
                 self.phase = Phase::Failing(why);
                 Next::Send(data)
             }
@@ -250,16 +256,22 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(config: &PeerConfig) -> Result<Self, Failed> {
-        Ok(Self { carrier: Carrier::client(Method::Peap, config)?, started: false, inner: None, result: None })
+        Ok(Self {
+            carrier: Carrier::client(Method::Peap, config)?,
+            started: false,
+            inner: None,
+            result: None,
+        })
     }
 
     /// The server speaks inside: our answer.
     fn hear(&mut self, plain: &[u8], cx: &mut PeerContext<'_>) -> Result<Vec<u8>, Failed> {
         let packet = rebuild(plain, true, cx.id);
         tunnelled::tell(cx.log, "received", TUNNEL, &packet);
-        let parsed =
-            EapPacket::parse(&packet).map_err(|e| Failed::peer(format!("malformed EAP_PEAP message: {e}")))?;
-        let inner = self.inner.get_or_insert_with(|| Box::new(tunnelled::peer(Method::Peap, cx.config, cx.rng)));
+        let parsed = EapPacket::parse(&packet)
+            .map_err(|e| Failed::peer(format!("malformed EAP_PEAP message: {e}")))?;
+        let inner =
+            self.inner.get_or_insert_with(|| Box::new(tunnelled::peer(Method::Peap, cx.config, cx.rng)));
         match parsed {
             EapPacket::Request { id, method: EapType::TLV, data } => {
                 let told =
@@ -304,19 +316,23 @@ impl Peer {
 impl PeerMethod for Peer {
     fn step(&mut self, data: &[u8], cx: &mut PeerContext<'_>) -> Result<Reply, Failed> {
         if !self.started {
-            let offered = fragment::start_version(data)
+            fragment::start_version(data)
                 .ok_or_else(|| Failed::peer("EAP_PEAP does not begin with a start"))?;
             self.started = true;
-            cx.log.push(Line::tls(1, format!("EAP_PEAP version is v{}", offered.min(0))));
+            cx.log.push(Line::tls(1, "EAP_PEAP version is v0"));
             return Ok(Reply::running(self.carrier.flush().unwrap_or_else(|| self.carrier.nothing())));
         }
         let plain = match self.carrier.receive(data, cx.log)? {
             Came::Send(data) => return Ok(Reply { data, state: self.progress()? }),
-            Came::Broken(why, data) => return Ok(Reply { data, state: Progress::Doomed(why) }),
+            Came::Broken(why, data) => {
+                let data = data.unwrap_or_else(|| self.carrier.nothing());
+                return Ok(Reply { data, state: Progress::Doomed(why) });
+            }
             Came::Message { plain, .. } => plain,
         };
         if !self.carrier.session.is_up() {
-            let data = self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
+            let data =
+                self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
             return Ok(Reply::running(data));
         }
         if !plain.is_empty() {

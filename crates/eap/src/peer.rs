@@ -82,7 +82,10 @@ impl Peer {
         let response = match method {
             EapType::IDENTITY => {
                 let me = self.outer_identity();
-                self.log.push(Line::ike(1, format!("server requested {method} (id 0x{id:02X}), sending '{}'", printable(&me))));
+                self.log.push(Line::ike(
+                    1,
+                    format!("server requested {method} (id 0x{id:02X}), sending '{}'", printable(&me)),
+                ));
                 EapPacket::Response { id, method, data: &me }.encode()
             }
             // RFC 3748 5.2: shown to the user and acknowledged.
@@ -103,47 +106,48 @@ impl Peer {
     }
 
     fn method(&mut self, id: u8, number: EapType, data: &[u8]) -> Result<Vec<u8>, Failed> {
-        let (method, mut run) = match std::mem::replace(&mut self.state, State::Over) {
+        let (method, mut run, doom) = match std::mem::replace(&mut self.state, State::Over) {
             State::Idle => {
                 let allowed = Method::of(number).filter(|m| self.config.methods.contains(m));
                 let Some(method) = allowed.filter(|m| self.inside.is_none() || !m.needs_tls()) else {
                     self.state = State::Idle;
                     return self.nak(id, number);
                 };
-                self.log.push(Line::ike(1, format!("server requested {method} authentication (id 0x{id:02X})")));
-                (method, join(method, &self.config)?)
+                self.log
+                    .push(Line::ike(1, format!("server requested {method} authentication (id 0x{id:02X})")));
+                (method, join(method, &self.config)?, None)
             }
             // RFC 3748 2.1: one method per conversation.
             State::Method { method, .. } if method.number() != number => {
                 return Err(Failed::peer(format!("{number} request while {method} is running")));
             }
-            State::Method { progress: Progress::Doomed(why), .. } => return Err(why),
-            State::Method { method, run, .. } => (method, run),
+            State::Method { method, run, progress: Progress::Doomed(why) } => (method, run, Some(why)),
+            State::Method { method, run, progress: Progress::Running | Progress::Done(_) } => {
+                (method, run, None)
+            }
             State::Over => return Err(Failed::local("no EAP conversation is going on")),
         };
-        let reply = run.step(
-            data,
-            &mut PeerContext { config: &self.config, rng: &mut self.rng, log: &mut self.log, id },
-        )?;
+        let context = &mut PeerContext { config: &self.config, rng: &mut self.rng, log: &mut self.log, id };
+        let mut reply = run.step(data, context).map_err(|why| doom.clone().unwrap_or(why))?;
+        // What has failed stays so, whatever is still said about it.
+        if let Some(why) = doom {
+            reply.state = Progress::Doomed(why);
+        }
         self.state = State::Method { method, run, progress: reply.state };
         Ok(EapPacket::Response { id, method: number, data: &reply.data }.encode())
     }
 
     /// RFC 3748 5.3.1: what we want instead.
     fn nak(&mut self, id: u8, refused: EapType) -> Result<Vec<u8>, Failed> {
-        let wanted: Vec<Method> = self
-            .config
-            .methods
-            .iter()
-            .copied()
-            .filter(|m| self.inside.is_none() || !m.needs_tls())
-            .collect();
+        let wanted: Vec<Method> =
+            self.config.methods.iter().copied().filter(|m| self.inside.is_none() || !m.needs_tls()).collect();
         if wanted.is_empty() {
             return Err(Failed::local(format!("the server wants {refused}, and we have no EAP method")));
         }
         self.log.push(Line::ike(1, format!("server requested {refused} authentication (id 0x{id:02X})")));
         let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        self.log.push(Line::ike(1, format!("requesting {} authentication, sending EAP_NAK", names.join(", "))));
+        self.log
+            .push(Line::ike(1, format!("requesting {} authentication, sending EAP_NAK", names.join(", "))));
         let numbers: Vec<u8> = wanted.iter().filter_map(|m| m.number().short()).collect();
         Ok(EapPacket::Response { id, method: EapType::NAK, data: &numbers }.encode())
     }
@@ -182,7 +186,9 @@ impl Peer {
         self.log.push(Line::ike(1, "received EAP_FAILURE, EAP authentication failed"));
         match std::mem::replace(&mut self.state, State::Over) {
             State::Method { progress: Progress::Doomed(why), .. } => self.fail(why),
-            State::Method { method, .. } => self.fail(Failed::local(format!("the server refused us ({method})"))),
+            State::Method { method, .. } => {
+                self.fail(Failed::local(format!("the server refused us ({method})")))
+            }
             State::Idle | State::Over => self.fail(Failed::local("the server refused us")),
         }
     }
@@ -199,7 +205,9 @@ impl Peer {
 
     fn limit(&self) -> u32 {
         let own = match &self.state {
-            State::Method { method, .. } if method.needs_tls() => self.config.tunnels.of(*method).max_messages,
+            State::Method { method, .. } if method.needs_tls() => {
+                self.config.tunnels.of(*method).max_messages
+            }
             State::Method { .. } | State::Idle | State::Over => self.config.limits.messages,
         };
         if own == 0 { u32::MAX } else { own.saturating_add(2) }

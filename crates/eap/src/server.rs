@@ -1,8 +1,8 @@
 //! The server (authenticator): identity, choice of the method, its rounds, the end.
 use crate::config::{Identity, Method, ServerConfig};
+use crate::identity;
 use crate::method::{Done, Next, ServerContext, ServerMethod, serve};
 use crate::step::{Failed, Line, Step, printable};
-use crate::identity;
 use crypto::Rng;
 use std::sync::Arc;
 use wire::eap::{EapPacket, EapType};
@@ -38,7 +38,10 @@ enum State {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("id", &self.id).field("received", &self.received).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("id", &self.id)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +87,8 @@ impl Server {
             self.state = State::Identity;
             if self.inside.is_none() {
                 let id = self.next_id();
-                self.log.push(Line::ike(1, format!("initiating {} method (id 0x{id:02X})", EapType::IDENTITY)));
+                self.log
+                    .push(Line::ike(1, format!("initiating {} method (id 0x{id:02X})", EapType::IDENTITY)));
             }
             return self.send(EapType::IDENTITY, &[]);
         }
@@ -109,7 +113,9 @@ impl Server {
             Ok(EapPacket::Response { id, .. }) if id != self.id => self.again(),
             Ok(EapPacket::Response { method, data, .. }) => self.response(method, data),
             // RFC 3748 4: an authenticator discards the other codes.
-            Ok(EapPacket::Request { .. } | EapPacket::Success { .. } | EapPacket::Failure { .. }) => self.again(),
+            Ok(EapPacket::Request { .. } | EapPacket::Success { .. } | EapPacket::Failure { .. }) => {
+                self.again()
+            }
         }
     }
 
@@ -118,7 +124,8 @@ impl Server {
             State::Identity if method == EapType::IDENTITY => match identity::check(data) {
                 Ok(identity) => {
                     if self.inside.is_none() {
-                        self.log.push(Line::ike(1, format!("received EAP identity '{}'", printable(&identity))));
+                        self.log
+                            .push(Line::ike(1, format!("received EAP identity '{}'", printable(&identity))));
                     }
                     self.identity = Some(identity);
                     self.begin()
@@ -130,13 +137,18 @@ impl Server {
             }
             State::Method { method: current, mut run, .. } if method == current.number() => {
                 let id = self.next_id();
-                let next = run.step(data, &mut context(&self.config, &mut self.rng, &mut self.log, self.identity.as_deref(), id));
+                let next = run.step(
+                    data,
+                    &mut context(&self.config, &mut self.rng, &mut self.log, self.identity.as_deref(), id),
+                );
                 self.advance(current, run, next, true)
             }
             State::Method { method: current, .. } => {
                 self.fail(Failed::peer(format!("{method} response while {current} is running")))
             }
-            State::Identity => self.fail(Failed::peer(format!("{method} response to an {} request", EapType::IDENTITY))),
+            State::Identity => {
+                self.fail(Failed::peer(format!("{method} response to an {} request", EapType::IDENTITY)))
+            }
             State::New | State::Over => self.fail(Failed::local("no EAP conversation is going on")),
         }
     }
@@ -152,7 +164,8 @@ impl Server {
             let wanted: Vec<String> = data.iter().map(|n| EapType::ietf(*n).to_string()).collect();
             let wanted = wanted.join(", ");
             self.log.push(Line::ike(1, "received EAP_NAK, sending EAP_FAILURE"));
-            return self.fail(Failed::peer(format!("the peer refuses {refused}, and we have none of [{wanted}]")));
+            return self
+                .fail(Failed::peer(format!("the peer refuses {refused}, and we have none of [{wanted}]")));
         }
         self.log.push(Line::ike(1, format!("received EAP_NAK for {refused}")));
         self.begin()
@@ -178,7 +191,8 @@ impl Server {
         if self.inside.is_none() {
             self.log.push(Line::ike(1, format!("initiating {method} method (id 0x{id:02X})")));
         }
-        let next = run.start(&mut context(&self.config, &mut self.rng, &mut self.log, self.identity.as_deref(), id));
+        let next =
+            run.start(&mut context(&self.config, &mut self.rng, &mut self.log, self.identity.as_deref(), id));
         self.advance(method, run, next, false)
     }
 
@@ -203,7 +217,10 @@ impl Server {
         let who = done.user.clone().or_else(|| self.identity.clone());
         if let Some(tunnel) = self.inside {
             let who = printable(who.as_deref().unwrap_or(&self.config.peer));
-            self.log.push(Line::ike(1, format!("{tunnel} phase2 authentication of '{who}' with {method} successful")));
+            self.log.push(Line::ike(
+                1,
+                format!("{tunnel} phase2 authentication of '{who}' with {method} successful"),
+            ));
         } else {
             let no = if done.msk.is_some() { "" } else { "no " };
             self.log.push(Line::ike(1, format!("EAP method {method} succeeded, {no}MSK established")));
@@ -237,7 +254,9 @@ impl Server {
     /// Packets that may be received. Identity and Nak come before the method's own.
     fn limit(&self) -> u32 {
         let own = match &self.state {
-            State::Method { method, .. } if method.needs_tls() => self.config.tunnels.of(*method).max_messages,
+            State::Method { method, .. } if method.needs_tls() => {
+                self.config.tunnels.of(*method).max_messages
+            }
             State::Method { .. } | State::New | State::Identity | State::Over => self.config.limits.messages,
         };
         if own == 0 { u32::MAX } else { own.saturating_add(2) }

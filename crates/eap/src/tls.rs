@@ -103,11 +103,12 @@ impl Tls {
     /// A range without a version, or no suite for any version in it.
     pub fn new(min: Version, max: Version, names: &[&str], judge: Arc<dyn Judge>) -> Result<Self, String> {
         let (provider, has) = suites::provider(names);
-        let versions: Vec<_> = [(Version::V13, &rustls::version::TLS13), (Version::V12, &rustls::version::TLS12)]
-            .into_iter()
-            .filter(|(v, _)| (min..=max).contains(v) && has.contains(v))
-            .map(|(_, v)| v)
-            .collect();
+        let versions: Vec<_> =
+            [(Version::V13, &rustls::version::TLS13), (Version::V12, &rustls::version::TLS12)]
+                .into_iter()
+                .filter(|(v, _)| (min..=max).contains(v) && has.contains(v))
+                .map(|(_, v)| v)
+                .collect();
         if versions.is_empty() {
             return Err(if names.is_empty() {
                 "no version of TLS is allowed: 1.2 and 1.3 are available".to_owned()

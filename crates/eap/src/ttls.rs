@@ -41,13 +41,20 @@ impl Server {
         Ok(Self { carrier: None, phase: Phase::Handshake })
     }
 
-    fn message(carrier: &mut Carrier, phase: Phase, plain: &[u8], empty: bool, cx: &mut ServerContext<'_>) -> Result<(Phase, Next), Failed> {
+    fn message(
+        carrier: &mut Carrier,
+        phase: Phase,
+        plain: &[u8],
+        empty: bool,
+        cx: &mut ServerContext<'_>,
+    ) -> Result<(Phase, Next), Failed> {
         if !carrier.session.is_up() {
             let next = carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
             return Ok((phase, Next::Send(next)));
         }
         if !plain.is_empty() {
-            let avps = avp::parse(plain).map_err(|e| Failed::peer(format!("malformed EAP_TTLS message: {e}")))?;
+            let avps =
+                avp::parse(plain).map_err(|e| Failed::peer(format!("malformed EAP_TTLS message: {e}")))?;
             return Self::avps(carrier, phase, &avps, cx);
         }
         match phase {
@@ -68,8 +75,14 @@ impl Server {
         }
     }
 
-    fn avps(carrier: &mut Carrier, phase: Phase, avps: &[Avp<'_>], cx: &mut ServerContext<'_>) -> Result<(Phase, Next), Failed> {
-        let packets: Vec<&[u8]> = avps.iter().filter(|a| a.code == Code::EAP_MESSAGE).map(|a| a.data).collect();
+    fn avps(
+        carrier: &mut Carrier,
+        phase: Phase,
+        avps: &[Avp<'_>],
+        cx: &mut ServerContext<'_>,
+    ) -> Result<(Phase, Next), Failed> {
+        let packets: Vec<&[u8]> =
+            avps.iter().filter(|a| a.code == Code::EAP_MESSAGE).map(|a| a.data).collect();
         match (packets.as_slice(), phase) {
             ([packet], Phase::Handshake | Phase::Waiting) => {
                 tunnelled::tell(cx.log, "received", TUNNEL, packet);
@@ -98,7 +111,12 @@ impl Server {
         }
     }
 
-    fn inner(carrier: &mut Carrier, inner: Box<crate::Server>, step: Step, cx: &mut ServerContext<'_>) -> Result<(Phase, Next), Failed> {
+    fn inner(
+        carrier: &mut Carrier,
+        inner: Box<crate::Server>,
+        step: Step,
+        cx: &mut ServerContext<'_>,
+    ) -> Result<(Phase, Next), Failed> {
         match step {
             Step::Send { packet, log } => {
                 cx.log.extend(log);
@@ -121,7 +139,8 @@ impl Server {
 
 impl ServerMethod for Server {
     fn start(&mut self, cx: &mut ServerContext<'_>) -> Next {
-        match Carrier::server(Method::Ttls, cx.config, cx.identity, cx.config.tunnels.ttls.request_peer_auth) {
+        match Carrier::server(Method::Ttls, cx.config, cx.identity, cx.config.tunnels.ttls.request_peer_auth)
+        {
             Ok(carrier) => {
                 self.carrier = Some(carrier);
                 Next::Send(fragment::start())
@@ -131,7 +150,9 @@ impl ServerMethod for Server {
     }
 
     fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
-        let Some(carrier) = &mut self.carrier else { return Next::Fail(Failed::local("EAP_TTLS has not begun")) };
+        let Some(carrier) = &mut self.carrier else {
+            return Next::Fail(Failed::local("EAP_TTLS has not begun"));
+        };
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Failing(why) = phase {
             return Next::Fail(why);
@@ -145,7 +166,8 @@ impl ServerMethod for Server {
                 self.phase = phase;
                 Next::Send(data)
             }
-            Ok(Came::Broken(why, data)) => {
+            Ok(Came::Broken(why, None)) => Next::Fail(why),
+            Ok(Came::Broken(why, Some(data))) => {
                 self.phase = Phase::Failing(why);
                 Next::Send(data)
             }
@@ -251,19 +273,23 @@ impl Peer {
 impl PeerMethod for Peer {
     fn step(&mut self, data: &[u8], cx: &mut PeerContext<'_>) -> Result<Reply, Failed> {
         if !self.started {
-            let offered = fragment::start_version(data)
+            fragment::start_version(data)
                 .ok_or_else(|| Failed::peer("EAP_TTLS does not begin with a start"))?;
             self.started = true;
-            cx.log.push(Line::tls(1, format!("EAP_TTLS version is v{}", offered.min(0))));
+            cx.log.push(Line::tls(1, "EAP_TTLS version is v0"));
             return Ok(Reply::running(self.carrier.flush().unwrap_or_else(|| self.carrier.nothing())));
         }
         let plain = match self.carrier.receive(data, cx.log)? {
             Came::Send(data) => return Ok(Reply { data, state: self.progress()? }),
-            Came::Broken(why, data) => return Ok(Reply { data, state: Progress::Doomed(why) }),
+            Came::Broken(why, data) => {
+                let data = data.unwrap_or_else(|| self.carrier.nothing());
+                return Ok(Reply { data, state: Progress::Doomed(why) });
+            }
             Came::Message { plain, .. } => plain,
         };
         if !self.carrier.session.is_up() {
-            let data = self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
+            let data =
+                self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
             return Ok(Reply::running(data));
         }
         if !plain.is_empty() {

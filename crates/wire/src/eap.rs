@@ -1,6 +1,6 @@
 //! EAP packets (RFC 3748 4) and the numbers of methods (registry "Method Types").
-use crate::codec::{Reader, Writer, count16};
 use crate::WireError;
+use crate::codec::{Reader, Writer, count16};
 use std::fmt;
 
 /// Bytes of code, identifier and length.
@@ -104,7 +104,9 @@ impl fmt::Display for EapType {
             Self::IDENTITY => f.write_str("EAP_IDENTITY"),
             Self::NOTIFICATION => f.write_str("EAP_NOTIFICATION"),
             Self { vendor: 0, number } if self.label() == number.to_string() => write!(f, "EAP_{number}"),
-            Self { vendor, number } if vendor != 0 => write!(f, "vendor specific EAP method {number}-{vendor}"),
+            Self { vendor, number } if vendor != 0 => {
+                write!(f, "vendor specific EAP method {number}-{vendor}")
+            }
             known => write!(f, "EAP_{}", known.label()),
         }
     }
@@ -164,7 +166,10 @@ impl<'a> EapPacket<'a> {
                 let mut method = EapType::ietf(r.u8("EAP type")?);
                 if method == EapType::ietf(EXPANDED) {
                     let [a, b, c] = r.array("EAP vendor")?;
-                    method = EapType { vendor: u32::from_be_bytes([0, a, b, c]), number: r.u32("EAP vendor type")? };
+                    method = EapType {
+                        vendor: u32::from_be_bytes([0, a, b, c]),
+                        number: r.u32("EAP vendor type")?,
+                    };
                 }
                 let data = r.rest();
                 if code == REQUEST {
@@ -187,7 +192,10 @@ impl<'a> EapPacket<'a> {
     #[must_use]
     pub fn id(&self) -> u8 {
         match self {
-            Self::Request { id, .. } | Self::Response { id, .. } | Self::Success { id } | Self::Failure { id } => *id,
+            Self::Request { id, .. }
+            | Self::Response { id, .. }
+            | Self::Success { id }
+            | Self::Failure { id } => *id,
         }
     }
 
@@ -255,11 +263,10 @@ mod tests {
 
     #[test]
     fn padding_is_ignored_and_lies_are_not() {
-        assert_eq!(EapPacket::parse(&[2, 1, 0, 5, 1, 0, 0]), Ok(EapPacket::Response {
-            id: 1,
-            method: EapType::IDENTITY,
-            data: &[]
-        }));
+        assert_eq!(
+            EapPacket::parse(&[2, 1, 0, 5, 1, 0, 0]),
+            Ok(EapPacket::Response { id: 1, method: EapType::IDENTITY, data: &[] })
+        );
         for bad in [
             &[][..],
             &[1, 1, 0],

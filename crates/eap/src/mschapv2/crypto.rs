@@ -10,8 +10,10 @@ pub(crate) type Challenge = [u8; 16];
 const MAGIC1: &[u8] = b"Magic server to client signing constant";
 const MAGIC2: &[u8] = b"Pad to make it do more than one iteration";
 const KEY_MAGIC1: &[u8] = b"This is the MPPE Master Key";
-const KEY_MAGIC2: &[u8] = b"On the client side, this is the send key; on the server side, it is the receive key.";
-const KEY_MAGIC3: &[u8] = b"On the client side, this is the receive key; on the server side, it is the send key.";
+const KEY_MAGIC2: &[u8] =
+    b"On the client side, this is the send key; on the server side, it is the receive key.";
+const KEY_MAGIC3: &[u8] =
+    b"On the client side, this is the receive key; on the server side, it is the send key.";
 
 /// Length of a response.
 pub(crate) const NT_RESPONSE: usize = 24;

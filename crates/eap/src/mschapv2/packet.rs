@@ -19,17 +19,27 @@ const MESSAGE: usize = 1024;
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
-    Challenge { id: u8, challenge: Challenge, name: &'a [u8] },
+    Challenge {
+        id: u8,
+        challenge: Challenge,
+        name: &'a [u8],
+    },
     /// `S=…`: the server knows the password.
-    Success { id: u8, message: &'a [u8] },
+    Success {
+        id: u8,
+        message: &'a [u8],
+    },
     /// `E=691 R=0 …`.
-    Failure { id: u8, message: &'a [u8] },
+    Failure {
+        id: u8,
+        message: &'a [u8],
+    },
 }
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Response<'a> {
-    Response { id: u8, peer: Challenge, nt_response: [u8; NT_RESPONSE], name: &'a [u8] },
+    Answer { id: u8, peer: Challenge, nt_response: [u8; NT_RESPONSE], name: &'a [u8] },
     Success,
     Failure,
     ChangePassword,
@@ -83,7 +93,7 @@ impl<'a> Response<'a> {
                 r.skip(8, "MSCHAPv2 reserved bytes")?;
                 let nt_response = r.array("MSCHAPv2 response")?;
                 r.skip(1, "MSCHAPv2 flags")?;
-                Ok(Self::Response { id, peer, nt_response, name: bounded(r.rest(), "MSCHAPv2 name", NAME)? })
+                Ok(Self::Answer { id, peer, nt_response, name: bounded(r.rest(), "MSCHAPv2 name", NAME)? })
             }
             // Both consist of the OpCode; some peers send the whole header.
             SUCCESS => Ok(Self::Success),
@@ -95,7 +105,7 @@ impl<'a> Response<'a> {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Response { id, peer, nt_response, name } => {
+            Self::Answer { id, peer, nt_response, name } => {
                 let mut body = Writer::new();
                 body.u8(RESPONSE_VALUE).bytes(peer).zeros(8).bytes(nt_response).u8(0);
                 body.bytes(name.get(..NAME).unwrap_or(name));
@@ -146,7 +156,7 @@ mod tests {
     fn no_length_lies() {
         let challenge = Request::Challenge { id: 1, challenge: [7; 16], name: b"moon" }.encode();
         let response =
-            Response::Response { id: 1, peer: [7; 16], nt_response: [8; 24], name: b"carol" }.encode();
+            Response::Answer { id: 1, peer: [7; 16], nt_response: [8; 24], name: b"carol" }.encode();
         let failure = Request::Failure { id: 1, message: b"E=691 R=0" }.encode();
         for good in [&challenge, &failure] {
             assert_eq!(Request::parse(good).unwrap().encode(), **good);

@@ -60,7 +60,8 @@ impl Session {
     /// As server; `demands`: the client must have a certificate, which proves `client`.
     pub(crate) fn server(tls: &Tls, client: &[u8], demands: bool) -> Result<Self, Failed> {
         let trust = Arc::new(Trust::new(tls.judge.clone(), Role::Client, client, &tls.authorities));
-        let key = certified(tls).ok_or_else(|| Failed::local("no certificate and private key for the TLS server"))?;
+        let key = certified(tls)
+            .ok_or_else(|| Failed::local("no certificate and private key for the TLS server"))?;
         let versions = ServerConfig::builder_with_details(tls.provider.clone(), Arc::new(NoClock))
             .with_protocol_versions(&tls.versions)
             .map_err(local)?;
@@ -172,7 +173,8 @@ impl Session {
         }
         let failed = self.trust.take_failed();
         if failed.is_some() {
-            let (who, name) = (if self.role == Role::Server { "server" } else { "peer" }, printable(&self.name));
+            let (who, name) =
+                (if self.role == Role::Server { "server" } else { "peer" }, printable(&self.name));
             log.push(Line::tls(1, format!("no TLS public key found for {who} '{name}'")));
         }
         if alerted {
@@ -183,7 +185,10 @@ impl Session {
 
     /// Queues application data.
     pub(crate) fn write(&mut self, plain: &[u8]) -> Result<(), Failed> {
-        self.connection.writer().write_all(plain).map_err(|e| Failed::local(format!("TLS takes no data: {e}")))
+        self.connection
+            .writer()
+            .write_all(plain)
+            .map_err(|e| Failed::local(format!("TLS takes no data: {e}")))
     }
 
     /// The TLS bytes that wait to be sent.

@@ -75,7 +75,9 @@ impl Trust {
 
     /// Whether this is the certificate that was judged good.
     pub(super) fn vouches_for(&self, certificate: Option<&CertificateDer<'_>>) -> bool {
-        self.with(|j| j.key.as_ref().is_some_and(|(der, _)| certificate.is_some_and(|c| c.as_ref() == &**der)))
+        self.with(|j| {
+            j.key.as_ref().is_some_and(|(der, _)| certificate.is_some_and(|c| c.as_ref() == &**der))
+        })
     }
 
     fn decide(&self, end_entity: &CertificateDer<'_>, more: &[CertificateDer<'_>]) -> Result<(), Error> {
@@ -138,7 +140,9 @@ fn fits_tls13(scheme: SignScheme, key: KeyType) -> bool {
         SignScheme::EcdsaDer(Hash::Sha512) => key == KeyType::P521,
         SignScheme::RsaPss(_) => key == KeyType::Rsa,
         SignScheme::Ed25519 => key == KeyType::Ed25519,
-        SignScheme::EcdsaDer(_) | SignScheme::EcdsaRaw(_) | SignScheme::RsaPkcs1(_) | SignScheme::Ed448 => false,
+        SignScheme::EcdsaDer(_) | SignScheme::EcdsaRaw(_) | SignScheme::RsaPkcs1(_) | SignScheme::Ed448 => {
+            false
+        }
     }
 }
 
@@ -232,9 +236,9 @@ pub(super) struct Key(pub(super) Arc<dyn Signer>);
 
 impl rustls::sign::SigningKey for Key {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
-        let (tls, scheme) = SignScheme::of_key(self.0.key(), true).into_iter().find_map(|scheme| {
-            SCHEMES.iter().find(|(tls, s)| *s == scheme && offered.contains(tls))
-        })?;
+        let (tls, scheme) = SignScheme::of_key(self.0.key(), true)
+            .into_iter()
+            .find_map(|scheme| SCHEMES.iter().find(|(tls, s)| *s == scheme && offered.contains(tls)))?;
         Some(Box::new(Signing { key: self.0.clone(), tls: *tls, scheme: *scheme }))
     }
 

@@ -54,11 +54,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Avp<'_>>, WireError> {
         let length = u32::from_be_bytes([0, a, b, c]);
         let illegal = WireError::Illegal { what: "AVP length", value: u64::from(length) };
         let length = usize::try_from(length).map_err(|_| illegal.clone())?;
-        let (vendor, header) = if flags & VENDOR == 0 {
-            (0, HEADER)
-        } else {
-            (r.u32("AVP vendor")?, HEADER + VENDOR_FIELD)
-        };
+        let (vendor, header) =
+            if flags & VENDOR == 0 { (0, HEADER) } else { (r.u32("AVP vendor")?, HEADER + VENDOR_FIELD) };
         let size = length.checked_sub(header).ok_or(illegal)?;
         let data = r.take(size, "AVP")?;
         // RFC 5281 10.1: padded to a multiple of four; some peers leave the last one unpadded.

@@ -36,11 +36,18 @@ pub(super) fn serve(
         (Some(given), None, None) => pap_verify(carrier, user, given, cx),
         (None, Some((password, challenge)), None) => chap_verify(carrier, user, password, challenge, cx),
         (None, None, Some((response, challenge))) => mschapv2_verify(carrier, user, response, challenge, cx),
-        _ => Err(Failed::peer("no PAP, CHAP or MSCHAPv2 in an EAP_TTLS message (MSCHAP version 1 is not available)")),
+        _ => Err(Failed::peer(
+            "no PAP, CHAP or MSCHAPv2 in an EAP_TTLS message (MSCHAP version 1 is not available)",
+        )),
     }
 }
 
-fn pap_verify(carrier: &Carrier, user: &[u8], given: &[u8], cx: &mut ServerContext<'_>) -> Result<(Phase, Next), Failed> {
+fn pap_verify(
+    carrier: &Carrier,
+    user: &[u8],
+    given: &[u8],
+    cx: &mut ServerContext<'_>,
+) -> Result<(Phase, Next), Failed> {
     let end = given.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     let given = given.get(..end).unwrap_or_default();
     let password = password(user, cx)?;
@@ -128,9 +135,10 @@ pub(super) fn refuse_unknown(avps: &[Avp<'_>]) -> Result<(), Failed> {
         Code::MS_CHAP2_SUCCESS,
     ];
     match avps.iter().find(|a| a.mandatory && !KNOWN.contains(&a.code)) {
-        Some(Avp { code, .. }) => {
-            Err(Failed::peer(format!("unknown mandatory AVP {} of vendor {} in EAP_TTLS", code.number, code.vendor)))
-        }
+        Some(Avp { code, .. }) => Err(Failed::peer(format!(
+            "unknown mandatory AVP {} of vendor {} in EAP_TTLS",
+            code.number, code.vendor
+        ))),
         None => Ok(()),
     }
 }
@@ -159,7 +167,10 @@ fn password(user: &[u8], cx: &mut ServerContext<'_>) -> Result<Secret, Failed> {
 
 fn unknown(user: &[u8], cx: &mut ServerContext<'_>) -> Failed {
     let user = printable(user);
-    cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name))));
+    cx.log.push(Line::ike(
+        1,
+        format!("no EAP key found for hosts '{}' - '{user}'", printable(&cx.config.name)),
+    ));
     Failed::peer(format!("no EAP password for '{user}'"))
 }
 

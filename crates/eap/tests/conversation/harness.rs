@@ -3,7 +3,8 @@ use crypto::sign::{PrivateKey, PublicKey};
 use crypto::{Rng, Secret};
 use eap::tls::{Credentials, Judge, Judgement, Role, Tls, Version};
 use eap::{
-    Failed, Identity, Limits, Line, Method, Peer, PeerConfig, SecretKind, Secrets, Server, ServerConfig, Step, Tunnels,
+    Failed, Identity, Limits, Line, Method, Peer, PeerConfig, SecretKind, Secrets, Server, ServerConfig,
+    Step, Tunnels,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,9 @@ pub(crate) enum SecretKindKey {
 
 impl Users {
     pub(crate) fn of(users: &[(&str, &str)]) -> Arc<Self> {
-        let users = users.iter().map(|(u, p)| (u.as_bytes().to_vec(), (SecretKindKey::Password, p.as_bytes().to_vec())));
+        let users = users
+            .iter()
+            .map(|(u, p)| (u.as_bytes().to_vec(), (SecretKindKey::Password, p.as_bytes().to_vec())));
         Arc::new(Self(users.collect()))
     }
 }
@@ -82,7 +85,8 @@ pub(crate) fn credentials(kind: &str, size: usize) -> Credentials {
 
 pub(crate) fn judge_of(all: &[&Credentials]) -> Arc<Known> {
     let chains = all.iter().map(|c| {
-        let kind = ["p256", "rsa", "ed25519"].into_iter().find(|k| c.chain[0].starts_with(k.as_bytes())).unwrap();
+        let kind =
+            ["p256", "rsa", "ed25519"].into_iter().find(|k| c.chain[0].starts_with(k.as_bytes())).unwrap();
         (c.chain[0].clone(), key(kind).public().clone())
     });
     Arc::new(Known { chains: chains.collect(), ..Known::default() })
@@ -130,7 +134,8 @@ impl World {
         size: usize,
         suites: &[&str],
     ) -> (Arc<Known>, Arc<Known>) {
-        let (moon, carol) = (credentials(kind, size), credentials(if kind == "p256" { "rsa" } else { "p256" }, size));
+        let (moon, carol) =
+            (credentials(kind, size), credentials(if kind == "p256" { "rsa" } else { "p256" }, size));
         let (of_carol, of_moon) = (judge_of(&[&carol]), judge_of(&[&moon]));
         let tls = |(min, max), judge: &Arc<Known>, own| {
             Some(Arc::new(Tls::new(min, max, suites, judge.clone()).unwrap().with_credentials(own)))

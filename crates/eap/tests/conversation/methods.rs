@@ -128,7 +128,10 @@ fn the_peer_asks_for_another_method() {
     world.peer.methods = vec![Method::Tls];
     let out = world.run();
     out.success();
-    out.logged(&["EAP method EAP_TLS succeeded, MSK"], &["requesting EAP_TLS authentication, sending EAP_NAK"]);
+    out.logged(
+        &["EAP method EAP_TLS succeeded, MSK"],
+        &["requesting EAP_TLS authentication, sending EAP_NAK"],
+    );
 
     world.server.methods = vec![Method::Md5, Method::Gtc];
     let out = world.run();
@@ -137,7 +140,9 @@ fn the_peer_asks_for_another_method() {
 
 #[test]
 fn names() {
-    for (name, method) in [("md5", Method::Md5), ("mschapv2", Method::Mschapv2), ("13", Method::Tls), ("peap", Method::Peap)] {
+    for (name, method) in
+        [("md5", Method::Md5), ("mschapv2", Method::Mschapv2), ("13", Method::Tls), ("peap", Method::Peap)]
+    {
         assert_eq!(Method::parse(name), Ok(method));
     }
     for name in ["sim", "aka", "fast", "foo", "", "256", "1"] {
