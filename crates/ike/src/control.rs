@@ -4,7 +4,7 @@ use crate::core::{Core, Start, StartChild};
 use crate::engine::Engine;
 use crate::io::{Command, CommandId, Event, Filter};
 use crate::sa::{IkeSa, Phase};
-use crate::v2::{Job, close, enqueue, init, liveness, mobike, timers};
+use crate::v2::{self, Job, close, enqueue, init, liveness, mobike, timers};
 use crate::{child, trap};
 use policy::{Child, Connection};
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ impl Engine {
         let ids: Vec<u32> = self.list(filter).iter().map(|sa| sa.unique_id).collect();
         let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         for ike in ids {
-            self.touch(ike, |core, sa| crate::v2::establish::reauthenticate_within(core, sa, seconds));
+            self.touch(ike, |core, sa| v2::establish::reauthenticate_within(core, sa, seconds));
         }
         self.core.done(id, count, count, None);
     }
@@ -208,7 +208,9 @@ impl Engine {
             path: Some((sa.local.ip(), sa.remote)),
             command: None,
         };
-        if !sa.initiator && !sa.remote_vips.is_empty() {
+        // A client with an address of ours, or one that authenticates by EAP, can only do so by itself.
+        let client = !sa.remote_vips.is_empty() || v2::auth::by_eap(&sa.conn);
+        if !sa.initiator && client {
             self.touch(id, |core, sa| {
                 say!(core, sa, Ike 1, "initiator did not reauthenticate as requested, closing IKE_SA {}", sa.title());
                 close::close(core, sa);
@@ -318,7 +320,7 @@ impl Engine {
 /// Leaves at once, with a last word to the peer that is not repeated.
 fn farewell(core: &mut Core, sa: &mut IkeSa) {
     if matches!(sa.phase, Phase::Established(_)) && sa.window.flight.is_none() {
-        crate::v2::ike_delete::start(core, sa);
+        v2::ike_delete::start(core, sa);
     }
     close::leave(core, sa);
 }
@@ -358,7 +360,7 @@ fn traffic(
 /// The data plane saw the peer elsewhere.
 fn mapping(core: &mut Core, sa: &mut IkeSa, remote: SocketAddr) {
     if sa.nat.remote && !sa.nat.local && sa.is_up() {
-        say!(core, sa, Knl 1, "NAT mappings of peer changed to {}", crate::v2::send::host(remote));
+        say!(core, sa, Knl 1, "NAT mappings of peer changed to {}", v2::send::host(remote));
         mobike::moved(core, sa, sa.local, remote);
     } else {
         core.tell(Event::Count { name: "invalid", connection: Some(sa.conn.name.clone()) });

@@ -410,9 +410,9 @@ impl Engine {
             self.by_spi.insert(sa.spi_local(), id);
         }
         if sa.is_up()
-            && let (Some(local), Some(remote)) = (&sa.local_id, &sa.remote_id)
+            && let (Some(local), Some(_)) = (&sa.local_id, &sa.remote_id)
         {
-            let peers = Peers { local: local.clone(), remote: remote.clone(), remote_ip: sa.remote.ip() };
+            let peers = Peers { local: local.clone(), remote: sa.peer_identity(), remote_ip: sa.remote.ip() };
             self.core.peers.insert(id, peers);
         } else if sa.established().is_some() {
             self.core.peers.remove(&id);

@@ -1,4 +1,5 @@
 //! What went wrong, whose fault it is, and what to tell the peer.
+use crate::io::Distrust;
 use crypto::CryptoError;
 use wire::WireError;
 use wire::iana::NotifyType;
@@ -14,6 +15,8 @@ pub(crate) enum Fault {
     Broken(&'static str),
     /// Something of ours failed.
     Local(String),
+    /// The peer is not who it says; what is wrong is for the operator.
+    Distrusted(Distrust),
     /// The integrity check failed: not from the peer.
     Forged,
 }
@@ -27,6 +30,7 @@ impl Fault {
             }
             Self::Malformed(_) | Self::Broken(_) => Some(NotifyType::InvalidSyntax),
             Self::Refused(n) => Some(*n),
+            Self::Distrusted(_) => Some(NotifyType::AuthenticationFailed),
             Self::Local(_) => Some(NotifyType::NoProposalChosen),
             Self::Forged => None,
         }
@@ -40,6 +44,7 @@ impl std::fmt::Display for Fault {
             Self::Refused(n) => write!(f, "{}", crate::message::notify_name(*n)),
             Self::Broken(what) => write!(f, "{what}"),
             Self::Local(why) => write!(f, "{why}"),
+            Self::Distrusted(why) => write!(f, "{}", why.reason),
             Self::Forged => write!(f, "integrity check failed"),
         }
     }

@@ -2,7 +2,7 @@
 use crate::child::{ChildLife, ChildState};
 use crate::core::StartChild;
 use crate::io::{LeaseRequest, Ticket};
-use crate::v2::auth::{AuthSent, Leasing};
+use crate::v2::auth::{Claim, Leasing, Vetting};
 use crate::v2::init::{Answered, InitSent};
 use crate::v2::intermediate::IntermediateSent;
 use crate::v2::keys::Keys;
@@ -67,8 +67,10 @@ pub(crate) enum Phase {
     Answered(Box<Answered>),
     /// Initiator: IKE_INTERMEDIATE is out.
     IntermediateSent(Box<IntermediateSent>),
-    /// Initiator: IKE_AUTH is out.
-    AuthSent(Box<AuthSent>),
+    /// Initiator: IKE_AUTH is under way.
+    Claiming(Box<Claim>),
+    /// Responder: likewise.
+    Vetting(Box<Vetting>),
     /// Responder: the peer is authenticated, an address is being leased for it.
     Leasing(Box<Leasing>),
     /// Both sides are authenticated.
@@ -120,6 +122,12 @@ pub(crate) struct Established {
 pub(crate) enum Wait {
     /// Ask::Resolve.
     Resolve,
+    /// Ask::Sign.
+    Sign,
+    /// Ask::Judge.
+    Judge,
+    /// Ask::Eap.
+    Eap,
     /// Ask::Lease.
     Lease(Box<LeaseRequest>),
     /// Ask::VirtualIps, up or down.
@@ -159,6 +167,10 @@ pub(crate) struct IkeSa {
     pub(crate) phase: Phase,
     pub(crate) local_id: Option<Identity>,
     pub(crate) remote_id: Option<Identity>,
+    /// The peer's identity within EAP, where it was asked for one.
+    pub(crate) remote_eap_id: Option<Identity>,
+    /// Groups that the peer proved to be in.
+    pub(crate) groups: Vec<String>,
     /// Ours, installed (initiator).
     pub(crate) local_vips: Vec<IpAddr>,
     /// The peer's, leased (responder).
@@ -308,6 +320,8 @@ impl IkeSa {
             phase: Phase::Resolving,
             local_id: None,
             remote_id: None,
+            remote_eap_id: None,
+            groups: Vec::new(),
             local_vips: Vec::new(),
             remote_vips: Vec::new(),
             remote_addresses: Vec::new(),
@@ -357,6 +371,11 @@ impl IkeSa {
         )
     }
 
+    /// Whom observers, pools and `unique` know the peer as: its EAP identity where there is one.
+    pub(crate) fn peer_identity(&self) -> Identity {
+        self.remote_eap_id.clone().or_else(|| self.remote_id.clone()).unwrap_or(Identity::Any)
+    }
+
     /// Our SPI: datagrams to us carry it.
     pub(crate) fn spi_local(&self) -> u64 {
         if self.initiator { self.spi_i } else { self.spi_r }
@@ -372,7 +391,8 @@ impl IkeSa {
         match &self.phase {
             Phase::Answered(a) => Some(&a.hs.keys),
             Phase::IntermediateSent(s) => Some(&s.hs.keys),
-            Phase::AuthSent(s) => Some(&s.hs.keys),
+            Phase::Claiming(c) => Some(&c.hs.keys),
+            Phase::Vetting(v) => Some(&v.hs.keys),
             Phase::Leasing(l) => Some(&l.hs.keys),
             Phase::Established(e) => Some(&e.keys),
             Phase::Resolving | Phase::InitSent(_) | Phase::Leaving(_) | Phase::Gone => None,
@@ -383,7 +403,8 @@ impl IkeSa {
         match &mut self.phase {
             Phase::Answered(a) => Some(&mut a.hs.keys),
             Phase::IntermediateSent(s) => Some(&mut s.hs.keys),
-            Phase::AuthSent(s) => Some(&mut s.hs.keys),
+            Phase::Claiming(c) => Some(&mut c.hs.keys),
+            Phase::Vetting(v) => Some(&mut v.hs.keys),
             Phase::Leasing(l) => Some(&mut l.hs.keys),
             Phase::Established(e) => Some(&mut e.keys),
             Phase::Resolving | Phase::InitSent(_) | Phase::Leaving(_) | Phase::Gone => None,
@@ -405,7 +426,7 @@ impl IkeSa {
 
     /// A responder's SA that is not authenticated yet.
     pub(crate) fn is_half_open(&self) -> bool {
-        !self.initiator && matches!(self.phase, Phase::Answered(_))
+        !self.initiator && matches!(self.phase, Phase::Answered(_) | Phase::Vetting(_))
     }
 
     /// Connecting, in either role.
@@ -416,7 +437,8 @@ impl IkeSa {
                 | Phase::InitSent(_)
                 | Phase::Answered(_)
                 | Phase::IntermediateSent(_)
-                | Phase::AuthSent(_)
+                | Phase::Claiming(_)
+                | Phase::Vetting(_)
                 | Phase::Leasing(_)
         )
     }
@@ -429,7 +451,7 @@ impl IkeSa {
     /// A child of that name is up, on its way, or waiting for its turn.
     pub(crate) fn brings_up(&self, child: &str) -> bool {
         let offered = match &self.phase {
-            Phase::AuthSent(s) => s.offer.as_ref().is_some_and(|o| o.config.name == child),
+            Phase::Claiming(c) => c.offer.as_ref().is_some_and(|o| o.config.name == child),
             Phase::Established(e) => match &e.active {
                 Some(Exchange::ChildCreate(s)) => s.offer.config.name == child,
                 _ => false,

@@ -1,5 +1,5 @@
 //! Which connection and which child fit a peer.
-use policy::{Auth, AuthClass, Child, Connection, Identity, PeerAddr, Selector, Snapshot};
+use policy::{Auth, Child, Connection, Identity, PeerAddr, Selector, Snapshot};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -61,28 +61,6 @@ pub(crate) fn by_identity(
     // by_address has ordered by addresses; identities count more.
     found.sort_by_key(|c| std::cmp::Reverse((c.rank.1, c.rank.0)));
     found
-}
-
-/// Both sides of the connection authenticate with what this engine does.
-pub(crate) fn psk_only(c: &Connection) -> Result<(), String> {
-    for (side, rounds) in [("local", &c.local), ("remote", &c.remote)] {
-        if rounds.len() > 1 {
-            return Err(format!(
-                "connection '{}': several {side} authentication rounds are not supported",
-                c.name
-            ));
-        }
-        if let Some(a) = rounds.first() {
-            let fits = a.class == AuthClass::Psk || (side == "remote" && a.class == AuthClass::Any);
-            if !fits {
-                return Err(format!(
-                    "connection '{}': {side} authentication {:?} is not supported",
-                    c.name, a.class
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What a child makes of a peer's selectors.

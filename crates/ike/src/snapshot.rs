@@ -2,7 +2,7 @@
 //!
 //! Questions that are open at the export are asked again by the adopter. Monotonic times move with the clock of the
 //! adopter. Who exports must not go on with the SA: both would use the same keys and message IDs.
-use crate::core::Waiter;
+use crate::core::{Core, Waiter};
 use crate::engine::Engine;
 use crate::io::{Ask, Now};
 use crate::sa::{IkeSa, Phase, Wait};
@@ -62,7 +62,7 @@ impl Engine {
         }
         let open: Vec<Wait> = std::mem::take(&mut sa.waiting).into_values().collect();
         for wait in open {
-            if let Some(ask) = again(&sa, &wait) {
+            if let Some(ask) = again(&mut self.core, &sa, &wait) {
                 let ticket = self.core.ask(Waiter::Ike(sa.id), ask);
                 sa.waiting.insert(ticket, wait);
             }
@@ -77,7 +77,7 @@ impl Engine {
 /// Numbers and SPIs of CHILD_SAs that are still being negotiated.
 fn offered(sa: &IkeSa) -> Vec<(u32, u32)> {
     let (active, parked) = match &sa.phase {
-        Phase::AuthSent(s) => (s.offer.as_ref().map(|o| (o.id, o.spi_in)), None),
+        Phase::Claiming(c) => (c.offer.as_ref().map(|o| (o.id, o.spi_in)), None),
         Phase::Established(e) => (
             e.active.as_ref().and_then(crate::v2::Exchange::offered),
             e.followup.as_ref().and_then(|u| u.offered()),
@@ -86,6 +86,7 @@ fn offered(sa: &IkeSa) -> Vec<(u32, u32)> {
         | Phase::InitSent(_)
         | Phase::Answered(_)
         | Phase::IntermediateSent(_)
+        | Phase::Vetting(_)
         | Phase::Leasing(_)
         | Phase::Leaving(_)
         | Phase::Gone => (None, None),
@@ -94,7 +95,7 @@ fn offered(sa: &IkeSa) -> Vec<(u32, u32)> {
 }
 
 /// The question once more.
-fn again(sa: &IkeSa, wait: &Wait) -> Option<Ask> {
+fn again(core: &mut Core, sa: &IkeSa, wait: &Wait) -> Option<Ask> {
     Some(match wait {
         Wait::Resolve => {
             let names = match sa.phase {
@@ -103,6 +104,7 @@ fn again(sa: &IkeSa, wait: &Wait) -> Option<Ask> {
             };
             Ask::Resolve { names, local: sa.conn.local_addrs.clone() }
         }
+        Wait::Sign | Wait::Judge | Wait::Eap => return crate::v2::auth::ask_again(core, sa, wait),
         Wait::Lease(request) => Ask::Lease((**request).clone()),
         Wait::Vips { up, ike_id, attributes } => Ask::VirtualIps {
             ike_id: *ike_id,
@@ -152,6 +154,9 @@ fn shift(sa: &mut IkeSa, then: u64, now: u64) {
         for t in [&mut c.rekey_at, &mut c.expires_at, &mut c.remove_at, &mut c.retry_at] {
             maybe(t);
         }
+    }
+    if let Phase::Claiming(c) = &mut sa.phase {
+        one(&mut c.until);
     }
     if let Phase::Established(e) = &mut sa.phase {
         one(&mut e.since);

@@ -228,6 +228,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
             };
             auth::leased(core, sa, &request, addresses, &attributes);
         }
+        Wait::Sign | Wait::Judge | Wait::Eap => auth::told(core, sa, &wait, answer),
         Wait::Vips { up, .. } => {
             if up {
                 if let Some(why) = failure {

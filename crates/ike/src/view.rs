@@ -26,7 +26,8 @@ pub(crate) fn state(sa: &IkeSa) -> &'static str {
         Phase::InitSent(_)
         | Phase::Answered(_)
         | Phase::IntermediateSent(_)
-        | Phase::AuthSent(_)
+        | Phase::Claiming(_)
+        | Phase::Vetting(_)
         | Phase::Leasing(_) => "CONNECTING",
         Phase::Established(e) => match e.standing {
             Standing::Up => "ESTABLISHED",
@@ -51,7 +52,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
             t.extend(opening_tasks(sa));
             t
         }
-        Phase::AuthSent(_) => {
+        Phase::Claiming(_) => {
             let mut t = vec!["IKE_AUTH"];
             t.extend(opening_tasks(sa));
             t
@@ -61,6 +62,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
     active.extend(e.and_then(|e| e.active.as_ref()).map(Exchange::task));
     let passive = match &sa.phase {
         Phase::Answered(_) => vec!["IKE_INIT", "IKE_NATD", "IKE_AUTH"],
+        Phase::Vetting(_) => vec!["IKE_AUTH"],
         Phase::Leasing(_) => vec!["IKE_AUTH", "IKE_CONFIG", "CHILD_CREATE"],
         _ => e.and_then(|e| e.passive.as_ref()).map(|p| p.task()).into_iter().collect(),
     };
@@ -75,7 +77,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         remote: sa.remote,
         remote_id: sa.remote_id.clone(),
         remote_xauth_id: None,
-        remote_eap_id: None,
+        remote_eap_id: sa.remote_eap_id.clone(),
         initiator: sa.initiator,
         spi_i: sa.spi_i,
         spi_r: sa.spi_r,

@@ -1,8 +1,9 @@
 //! One engine with everything that answers it: a data plane that checks, pools, addresses.
+use crate::credentials::Credentials;
 use crate::dataplane::{FakeDataplane, Ledger};
 use crate::dice::{Dice, rng};
 
-use ike::io::{Answer, Ask, Command, CommandId, Event, Output, Ticket};
+use ike::io::{Answer, Ask, Command, CommandId, EapInput, Event, Output, Ticket};
 use ike::{Engine, Now, Shard};
 use policy::pool::PoolConfig;
 use policy::{PeerAddr, Snapshot};
@@ -35,6 +36,8 @@ pub struct Host {
     pub dataplane: FakeDataplane,
     /// Its pools.
     pub pools: Pools,
+    /// What it knows of credentials.
+    pub credentials: Credentials,
     /// Virtual IPs installed, by the IKE_SA they were installed for.
     pub vips: BTreeMap<u32, Vec<IpAddr>>,
     /// Commands not yet done.
@@ -61,6 +64,7 @@ impl Host {
             engine,
             dataplane: FakeDataplane::default(),
             pools,
+            credentials: Credentials::default(),
             vips: BTreeMap::new(),
             commands: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -135,7 +139,10 @@ impl Host {
             return Err(format!("{ticket:?} is given twice"));
         }
         let mut at = now + dice.below(60);
-        let ordered = !matches!(ask, Ask::Resolve { .. } | Ask::Lease(_));
+        let ordered = !matches!(
+            ask,
+            Ask::Resolve { .. } | Ask::Lease(_) | Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. }
+        );
         if ordered {
             at = at.max(self.dataplane_free);
             self.dataplane_free = at;
@@ -163,7 +170,14 @@ impl Host {
         match ask {
             Ask::Resolve { .. } if fail => failed(),
             Ask::Resolve { names: peers, local } => Ok(Answer::Resolved(self.resolve(names, peers, local))),
-            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => failed(),
+            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { input: EapInput::Serve(_) | EapInput::Join(_), .. }
+                if fail =>
+            {
+                failed()
+            }
+            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => {
+                self.credentials.answer(ask).ok_or_else(|| "not a question of credentials".to_owned())
+            }
             Ask::Lease(_) if fail => Ok(Answer::Leased { addresses: Vec::new(), attributes: Vec::new() }),
             Ask::Lease(request) => {
                 let granted = self.pools.lease(&request.pools, &request.identity, &request.requested);
@@ -247,6 +261,7 @@ impl Host {
             ("policies", self.engine.policies().len()),
             ("virtual IPs", self.vips.len()),
             ("leases", leases),
+            ("EAP conversations", self.credentials.conversations()),
             ("unfinished commands", self.commands.len()),
             ("open questions", usize::from(!self.is_idle())),
             ("deadlines", usize::from(self.engine.next_wake().is_some())),

@@ -15,6 +15,7 @@
 )]
 
 pub mod clock;
+pub mod credentials;
 pub mod dataplane;
 pub mod dice;
 pub mod host;

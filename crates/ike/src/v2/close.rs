@@ -29,14 +29,18 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
             }
             Some(e)
         }
-        Phase::AuthSent(s) => {
-            if let Some(o) = &s.offer {
-                core.spis.remove(&o.spi_in);
-            }
+        Phase::Claiming(claim) => {
+            claim.abandon(core);
+            None
+        }
+        Phase::Vetting(vetting) => {
+            vetting.abandon(core);
             None
         }
         _ => None,
     };
+    // What is still being thought about credentials concerns nobody any more.
+    sa.waiting.retain(|_, w| !matches!(w, Wait::Sign | Wait::Judge | Wait::Eap));
     sa.window.flight = None;
     sa.queue.clear();
     sa.retries.clear();
@@ -56,9 +60,8 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
         remove(core, sa, id, if announced { Farewell::Closed } else { Farewell::Failed });
     }
     // Leases go back at once: a successor may be asking for them already.
-    if !sa.remote_vips.is_empty()
-        && let Some(identity) = sa.remote_id.clone()
-    {
+    if !sa.remote_vips.is_empty() && sa.remote_id.is_some() {
+        let identity = sa.peer_identity();
         let (pools, addresses) = (sa.conn.pools.clone(), sa.remote_vips.clone());
         let ask =
             Ask::Release { pools: pools.clone(), identity: identity.clone(), addresses: addresses.clone() };
@@ -113,9 +116,12 @@ pub(crate) fn close(core: &mut Core, sa: &mut IkeSa) {
         | Phase::InitSent(_)
         | Phase::Answered(_)
         | Phase::IntermediateSent(_)
-        | Phase::AuthSent(_)
+        | Phase::Claiming(_)
+        | Phase::Vetting(_)
         | Phase::Leasing(_) => {
-            say!(core, sa, Ike 1, "destroying IKE_SA in state CONNECTING without notification");
+            if !super::auth::farewell(core, sa) {
+                say!(core, sa, Ike 1, "destroying IKE_SA in state CONNECTING without notification");
+            }
             leave(core, sa);
         }
         Phase::Leaving(_) | Phase::Gone => {}

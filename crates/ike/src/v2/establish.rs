@@ -67,13 +67,26 @@ pub(crate) fn report_times(core: &mut Core, sa: &IkeSa) {
     }
 }
 
+/// What authenticated the peer holds for so long only: it authenticates anew by then, or goes.
+pub(crate) fn end_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
+    let at = core.now.mono.saturating_add(seconds.saturating_mul(1000));
+    if let Some(e) = sa.established_mut() {
+        e.expire_at = Some(e.expire_at.map_or(at, |expire| expire.min(at)));
+    }
+}
+
 /// The peer wants us to authenticate again in time (RFC 4478).
 pub(crate) fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
-    let margin = sa.conn.over_time.min(seconds / 10).max(1);
+    // As long before as the connection gives it, or a tenth where that is more than there is.
+    let over = Some(sa.conn.over_time).filter(|over| *over > 0 && *over < seconds);
+    let margin = over.unwrap_or(seconds / 10).max(1);
     let at = core.now.mono.saturating_add(seconds.saturating_sub(margin).max(1).saturating_mul(1000));
     let Some(e) = sa.established_mut() else { return };
-    let sooner = e.reauth_at.is_none_or(|r| at < r);
-    if sooner {
+    let already = e.reauth_at.filter(|r| *r <= at);
+    if let Some(r) = already {
+        let left = r.saturating_sub(core.now.mono) / 1000;
+        say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, reauthentication already scheduled in {left}s");
+    } else {
         e.reauth_at = Some(at);
         say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, scheduling reauthentication in {}s", seconds.saturating_sub(margin));
     }

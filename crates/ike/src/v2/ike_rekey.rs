@@ -219,6 +219,8 @@ fn successor(core: &mut Core, sa: &IkeSa, plan: &IkePlan, shared: &[Secret]) -> 
     new.features = sa.features;
     new.local_id = sa.local_id.clone();
     new.remote_id = sa.remote_id.clone();
+    new.remote_eap_id = sa.remote_eap_id.clone();
+    new.groups = sa.groups.clone();
     new.remote_addresses = sa.remote_addresses.clone();
     new.if_ids = sa.if_ids;
     // Its keys come from SK_d, into which the PPK went (RFC 8784 3).

@@ -1,4 +1,5 @@
 //! IKE_SA_INIT (RFC 7296 1.2, 2.6 to 2.8).
+use super::auth::Wishes;
 use super::keys::{Keys, Nonces};
 use super::send::{self, header, host};
 use super::{auth, close, intermediate, ppk, take_phase};
@@ -48,6 +49,13 @@ pub(crate) struct Handshake {
     pub(crate) add_ke: Vec<Ke>,
     /// Both announced post-quantum pre-shared keys (USE_PPK, RFC 8784).
     pub(crate) use_ppk: bool,
+    /// What the peer said of certificates and signatures.
+    pub(crate) wishes: Wishes,
+    /// We announced hash functions for signatures (RFC 7427).
+    pub(crate) signatures: bool,
+    /// Settings of the time: `hash_and_url`, `force_eap_only_authentication`.
+    pub(crate) hash_and_url: bool,
+    pub(crate) force_eap_only: bool,
 }
 
 /// Responder: IKE_SA_INIT is answered.
@@ -179,6 +187,7 @@ fn send_request(core: &mut Core, sa: &mut IkeSa, sent: InitSent) {
     if sa.conn.fragmentation != Fragmentation::No {
         payloads.push(notify(NotifyType::Ikev2FragmentationSupported, &[]));
     }
+    payloads.extend(auth::hash_algorithms(core));
     if wants_intermediate(&sa.conn) {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
     }
@@ -276,6 +285,9 @@ fn agree(
         return Err(Fault::Broken("additional key exchanges without IKE_INTERMEDIATE"));
     }
     let use_ppk = ppk::negotiated(core, sa, p)?;
+    let mut wishes = Wishes::default();
+    wishes.note(core, sa, p);
+    let settings = core.settings();
     crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
     let shared = sent.pending.finish(&key.data)?;
     let nonces = Nonces { ni: sent.ni.clone(), nr };
@@ -290,6 +302,10 @@ fn agree(
         int_auth_r: Vec::new(),
         add_ke,
         use_ppk,
+        wishes,
+        signatures: settings.signature_authentication,
+        hash_and_url: settings.hash_and_url,
+        force_eap_only: settings.force_eap_only_authentication,
     })
 }
 
@@ -372,7 +388,7 @@ pub(crate) fn respond(core: &mut Core, d: &Datagram, m: &Message, spi_r: u64) ->
     say!(core, sa, Ike 0, "{} is initiating an IKE_SA", d.remote.ip());
     say!(core, sa, Cfg 1, "selected proposal: {suite}");
     let use_ppk = ppk::responder_takes_part(&core.snapshot, &candidates, p);
-    match answer(core, &mut sa, d, m, (&suite, offer), key, use_ppk) {
+    match answer(core, &mut sa, d, m, (&suite, offer), key, (use_ppk, &candidates)) {
         Ok(()) => Some(sa),
         Err(fault) => {
             say!(core, sa, Ike 1, "IKE_SA_INIT request with message ID 0 processing failed: {fault}");
@@ -390,9 +406,12 @@ fn answer(
     m: &Message,
     (suite, offer): (&policy::proposal::Chosen, &negotiate::Received),
     key: &KeyExchange,
-    use_ppk: bool,
+    (use_ppk, candidates): (bool, &[Arc<Connection>]),
 ) -> Result<(), Fault> {
     let p = &m.payloads;
+    let settings = core.settings();
+    let mut wishes = Wishes::default();
+    wishes.note(core, sa, p);
     let add_ke = additional(suite);
     sa.features.fragmentation = has(p, NotifyType::Ikev2FragmentationSupported);
     sa.features.intermediate = has(p, NotifyType::IntermediateExchangeSupported);
@@ -422,8 +441,12 @@ fn answer(
             core.wants_encap(sa),
         ));
     }
+    payloads.extend(auth::requests(core, sa, candidates));
     if sa.features.fragmentation && sa.conn.fragmentation != Fragmentation::No {
         payloads.push(notify(NotifyType::Ikev2FragmentationSupported, &[]));
+    }
+    if wishes.hashes.is_some() {
+        payloads.extend(auth::hash_algorithms(core));
     }
     if sa.features.intermediate && !add_ke.is_empty() {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
@@ -434,6 +457,9 @@ fn answer(
     if sa.conn.childless != policy::connection::Childless::Never {
         payloads.push(notify(NotifyType::ChildlessIkev2Supported, &[]));
         sa.features.childless = true;
+    }
+    if settings.multiple_authentication {
+        payloads.push(notify(NotifyType::MultipleAuthSupported, &[]));
     }
     let h = header(sa, ExchangeType::IkeSaInit, true, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
@@ -453,6 +479,10 @@ fn answer(
             int_auth_r: Vec::new(),
             add_ke,
             use_ppk,
+            signatures: settings.signature_authentication && wishes.hashes.is_some(),
+            wishes,
+            hash_and_url: settings.hash_and_url,
+            force_eap_only: settings.force_eap_only_authentication,
         },
     }));
     Ok(())

@@ -3,7 +3,7 @@ use super::init::Handshake;
 use super::keys::Keys;
 use crate::core::Core;
 use crate::fault::Fault;
-use crate::message::{find, has, notify, pick};
+use crate::message::{find, has, notify};
 use crate::sa::IkeSa;
 use crypto::Secret;
 use policy::secrets::SecretKind;
@@ -115,9 +115,9 @@ pub(crate) fn choose(core: &mut Core, sa: &IkeSa, hs: &Handshake) -> Result<Opti
 }
 
 /// What goes into the request: PPK_IDENTITY, and the proof without PPK where it may do; in charon's order.
-pub(crate) fn request(offered: &Offered, required: bool, without: &Secret) -> Vec<Payload> {
+pub(crate) fn request(offered: &Offered, required: bool, without: Option<&[u8]>) -> Vec<Payload> {
     let data = [&[PPK_ID_FIXED], bytes_of(&offered.id).as_slice()].concat();
-    let without = (!required).then(|| notify(NotifyType::NoPpkAuth, without.as_slice()));
+    let without = without.filter(|_| !required).map(|w| notify(NotifyType::NoPpkAuth, w));
     without.into_iter().chain([notify(NotifyType::PpkIdentity, &data)]).collect()
 }
 
@@ -129,8 +129,7 @@ pub(crate) fn answered(
     offered: Option<&Offered>,
     p: &[Payload],
 ) -> Result<(), Fault> {
-    // Without AUTH it is a refusal, which says nothing of PPKs.
-    let Some(o) = offered.filter(|_| pick!(p, Auth).is_some()) else { return Ok(()) };
+    let Some(o) = offered else { return Ok(()) };
     if has(p, NotifyType::PpkIdentity) {
         say!(core, sa, Cfg 1, "using PPK for PPK_ID '{}'", o.id);
         hs.keys = o.mix(&hs.keys)?;

@@ -3,15 +3,15 @@ use super::init::Handshake;
 use crate::core::Core;
 use crate::credential;
 use crate::fault::Fault;
-use crate::message::pick;
 use crate::sa::IkeSa;
-use crate::select;
+use crypto::Secret;
+use crypto::sign::Verified;
 use policy::secrets::SecretKind;
-use policy::{Identity, SharedSecret};
+use policy::{Auth, AuthClass, CertRef, Identity, SharedSecret};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wire::iana::{AuthMethod, NotifyType};
-use wire::ike::{Id, Payload};
+use wire::iana::IdType;
+use wire::ike::Id;
 
 /// The peer is authenticated: only this file makes one, and without one there is no established IKE_SA.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -36,10 +36,17 @@ pub(crate) fn wire_id(identity: &Identity) -> Id {
     Id { kind, data }
 }
 
-/// Our identity: as configured, else what the peer asked for, else our address.
-pub(crate) fn own_identity(sa: &IkeSa, asked: Option<&Identity>) -> Identity {
-    let configured = select::round(&sa.conn.local).and_then(|a| a.id.clone()).filter(|i| !i.is_pattern());
+/// Our identity in a round: as configured, else what its certificate is for, else what the peer asked for, else our
+/// address.
+pub(crate) fn own_identity(sa: &IkeSa, round: &Auth, asked: Option<&Identity>) -> Identity {
+    if round.class == AuthClass::Null && round.id.is_none() {
+        // RFC 7619 2.2: ID_NULL is empty.
+        return Identity::Other(IdType::Null, Vec::new());
+    }
+    let configured = round.id.clone().filter(|i| !i.is_pattern());
+    let subject = || Some(round.certs.iter().find_map(CertRef::certificate)?.subject.clone());
     configured
+        .or_else(subject)
         .or_else(|| asked.filter(|a| !a.is_pattern()).cloned())
         .unwrap_or_else(|| Identity::Ip(sa.local.ip()))
 }
@@ -51,6 +58,21 @@ pub(crate) fn secrets(core: &Core, sa: &IkeSa, me: &Identity, other: &Identity) 
         found = credential::shared(&core.snapshot, SecretKind::Ike, me, &Identity::Ip(sa.remote.ip()));
     }
     found
+}
+
+/// The secret that explains the peer's AUTH value, so that ours is made with the same.
+pub(crate) fn secrets_of(
+    core: &Core,
+    hs: &Handshake,
+    (me, other): (&Identity, &Identity),
+    (auth, octets): (&[u8], &[u8]),
+) -> Result<Option<Secret>, Fault> {
+    for s in credential::shared(&core.snapshot, SecretKind::Ike, me, other) {
+        if crypto::secret::ct_eq(hs.keys.psk_auth(&s.data, &[octets])?.as_slice(), auth) {
+            return Ok(Some(s.data.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a secret explains the peer's AUTH value.
@@ -80,34 +102,25 @@ pub(crate) fn verify(
     Ok(None)
 }
 
-pub(crate) fn prove(
-    core: &mut Core,
-    sa: &mut IkeSa,
+/// The peer's AUTH value is made with this key, as from a shared secret (RFC 7296 2.16): an MSK, or where there is none
+/// SK_pi or SK_pr, as it is with NULL authentication (RFC 7619 2.1).
+pub(crate) fn by_key(
     hs: &Handshake,
-    auth_id: u32,
-    p: &[Payload],
-) -> Result<Proven, Fault> {
-    let idr = pick!(p, IdR).ok_or(Fault::Broken("IDr payload missing"))?;
-    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    let other = Identity::from_wire(idr.kind, &idr.data).map_err(|_| Fault::Broken("illegal IDr payload"))?;
-    let pattern = select::round(&sa.conn.remote).and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
-    if pattern.matches(&other).is_none() {
-        say!(core, sa, Ike 0, "IDr '{other}' does not match to '{pattern}'");
-        return Err(Fault::Refused(NotifyType::AuthenticationFailed));
-    }
-    if auth.method != AuthMethod::Psk {
-        return Err(Fault::Local(format!(
-            "peer authenticated by {:?}, not by a pre-shared key",
-            auth.method
-        )));
-    }
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
-    let signed = octets(hs, false, idr, auth_id)?;
-    let mut good = verify(core, sa, hs, &auth.data, &me, &other, &signed)?;
-    if good.is_none() && pattern == Identity::Any {
-        good = verify(core, sa, hs, &auth.data, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
-    }
-    let proof = good.ok_or(Fault::Refused(NotifyType::AuthenticationFailed))?;
-    sa.remote_id = Some(other);
-    Ok(proof)
+    key: &Secret,
+    auth: &[u8],
+    octets: &[u8],
+) -> Result<Option<Proven>, Fault> {
+    let expected = hs.keys.psk_auth(key, &[octets])?;
+    Ok(crypto::secret::ct_eq(expected.as_slice(), auth).then_some(Proven(())))
+}
+
+/// The peer signed these octets.
+pub(crate) fn by_signature(verified: &Verified, octets: &[u8]) -> Option<Proven> {
+    verified.covers(octets).then_some(Proven(()))
+}
+
+/// The key of an AUTH value after EAP, or without any authentication.
+pub(crate) fn auth_key(hs: &Handshake, msk: Option<&Secret>, initiators: bool) -> Secret {
+    let own = if initiators { &hs.keys.sk_pi } else { &hs.keys.sk_pr };
+    msk.unwrap_or(own).clone()
 }

@@ -116,7 +116,7 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
     let first = m.sealed.as_ref().is_none_or(|s| s.fragment.is_none_or(|(n, _)| n == 1));
     let Some(inner) = open(core, sa, &mut d, m, first.then_some(&digest)) else { return };
     sa.last_in = core.now.mono;
-    let opening = matches!(sa.phase, Phase::Answered(_));
+    let opening = matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_));
     follow(core, sa, &d, opening);
     if let Some(name) = send::counter(h.exchange, false, true) {
         core.count(name, Some(&sa.conn.name));
@@ -131,12 +131,13 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
             intermediate::respond(core, sa, &h, &inner, &payloads)
         }
         (Phase::Answered(_), ExchangeType::IkeAuth) => auth::respond(core, sa, &inner, &payloads),
+        (Phase::Vetting(_), ExchangeType::IkeAuth) => auth::respond(core, sa, &inner, &payloads),
         (Phase::Established(_), ExchangeType::CreateChildSa) => create_child(core, sa, &payloads),
         (Phase::Established(_), ExchangeType::Informational) => {
             informational::respond(core, sa, &d, &payloads)
         }
         (Phase::Established(_), ExchangeType::FollowupKe) => followup::respond(core, sa, &payloads),
-        (Phase::Answered(_), ExchangeType::Informational) => {
+        (Phase::Answered(_) | Phase::Vetting(_), ExchangeType::Informational) => {
             // The initiator gives up: it could not authenticate us (RFC 7296 2.21.2).
             send::respond(core, sa, ExchangeType::Informational, &[]);
             close::leave(core, sa);
@@ -232,7 +233,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: Message) {
     say!(core, sa, Enc 1, "parsed {}", describe(&h, &payloads));
     match &mut sa.phase {
         Phase::IntermediateSent(_) => intermediate::answered(core, sa, &h, &inner, &payloads),
-        Phase::AuthSent(_) => auth::answered(core, sa, &payloads),
+        Phase::Claiming(_) => auth::answered(core, sa, &inner, &payloads),
         Phase::Established(e) => {
             let Some(active) = e.active.take() else { return };
             if e.standing == Standing::Deleting && has(&payloads, NotifyType::InvalidSyntax) {
@@ -252,6 +253,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: Message) {
         Phase::Resolving
         | Phase::InitSent(_)
         | Phase::Answered(_)
+        | Phase::Vetting(_)
         | Phase::Leasing(_)
         | Phase::Leaving(_)
         | Phase::Gone => {}

@@ -10,9 +10,10 @@ use crate::sa::{IkeSa, Phase, Standing};
 pub(crate) fn next(core: &Core, sa: &IkeSa) -> Option<u64> {
     let mut at: Vec<u64> = Vec::new();
     at.extend(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
-    if matches!(sa.phase, Phase::Answered(_) | Phase::Resolving) {
+    if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_) | Phase::Resolving) {
         at.extend(sa.half_open_until);
     }
+    at.extend(late_at(sa));
     at.extend(crate::nat::keepalive_at(core, sa));
     at.extend(dpd_at(sa));
     if let Some(e) = sa.established() {
@@ -60,6 +61,14 @@ fn dpd_at(sa: &IkeSa) -> Option<u64> {
     Some(sa.last_in.saturating_add(sa.conn.dpd_delay.saturating_mul(1000)))
 }
 
+/// When an initiator no longer waits for an answer about credentials.
+fn late_at(sa: &IkeSa) -> Option<u64> {
+    match &sa.phase {
+        Phase::Claiming(c) if c.asks() => Some(c.until),
+        _ => None,
+    }
+}
+
 /// Does what is due.
 pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
     let now = core.now.mono;
@@ -67,7 +76,10 @@ pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
     if due(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at)) {
         retransmit(core, sa);
     }
-    if matches!(sa.phase, Phase::Answered(_)) && due(sa.half_open_until) {
+    if due(late_at(sa)) {
+        return super::auth::late(core, sa);
+    }
+    if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_)) && due(sa.half_open_until) {
         say!(core, sa, Job 1, "deleting half open IKE_SA with {} after timeout", sa.remote.ip());
         core.tell(Event::Alert {
             kind: "half-open-timeout",
@@ -221,7 +233,7 @@ fn retransmit(core: &mut Core, sa: &mut IkeSa) {
 
 fn timed_out(core: &mut Core, sa: &mut IkeSa) {
     match &sa.phase {
-        Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => try_again(core, sa),
+        Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::Claiming(_) => try_again(core, sa),
         Phase::Established(e) if matches!(e.standing, Standing::Up | Standing::Rekeying) => {
             close::give_up(core, sa)
         }
@@ -229,16 +241,23 @@ fn timed_out(core: &mut Core, sa: &mut IkeSa) {
             say!(core, sa, Ike 0, "unable to reach the peer, IKE_SA {} is deleted", sa.title());
             close::leave(core, sa);
         }
-        Phase::Resolving | Phase::Answered(_) | Phase::Leasing(_) | Phase::Leaving(_) | Phase::Gone => {}
+        Phase::Resolving
+        | Phase::Answered(_)
+        | Phase::Vetting(_)
+        | Phase::Leasing(_)
+        | Phase::Leaving(_)
+        | Phase::Gone => {}
     }
 }
 
 /// The initiator's next attempt: another address of the peer, then `keyingtries`.
 fn try_again(core: &mut Core, sa: &mut IkeSa) {
-    if let Phase::AuthSent(s) = &sa.phase
-        && let Some(o) = &s.offer
+    if let Phase::Claiming(c) = &sa.phase {
+        c.abandon(core);
+    }
+    if let Phase::Claiming(c) = &sa.phase
+        && let Some(o) = &c.offer
     {
-        core.spis.remove(&o.spi_in);
         sa.wanted
             .insert(0, StartChild { config: std::sync::Arc::clone(&o.config), reqid: o.reqid, packet: None });
     }

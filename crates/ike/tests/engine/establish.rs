@@ -16,7 +16,7 @@ fn a_road_warrior_comes_up() {
     assert_eq!((v.local.port(), v.remote.port()), (4500, 4500));
     for text in [
         "initiating IKE_SA home[1] to 192.0.2.2",
-        "generating IKE_SA_INIT request 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) N(FRAG_SUP) ]",
+        "generating IKE_SA_INIT request 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) N(FRAG_SUP) N(HASH_ALG) ]",
         "authentication of 'carol@example.org' (myself) with pre-shared key",
         "authentication of 'moon.example.org' with pre-shared key successful",
         "IKE_SA home[1] established between 192.0.2.1[carol@example.org]...192.0.2.2[moon.example.org]",

@@ -7,6 +7,7 @@ use policy::{
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use testkit::credentials::Credentials;
 
 pub fn ip(s: &str) -> IpAddr {
     s.parse().unwrap()
@@ -68,6 +69,7 @@ pub struct Node {
     pub engine: Engine,
     pub installed: BTreeMap<u32, ChildSa>,
     pub policies: BTreeMap<u32, policy::sa::PolicyOnly>,
+    pub credentials: Credentials,
     pub vips: Vec<IpAddr>,
     pub pool: VecDeque<IpAddr>,
     pub leased: Vec<IpAddr>,
@@ -124,6 +126,7 @@ impl World {
                 ),
                 installed: BTreeMap::new(),
                 policies: BTreeMap::new(),
+                credentials: Credentials::default(),
                 vips: Vec::new(),
                 pool: VecDeque::new(),
                 leased: Vec::new(),
@@ -365,9 +368,12 @@ impl Node {
         if (self.fail)(&a) {
             return Answer::Failed("told to".to_owned());
         }
+        if let Some(answer) = self.credentials.answer(&a) {
+            return answer;
+        }
         match a {
             Ask::Resolve { .. } => Answer::Resolved(self.paths.clone()),
-            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => Answer::Failed("no credentials".to_owned()),
+            Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => unreachable!("answered by the credentials"),
             Ask::Lease(r) => {
                 let mut addresses = Vec::new();
                 for want in r.requested {

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod eap;
 mod establish;
 mod harness;
 mod intruders;
@@ -19,3 +20,5 @@ mod negotiation;
 mod paths;
 mod ppk;
 mod rekey;
+mod rounds;
+mod signatures;

@@ -58,15 +58,15 @@ fn both_have_it() {
     assert_eq!(in_use(&w), (true, true));
     for n in [0, 1] {
         assert!(w.has_log(n, "using PPK for PPK_ID 'ppk-carol@example.org'"));
-        assert!(w.has_log(n, "N(FRAG_SUP) N(USE_PPK) ]"));
-        assert!(w.has_log(n, "N(FRAG_SUP) N(USE_PPK) N(CHDLESS_SUP) ]"));
+        assert!(w.has_log(n, "N(FRAG_SUP) N(HASH_ALG) N(USE_PPK) ]"));
+        assert!(w.has_log(n, "N(FRAG_SUP) N(HASH_ALG) N(USE_PPK) N(CHDLESS_SUP) N(MULT_AUTH) ]"));
     }
-    assert!(w.has_log(0, "TSr N(MOBIKE_SUP) N(PPK_ID) ]"));
+    assert!(w.has_log(0, "TSr N(MOBIKE_SUP) N(MULT_AUTH) N(PPK_ID) ]"));
     assert!(w.has_log(0, "parsed IKE_AUTH response 1 ["));
     // Where it may do without, the proof without it goes along and is not used.
     let w = established(with([(Some(CAROL), false, &key), (Some(CAROL), false, &key)]));
     assert_eq!(in_use(&w), (true, true));
-    assert!(w.has_log(0, "TSr N(MOBIKE_SUP) N(NO_PPK) N(PPK_ID) ]"));
+    assert!(w.has_log(0, "TSr N(MOBIKE_SUP) N(MULT_AUTH) N(NO_PPK) N(PPK_ID) ]"));
 }
 
 #[test]

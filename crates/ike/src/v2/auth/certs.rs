@@ -1,0 +1,171 @@
+//! What both ends tell each other about certificates and signatures: CERTREQ (RFC 7296 3.7), certificates to be looked
+//! up (3.6), OCSP (RFC 4806), hash functions (RFC 7427).
+use super::rounds;
+use crate::core::Core;
+use crate::message::{find, has, notify};
+use crate::sa::IkeSa;
+use crypto::sign::Hash;
+use policy::{AuthClass, Certificate, Connection};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use wire::iana::{CertEncoding, NotifyType};
+use wire::ike::{CertReq, Payload};
+
+/// What the peer said that our own authentication has to heed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Wishes {
+    /// It asked for certificates.
+    pub(crate) asked: bool,
+    /// Authorities that it trusts.
+    pub(crate) cas: Vec<[u8; 20]>,
+    /// It wants OCSP responses.
+    pub(crate) ocsp: bool,
+    /// It looks certificates up itself.
+    pub(crate) lookup: bool,
+    /// Its hash functions; `None`: it did not say.
+    pub(crate) hashes: Option<Vec<Hash>>,
+    /// It takes signatures without a hash beside (RFC 8420).
+    pub(crate) identity: bool,
+    /// It goes through several rounds (RFC 4739).
+    pub(crate) multiple: bool,
+    /// EAP alone will do for it (RFC 5998).
+    pub(crate) eap_only: bool,
+}
+
+/// Hash functions that we verify signatures with.
+pub(crate) const HASHES: [Hash; 3] = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
+/// "Identity" (RFC 8420 4).
+const IDENTITY: u16 = 5;
+/// Key hashes in one payload, and those of a peer that we keep.
+const MAX_CAS: usize = 3000;
+
+/// SIGNATURE_HASH_ALGORITHMS for an IKE_SA_INIT message.
+pub(crate) fn hash_algorithms(core: &Core) -> Option<Payload> {
+    let numbers = HASHES.iter().map(|h| h.ikev2_number()).chain([IDENTITY]);
+    let data: Vec<u8> = numbers.flat_map(u16::to_be_bytes).collect();
+    core.snapshot
+        .settings
+        .signature_authentication
+        .then(|| notify(NotifyType::SignatureHashAlgorithms, &data))
+}
+
+impl Wishes {
+    /// Notes what a message says, of IKE_SA_INIT or IKE_AUTH.
+    pub(crate) fn note(&mut self, core: &mut Core, sa: &IkeSa, p: &[Payload]) {
+        if let Some(n) = find(p, NotifyType::SignatureHashAlgorithms)
+            && core.snapshot.settings.signature_authentication
+        {
+            let numbers = n.data.chunks_exact(2).filter_map(|c| <[u8; 2]>::try_from(c).ok());
+            let numbers: BTreeSet<u16> = numbers.map(u16::from_be_bytes).collect();
+            self.identity = numbers.contains(&IDENTITY);
+            self.hashes = Some(numbers.into_iter().filter_map(Hash::from_ikev2_number).collect());
+        }
+        self.lookup |= has(p, NotifyType::HttpCertLookupSupported);
+        self.multiple |=
+            has(p, NotifyType::MultipleAuthSupported) && core.snapshot.settings.multiple_authentication;
+        self.eap_only |= has(p, NotifyType::EapOnlyAuthentication);
+        for request in p.iter().filter_map(|p| if let Payload::CertReq(r) = p { Some(r) } else { None }) {
+            match request.encoding {
+                CertEncoding::X509 => self.note_authorities(core, sa, request),
+                CertEncoding::RawPublicKey => self.asked = true,
+                CertEncoding::Ocsp => {
+                    self.ocsp = true;
+                    if request.authorities.is_empty() {
+                        say!(core, sa, Ike 1, "received empty OCSP cert request");
+                    }
+                    for id in hashes_of(request).take(16) {
+                        say!(core, sa, Ike 1, "received OCSP cert request claiming trust for {}", hex(&id));
+                    }
+                }
+                other => say!(core, sa, Ike 1, "cert request encoding {} is not supported", u8::from(other)),
+            }
+        }
+    }
+
+    fn note_authorities(&mut self, core: &mut Core, sa: &IkeSa, request: &CertReq) {
+        self.asked = true;
+        let snapshot = Arc::clone(&core.snapshot);
+        let mut unknown = 0u32;
+        let named: BTreeSet<[u8; 20]> = hashes_of(request).take(MAX_CAS).collect();
+        for id in named {
+            match snapshot.authorities.iter().find(|a| a.key_hash == id) {
+                Some(ca) => say!(core, sa, Ike 1, "received cert request for \"{}\"", ca.subject),
+                None => unknown = unknown.saturating_add(1),
+            }
+            if self.cas.len() < MAX_CAS && !self.cas.contains(&id) {
+                self.cas.push(id);
+            }
+        }
+        if unknown > 0 {
+            say!(core, sa, Ike 1, "received {unknown} cert requests for an unknown ca");
+        }
+    }
+
+    /// Whether CERT payloads go along with our AUTH.
+    pub(crate) fn send_cert(&self, conn: &Connection) -> bool {
+        match conn.send_cert.as_str() {
+            "always" | "yes" => true,
+            "never" | "no" => false,
+            _ => self.asked,
+        }
+    }
+
+    /// Whether OCSP responses do.
+    pub(crate) fn send_ocsp(&self, conn: &Connection) -> bool {
+        self.ocsp && matches!(conn.ocsp.as_str(), "reply" | "both")
+    }
+}
+
+fn hashes_of(request: &CertReq) -> impl Iterator<Item = [u8; 20]> {
+    request.authorities.chunks_exact(20).filter_map(|c| <[u8; 20]>::try_from(c).ok())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let pairs: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    pairs.join(":")
+}
+
+/// What we ask of a peer that may turn out to be meant by these connections: CERTREQ and what belongs to it.
+pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -> Vec<Payload> {
+    let snapshot = Arc::clone(&core.snapshot);
+    let mut cas: Vec<&Certificate> = Vec::new();
+    let (mut certificates, mut ocsp) = (false, false);
+    let asking = conns.iter().filter(|c| c.send_certreq);
+    let rounds: Vec<_> = asking.flat_map(|c| rounds::theirs(c).into_iter().map(move |r| (c, r))).collect();
+    for (conn, round) in &rounds {
+        if !matches!(round.class, AuthClass::Pubkey(_) | AuthClass::Any) {
+            continue;
+        }
+        certificates = true;
+        ocsp |= matches!(conn.ocsp.as_str(), "request" | "both");
+        let before = cas.len();
+        cas.extend(round.cacerts.iter().filter_map(policy::CertRef::certificate));
+        if let Some(id) = &round.ca_id {
+            cas.extend(snapshot.authorities.iter().map(AsRef::as_ref).filter(|a| a.subject == *id));
+        }
+        if cas.len() == before {
+            cas.extend(snapshot.authorities.iter().map(AsRef::as_ref));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    cas.retain(|ca| seen.insert(ca.key_hash));
+    cas.truncate(MAX_CAS);
+    let mut out = Vec::new();
+    if !certificates || cas.is_empty() {
+        return out;
+    }
+    for ca in &cas {
+        say!(core, sa, Ike 1, "sending cert request for \"{}\"", ca.subject);
+    }
+    let authorities = cas.iter().flat_map(|ca| ca.key_hash).collect();
+    out.push(Payload::CertReq(CertReq { encoding: CertEncoding::X509, authorities }));
+    if ocsp {
+        say!(core, sa, Ike 1, "sending empty OCSP cert request");
+        out.push(Payload::CertReq(CertReq { encoding: CertEncoding::Ocsp, authorities: Vec::new() }));
+    }
+    if snapshot.settings.hash_and_url {
+        out.push(notify(NotifyType::HttpCertLookupSupported, &[]));
+    }
+    out
+}

@@ -1,0 +1,877 @@
+//! The responder's part of IKE_AUTH.
+use super::eap::{self, Done, Run};
+use super::rounds::{self, How, Passed, RawId, distrust, same_demands, violated};
+use super::{Own, Said, alarm, ask_to_sign, certs_of, judged_hashes, refused, sign_request, tell};
+use crate::core::{Core, Waiter};
+use crate::fault::Fault;
+use crate::io::{Ask, Candidate, EapInput, EapServe, EapStep, JudgeRequest, Judged, SignRequest};
+use crate::message::{Inner, has, notify, pick};
+use crate::sa::{IkeSa, Phase, Wait};
+use crate::v2::init::Handshake;
+use crate::v2::ppk::{self, Verdict};
+use crate::v2::proof::{
+    Proven, auth_key, by_key, by_signature, octets, own_identity, secrets_of, verify, wire_id,
+};
+use crate::v2::{close, send, take_phase};
+use crate::{negotiate, select};
+use crypto::Secret;
+use policy::{AuthClass, Connection, Identity};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use wire::iana::{AuthMethod, ExchangeType, NotifyType};
+use wire::ike::{Auth, Payload};
+
+/// IKE_AUTH is under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Vetting {
+    pub(crate) hs: Handshake,
+    /// The first request: what it asks for beside authentication.
+    pub(super) first: Inner,
+    /// Its message ID, for IntAuth (RFC 9242 3.3.2).
+    auth_id: u32,
+    /// Whom the peer asked for.
+    asked: Option<Identity>,
+    /// Connections that may be meant, best first. The first is that of the IKE_SA.
+    candidates: Vec<Arc<Connection>>,
+    /// Rounds of ours that are done.
+    ours: usize,
+    idi: RawId,
+    /// The peer's rounds that are done.
+    passed: Vec<Passed>,
+    pub(super) proof: Option<Proven>,
+    /// The peer announced another round.
+    follows: bool,
+    eap: Option<Run>,
+    /// Of our response so far.
+    reply: Inner,
+    stage: Stage,
+    /// The peer's secret of the round at hand, so that ours is made with the same.
+    psk: Option<Secret>,
+    /// Seconds until the peer must authenticate anew, as the EAP server wants it.
+    pub(super) lifetime: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Stage {
+    /// It is the peer's turn.
+    Peer,
+    /// Its signature is being judged.
+    Judging(Inner),
+    /// Our AUTH is being signed.
+    Signing,
+    /// Its EAP packet is being worked on.
+    Eap(Inner),
+}
+
+enum Next {
+    /// A question is open.
+    Wait,
+    /// Our response, and on with the peer's next request.
+    Send,
+    /// Both are authenticated.
+    Up,
+}
+
+impl Vetting {
+    /// Nobody goes on with it.
+    pub(crate) fn abandon(&self, core: &mut Core) {
+        if let Some(run) = &self.eap {
+            run.abandon(core);
+        }
+    }
+
+    /// What our response says so far.
+    pub(super) fn head(&self) -> Vec<Payload> {
+        self.reply.payloads().unwrap_or_default()
+    }
+
+    fn add(&mut self, more: Vec<Payload>) {
+        let mut all = self.head();
+        all.extend(more);
+        self.reply = Inner::of(&all);
+    }
+
+    fn peer_octets(&self, hs: &Handshake) -> Result<Vec<u8>, Fault> {
+        octets(hs, true, &self.idi.wire(), self.auth_id)
+    }
+}
+
+/// A request.
+pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Payload]) {
+    let vetting = match take_phase(sa) {
+        Phase::Vetting(v) => Ok(v),
+        Phase::Answered(answered) => meet(core, sa, answered.hs, inner, p).map_err(|(f, hs)| (f, *hs)),
+        other => return sa.phase = other,
+    };
+    let settings = core.settings();
+    let patience = settings.half_open_timeout.saturating_mul(1000);
+    // Somebody who keeps us waiting with every message does not do so for ever.
+    let longest = sa.created.saturating_add(patience.saturating_mul(4));
+    sa.half_open_until = Some(core.now.mono.saturating_add(patience).min(longest));
+    match vetting {
+        Ok(v) => {
+            sa.phase = Phase::Vetting(v);
+            go(core, sa, |core, sa, v| hear(core, sa, v, inner, p));
+        }
+        Err((fault, hs)) => {
+            sa.phase = Phase::Answered(Box::new(crate::v2::init::Answered { hs }));
+            fail(core, sa, &fault);
+        }
+    }
+}
+
+/// Does one step and what follows from it.
+fn go(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    step: impl FnOnce(&mut Core, &mut IkeSa, &mut Vetting) -> Result<Next, Fault>,
+) {
+    let mut v = match take_phase(sa) {
+        Phase::Vetting(v) => v,
+        other => return sa.phase = other,
+    };
+    let next = step(core, sa, &mut v);
+    match next {
+        Ok(Next::Wait) => {
+            sa.window.busy = true;
+            sa.phase = Phase::Vetting(v);
+        }
+        Ok(Next::Send) => {
+            let reply = v.head();
+            v.reply = Inner::of(&[]);
+            v.stage = Stage::Peer;
+            sa.phase = Phase::Vetting(v);
+            send::respond(core, sa, ExchangeType::IkeAuth, &reply);
+        }
+        Ok(Next::Up) => super::settle::admit(core, sa, v),
+        Err(fault) => {
+            sa.phase = Phase::Vetting(v);
+            fail(core, sa, &fault);
+        }
+    }
+}
+
+/// Says no, and forgets the SA. What was wrong is not for the peer to know.
+pub(super) fn fail(core: &mut Core, sa: &mut IkeSa, fault: &Fault) {
+    say!(core, sa, Ike 1, "IKE_AUTH request with message ID {} processing failed: {fault}", sa.window.next_in);
+    let ours = matches!(fault, Fault::Local(_));
+    alarm(core, sa, fault, if ours { "local-auth-failed" } else { "peer-auth-failed" });
+    let said = match &sa.phase {
+        Phase::Vetting(v) => v.head(),
+        _ => Vec::new(),
+    };
+    // A failure that the EAP method tells the peer is enough.
+    let eap: Vec<Payload> = said.into_iter().filter(|p| matches!(p, Payload::Eap(_))).collect();
+    let reply = if eap.is_empty() {
+        let kind = match fault {
+            Fault::Local(_) => NotifyType::AuthenticationFailed,
+            other => other.notify().unwrap_or(NotifyType::AuthenticationFailed),
+        };
+        vec![notify(kind, &[])]
+    } else {
+        eap
+    };
+    send::respond(core, sa, ExchangeType::IkeAuth, &reply);
+    close::leave(core, sa);
+}
+
+// ---------------------------------------------------------------------------------------------- what we hear
+
+/// The first request: whom may it be for?
+fn meet(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    mut hs: Handshake,
+    inner: &Inner,
+    p: &[Payload],
+) -> Result<Box<Vetting>, (Fault, Box<Handshake>)> {
+    let result = (|| {
+        if !hs.add_ke.is_empty() {
+            return Err(Fault::Broken("additional key exchanges were skipped"));
+        }
+        let idi = pick!(p, IdI).ok_or(Fault::Broken("IDi payload missing"))?;
+        let idi = RawId::of(idi);
+        let other = idi.identity().ok_or(Fault::Broken("illegal IDi payload"))?;
+        let asked = pick!(p, IdR).and_then(|id| Identity::from_wire(id.kind, &id.data).ok());
+        sa.remote_id = Some(other.clone());
+        sa.local_id = asked.clone();
+        say!(core, sa, Cfg 1, "looking for peer configs matching {}", sa.ends());
+        let (l, r) = (sa.local.ip(), sa.remote.ip());
+        let candidates = select::by_identity(&core.snapshot, l, r, asked.as_ref(), &other);
+        let Some(first) = candidates.first() else {
+            say!(core, sa, Cfg 1, "no matching peer config found");
+            return Err(refused());
+        };
+        sa.conn = Arc::clone(&first.conn);
+        say!(core, sa, Cfg 1, "selected peer config '{}'", sa.conn.name);
+        Ok((idi, asked, candidates.into_iter().map(|c| c.conn).collect()))
+    })();
+    let (idi, asked, candidates) = match result {
+        Ok(found) => found,
+        Err(fault) => return Err((fault, Box::new(hs))),
+    };
+    let mut wishes = std::mem::take(&mut hs.wishes);
+    wishes.note(core, sa, p);
+    hs.wishes = wishes;
+    Ok(Box::new(Vetting {
+        hs,
+        first: inner.clone(),
+        auth_id: sa.window.next_in,
+        asked,
+        candidates,
+        ours: 0,
+        idi,
+        passed: Vec::new(),
+        proof: None,
+        follows: true,
+        eap: None,
+        reply: Inner::of(&[]),
+        stage: Stage::Peer,
+        psk: None,
+        lifetime: None,
+    }))
+}
+
+fn hear(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    if let Some(run) = &v.eap {
+        return match run.done.clone() {
+            None => eap_packet(core, sa, v, inner, p),
+            Some(done) => eap_auth(core, sa, v, &done, p),
+        };
+    }
+    if !v.follows {
+        // The peer is through; what it sends gives us the word.
+        if pick!(p, Auth).is_some() || pick!(p, Eap).is_some() {
+            return Err(Fault::Broken("peer authenticates in more rounds than announced"));
+        }
+        return own_round(core, sa, v);
+    }
+    if let Some(idi) = pick!(p, IdI) {
+        let idi = RawId::of(idi);
+        sa.remote_id = Some(idi.identity().ok_or(Fault::Broken("illegal IDi payload"))?);
+        v.idi = idi;
+    }
+    let Some(auth) = pick!(p, Auth) else {
+        filter(core, sa, v, |conn, v, sa| unfit(conn, v, sa, How::Eap, None))?;
+        v.eap = Some(Run::new(core));
+        return own_round(core, sa, v);
+    };
+    let follows = has(p, NotifyType::AnotherAuthFollows);
+    let Some(how) = How::of(auth.method) else {
+        say!(core, sa, Ike 1, "peer authenticated by {:?}, which is not supported", auth.method);
+        return Err(refused());
+    };
+    filter(core, sa, v, |conn, v, sa| unfit(conn, v, sa, how, Some(follows)))?;
+    v.follows = follows;
+    match how {
+        How::Signature | How::Eap => judge(core, sa, v, inner, p),
+        How::Psk | How::Null => {
+            by_mac(core, sa, v, how, auth, p)?;
+            own_round(core, sa, v)
+        }
+    }
+}
+
+/// Why a connection cannot be meant. `follows`: whether the peer announced a further round, where it is known yet.
+fn unfit(conn: &Connection, v: &Vetting, sa: &IkeSa, how: How, follows: Option<bool>) -> Option<String> {
+    if v.passed.is_empty() && !negotiate::allows(&conn.proposals, &v.hs.keys.suite) {
+        return Some("no matching IKE proposal".to_owned());
+    }
+    let done = v.passed.len();
+    let all = rounds::theirs(conn);
+    let Some(round) = all.get(done) else { return Some("non-matching authentication done".to_owned()) };
+    if how == How::Eap && !matches!(round.class, AuthClass::Eap(_)) {
+        return Some("peer requested EAP, config unacceptable".to_owned());
+    }
+    if !how.fits(&round.class) {
+        let passed = Passed {
+            how,
+            identity: sa.remote_id.clone().unwrap_or(Identity::Any),
+            eap_identity: None,
+            groups: Vec::new(),
+        };
+        return violated(round, &passed);
+    }
+    if let (Some(id), Some(peer)) = (&round.id, &sa.remote_id)
+        && id.matches(peer).is_none()
+    {
+        return Some(format!("identity '{id}' required, not matched by '{peer}'"));
+    }
+    match follows {
+        Some(true) if all.len() <= done.saturating_add(1) => {
+            return Some("peer announces more authentication rounds than configured".to_owned());
+        }
+        Some(false) if all.len() > done.saturating_add(1) => {
+            return Some("insufficient authentication rounds".to_owned());
+        }
+        _ => {}
+    }
+    let ours = rounds::ours(conn);
+    if ours.len() > 1 && !v.hs.wishes.multiple {
+        return Some("peer does not support multiple authentication rounds".to_owned());
+    }
+    if ours.iter().any(|r| matches!(r.class, AuthClass::Eap(_))) {
+        if how != How::Eap {
+            return Some("EAP-only authentication configured, but peer does not use EAP".to_owned());
+        }
+        if !v.hs.wishes.eap_only && !v.hs.force_eap_only {
+            return Some("EAP-only authentication configured, but peer does not support it".to_owned());
+        }
+    }
+    None
+}
+
+/// Drops candidates from the head of the list until one fits.
+fn filter(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    unfit: impl Fn(&Connection, &Vetting, &IkeSa) -> Option<String>,
+) -> Result<(), Fault> {
+    while let Some(conn) = v.candidates.first().cloned() {
+        let Some(why) = unfit(&conn, v, sa) else {
+            // Those behind it are asked for nothing they could not give.
+            let rest: Vec<_> =
+                v.candidates.iter().skip(1).filter(|c| unfit(c, v, sa).is_none()).cloned().collect();
+            v.candidates.truncate(1);
+            v.candidates.extend(rest);
+            return Ok(());
+        };
+        drop_first(core, sa, v, &why)?;
+    }
+    Err(refused())
+}
+
+/// The first candidate is not it.
+fn drop_first(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, why: &str) -> Result<(), Fault> {
+    if v.candidates.is_empty() {
+        return Err(refused());
+    }
+    let gone = v.candidates.remove(0);
+    say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: {why}", gone.name);
+    let Some(next) = v.candidates.first() else {
+        say!(core, sa, Cfg 1, "no alternative config found");
+        return Err(Fault::Distrusted(distrust(why)));
+    };
+    say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
+    sa.conn = Arc::clone(next);
+    Ok(())
+}
+
+/// Whether the first candidate, which was switched to, takes the rounds that are done.
+fn takes_past(conn: &Connection, before: &Connection, passed: &[Passed]) -> bool {
+    let (a, b) = (rounds::theirs(conn), rounds::theirs(before));
+    passed.iter().enumerate().all(|(i, done)| match (a.get(i), b.get(i)) {
+        (Some(a), Some(b)) => same_demands(a, b) && violated(a, done).is_none(),
+        _ => false,
+    })
+}
+
+/// How RFC 8784 has it for the AUTH payload at hand: the keys, and the value to check.
+fn with_ppk(
+    core: &mut Core,
+    sa: &IkeSa,
+    v: &Vetting,
+    value: &[u8],
+    p: &[Payload],
+) -> Result<(Handshake, Vec<u8>, bool), Fault> {
+    // Of several AUTH payloads the last one is made with it.
+    if v.follows {
+        return Ok((v.hs.clone(), value.to_vec(), false));
+    }
+    Ok(match ppk::judge(core, sa, &v.hs, p)? {
+        Verdict::Plain => (v.hs.clone(), value.to_vec(), false),
+        Verdict::Fallback(without) => (v.hs.clone(), without, false),
+        Verdict::Use(secret) => {
+            (Handshake { keys: v.hs.keys.with_ppk(&secret)?, ..v.hs.clone() }, value.to_vec(), true)
+        }
+    })
+}
+
+/// The peer's AUTH is a MAC: of a pre-shared key, or of none.
+fn by_mac(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    how: How,
+    auth: &Auth,
+    p: &[Payload],
+) -> Result<(), Fault> {
+    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let mut tried: Vec<(Identity, Option<String>, bool)> = Vec::new();
+    loop {
+        let me = own_of(sa, v);
+        sa.local_id = Some(me.clone());
+        let key = (me.clone(), sa.conn.ppk_id.clone(), sa.conn.ppk_required);
+        if !tried.contains(&key) {
+            match with_ppk(core, sa, v, &auth.data, p) {
+                Ok((hs, value, mixed)) => {
+                    let signed = v.peer_octets(&hs)?;
+                    let proof = if how == How::Psk {
+                        verify(core, sa, &hs, &value, &me, &other, &signed)?
+                    } else {
+                        by_key(&hs, &auth_key(&hs, None, true), &value, &signed)?
+                    };
+                    if let Some(proof) = proof {
+                        v.psk = secrets_of(core, &hs, (&me, &other), (&value, &signed))?;
+                        v.hs = hs;
+                        confirm_ppk(sa, v, mixed);
+                        let passed = Passed { how, identity: other, eap_identity: None, groups: Vec::new() };
+                        v.proof = Some(proof);
+                        return pass(core, sa, v, passed);
+                    }
+                }
+                // Another connection may do without, or know it.
+                Err(Fault::Refused(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+            tried.push(key);
+        }
+        let before = Arc::clone(&sa.conn);
+        drop_first(core, sa, v, "non-matching authentication done")?;
+        while !takes_past(&sa.conn, &before, &v.passed) {
+            drop_first(core, sa, v, "non-matching authentication done")?;
+        }
+    }
+}
+
+fn confirm_ppk(sa: &mut IkeSa, v: &mut Vetting, mixed: bool) {
+    if mixed {
+        sa.ppk = true;
+        v.add(vec![ppk::confirmation()]);
+    }
+}
+
+/// A round of the peer's is good. The connection must take it, or another one does.
+fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Passed) -> Result<(), Fault> {
+    let at = v.passed.len();
+    let shown = rounds::theirs(&sa.conn).get(at).cloned();
+    loop {
+        let round = rounds::theirs(&sa.conn).get(at).cloned();
+        let why = match &round {
+            Some(round) => violated(round, &passed),
+            None => Some("non-matching authentication done".to_owned()),
+        };
+        let Some(why) = why else { break };
+        say!(core, sa, Cfg 1, "{why}");
+        let before = Arc::clone(&sa.conn);
+        drop_first(core, sa, v, "constraint checking failed")?;
+        // What was shown to one connection counts for another only if that demands the same.
+        while !takes_past(&sa.conn, &before, &v.passed) || !alike(&sa.conn, at, shown.as_deref(), passed.how)
+        {
+            drop_first(core, sa, v, "non-matching authentication done")?;
+        }
+    }
+    sa.remote_eap_id = passed.eap_identity.clone().or(sa.remote_eap_id.take());
+    sa.groups.extend(passed.groups.iter().cloned());
+    v.passed.push(passed);
+    Ok(())
+}
+
+/// The round of a connection demands what `shown` did, but for groups and EAP identity.
+fn alike(conn: &Connection, at: usize, shown: Option<&policy::Auth>, how: How) -> bool {
+    let all = rounds::theirs(conn);
+    match (all.get(at), shown) {
+        (Some(round), Some(shown)) if how == How::Eap => round.class == shown.class,
+        (Some(round), Some(shown)) => same_demands(round, shown),
+        _ => false,
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- signatures
+
+/// Candidates that go the same way about post-quantum pre-shared keys as the first.
+fn group(v: &Vetting) -> Vec<Arc<Connection>> {
+    let Some(first) = v.candidates.first() else { return Vec::new() };
+    let same = |c: &&Arc<Connection>| (&c.ppk_id, c.ppk_required) == (&first.ppk_id, first.ppk_required);
+    v.candidates.iter().filter(same).cloned().collect()
+}
+
+fn judge(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    loop {
+        match judging(core, sa, v, p) {
+            Ok(request) => {
+                let ticket = core.ask(Waiter::Ike(sa.id), Ask::Judge(Box::new(request)));
+                sa.waiting.insert(ticket, Wait::Judge);
+                v.stage = Stage::Judging(inner.clone());
+                return Ok(Next::Wait);
+            }
+            // Another connection may do without the PPK, or know it.
+            Err(Fault::Refused(_)) => drop_first(core, sa, v, "non-matching authentication done")?,
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+fn judging(core: &mut Core, sa: &IkeSa, v: &Vetting, p: &[Payload]) -> Result<JudgeRequest, Fault> {
+    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
+    let (hs, value, _) = with_ppk(core, sa, v, &auth.data, p)?;
+    let octets = v.peer_octets(&hs)?;
+    Ok(judge_request(sa, v, auth.method, value, octets, p))
+}
+
+fn judge_request(
+    sa: &IkeSa,
+    v: &Vetting,
+    method: AuthMethod,
+    auth: Vec<u8>,
+    octets: Vec<u8>,
+    p: &[Payload],
+) -> JudgeRequest {
+    let at = v.passed.len();
+    let candidates = group(v).into_iter().filter_map(|conn| {
+        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(&conn).get(at).cloned()? })
+    });
+    JudgeRequest {
+        ike_id: sa.id,
+        candidates: candidates.collect(),
+        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
+        certs: certs_of(p),
+        method,
+        auth,
+        octets,
+        hashes: judged_hashes(&v.hs),
+        remote: sa.remote,
+    }
+}
+
+fn judged(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    answer: Result<Judged, String>,
+) -> Result<Next, Fault> {
+    let Stage::Judging(inner) = std::mem::replace(&mut v.stage, Stage::Peer) else {
+        return Err(Fault::Broken("unexpected judgement"));
+    };
+    let judged = answer.map_err(Fault::Local)?;
+    tell(core, sa, &judged.log);
+    let p = inner.payloads()?;
+    let asked = group(v);
+    let trusted = match judged.verdict {
+        Ok(trusted) => trusted,
+        Err(why) => {
+            // Connections that go another way about PPKs were not asked about.
+            v.candidates.retain(|c| !asked.iter().any(|a| Arc::ptr_eq(a, c) || a.name == c.name));
+            let Some(next) = v.candidates.first() else { return Err(Fault::Distrusted(why)) };
+            say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
+            sa.conn = Arc::clone(next);
+            return judge(core, sa, v, &inner, &p);
+        }
+    };
+    let Some(chosen) = asked.get(trusted.candidate) else {
+        return Err(Fault::Local("the judgement names no candidate".to_owned()));
+    };
+    while v.candidates.first().is_some_and(|c| c.name != chosen.name) {
+        drop_first(core, sa, v, "constraint checking failed")?;
+    }
+    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
+    let (hs, _, mixed) = with_ppk(core, sa, v, &auth.data, &p)?;
+    let signed = v.peer_octets(&hs)?;
+    let proof = by_signature(&trusted.verified, &signed).ok_or_else(refused)?;
+    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    say!(core, sa, Ike 1, "authentication of '{other}' with {} successful", trusted.verified.scheme());
+    let passed = Passed { how: How::Signature, identity: other, eap_identity: None, groups: trusted.groups };
+    let at = v.passed.len();
+    let round = rounds::theirs(&sa.conn).get(at).cloned();
+    if let Some(why) = round.and_then(|round| violated(&round, &passed)) {
+        // Its demands on certificates are met, others are not; the next may demand other certificates.
+        say!(core, sa, Cfg 1, "{why}");
+        let before = Arc::clone(&sa.conn);
+        drop_first(core, sa, v, "constraint checking failed")
+            .map_err(|_| Fault::Distrusted(distrust(&why)))?;
+        while !takes_past(&sa.conn, &before, &v.passed) {
+            drop_first(core, sa, v, "non-matching authentication done")?;
+        }
+        return judge(core, sa, v, &inner, &p);
+    }
+    v.hs = hs;
+    confirm_ppk(sa, v, mixed);
+    v.proof = Some(proof);
+    pass(core, sa, v, passed)?;
+    own_round(core, sa, v)
+}
+
+// ---------------------------------------------------------------------------------------------- EAP
+
+fn eap_packet(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    let packet = pick!(p, Eap).ok_or(Fault::Broken("EAP payload missing"))?;
+    ask_eap(core, sa, v, inner, EapInput::Packet(packet.clone()))
+}
+
+fn ask_eap(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    input: EapInput,
+) -> Result<Next, Fault> {
+    let Some(mut run) = v.eap.take() else { return Err(Fault::Broken("EAP is not under way")) };
+    let asked = run.ask(core, sa, input);
+    v.eap = Some(run);
+    asked?;
+    v.stage = Stage::Eap(inner.clone());
+    Ok(Next::Wait)
+}
+
+fn serve(sa: &IkeSa, v: &Vetting) -> EapInput {
+    let at = v.passed.len();
+    let candidates = v.candidates.iter().filter_map(|conn| {
+        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(conn).get(at).cloned()? })
+    });
+    EapInput::Serve(Box::new(EapServe {
+        ike_id: sa.id,
+        candidates: candidates.collect(),
+        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
+        me: sa.local_id.clone().unwrap_or(Identity::Any),
+        local: sa.local,
+        remote: sa.remote,
+    }))
+}
+
+fn stepped(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, step: EapStep) -> Result<Next, Fault> {
+    tell(core, sa, eap::lines(&step));
+    match step {
+        EapStep::Send { packet, .. } => {
+            v.add(vec![Payload::Eap(packet)]);
+            Ok(Next::Send)
+        }
+        EapStep::Failure { packet, why, .. } => {
+            v.eap = None;
+            if !packet.is_empty() {
+                v.add(vec![Payload::Eap(packet)]);
+            }
+            Err(Fault::Distrusted(why))
+        }
+        EapStep::Success { packet, msk, identity, groups, mutual, lifetime, .. } => {
+            let Some(run) = v.eap.as_mut() else { return Err(Fault::Broken("EAP is not under way")) };
+            run.done = Some(Done { msk: msk.clone() });
+            let only = rounds::ours(&sa.conn).iter().any(|r| matches!(r.class, AuthClass::Eap(_)));
+            if only && (!mutual || msk.is_none()) {
+                return Err(Fault::Local(
+                    "EAP method does not authenticate us, EAP-only authentication is not possible".to_owned(),
+                ));
+            }
+            let identity_of_round = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let passed =
+                Passed { how: How::Eap, identity: identity_of_round, eap_identity: identity, groups };
+            // It counts when AUTH shows that it was the same peer (RFC 7296 2.16): until then there is no proof.
+            pass(core, sa, v, passed)?;
+            v.lifetime = match (v.lifetime, lifetime) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            v.add(vec![Payload::Eap(packet)]);
+            Ok(Next::Send)
+        }
+    }
+}
+
+/// The peer's AUTH after EAP, and ours.
+fn eap_auth(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    done: &Done,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
+    if auth.method != AuthMethod::Psk {
+        return Err(Fault::Broken("AUTH after EAP is not made with its key"));
+    }
+    v.follows = has(p, NotifyType::AnotherAuthFollows);
+    let all = rounds::theirs(&sa.conn).len();
+    let why = match (v.follows, v.passed.len() < all) {
+        (true, false) => Some("peer announces more authentication rounds than configured"),
+        (false, true) => Some("insufficient authentication rounds"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        let before = Arc::clone(&sa.conn);
+        let (follows, done) = (v.follows, v.passed.len());
+        drop_first(core, sa, v, why)?;
+        let fits = |c: &Connection| (rounds::theirs(c).len() > done) == follows;
+        while !takes_past(&sa.conn, &before, &v.passed) || !fits(&sa.conn) {
+            drop_first(core, sa, v, why)?;
+        }
+    }
+    let (hs, value, mixed) = with_ppk(core, sa, v, &auth.data, p)?;
+    let signed = v.peer_octets(&hs)?;
+    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let Some(proof) = by_key(&hs, &auth_key(&hs, done.msk.as_ref(), true), &value, &signed)? else {
+        say!(core, sa, Ike 1, "verification of AUTH payload with{} EAP MSK failed", if done.msk.is_some() { "" } else { "out" });
+        return Err(refused());
+    };
+    say!(core, sa, Ike 1, "authentication of '{other}' with EAP successful");
+    v.hs = hs;
+    v.proof = Some(proof);
+    v.eap = None;
+    let me = sa.local_id.clone().unwrap_or(Identity::Any);
+    let ours = octets(&v.hs, false, &wire_id(&me), v.auth_id)?;
+    let data = v.hs.keys.psk_auth(&auth_key(&v.hs, done.msk.as_ref(), false), &[&ours])?;
+    say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
+    v.add(vec![Payload::Auth(Auth { method: AuthMethod::Psk, data: data.as_slice().to_vec() })]);
+    confirm_ppk(sa, v, mixed);
+    if own_due(sa, v).is_some() {
+        v.add(vec![notify(NotifyType::AnotherAuthFollows, &[])]);
+    }
+    Ok(after_own(sa, v))
+}
+
+// ---------------------------------------------------------------------------------------------- what we say
+
+/// Our round that is due; those that EAP does for us are none.
+fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<policy::Auth>> {
+    let due = rounds::ours(&sa.conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_)));
+    due.skip(v.ours).next()
+}
+
+/// Who we are in the round that is due.
+fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
+    let all = rounds::ours(&sa.conn);
+    let round = own_due(sa, v).or_else(|| all.first().cloned());
+    match round {
+        Some(round) => own_identity(sa, &round, v.asked.as_ref()),
+        None => Identity::Ip(sa.local.ip()),
+    }
+}
+
+fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
+    let me = own_of(sa, v);
+    sa.local_id = Some(me.clone());
+    let Some(round) = own_due(sa, v) else {
+        if v.eap.is_some() && v.ours == 0 {
+            // EAP-only: who we are, the method proves (RFC 5998 3).
+            v.add(vec![Payload::IdR(wire_id(&me))]);
+        }
+        return after_round(core, sa, v);
+    };
+    let mac = |hs: &Handshake, key: &Secret| {
+        let ours = octets(hs, false, &wire_id(&me), v.auth_id)?;
+        Ok::<_, Fault>(hs.keys.psk_auth(key, &[&ours])?.as_slice().to_vec())
+    };
+    let own = match &round.class {
+        AuthClass::Psk => {
+            let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let found = crate::v2::proof::secrets(core, sa, &me, &other).first().map(|s| s.data.clone());
+            let Some(key) = v.psk.clone().or(found) else {
+                return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
+            };
+            say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
+            Own { method: AuthMethod::Psk, data: mac(&v.hs, &key)?, without: None, certs: Vec::new() }
+        }
+        AuthClass::Null => {
+            say!(core, sa, Ike 1, "authentication of '{me}' (myself) with NULL");
+            let data = mac(&v.hs, &auth_key(&v.hs, None, false))?;
+            Own { method: AuthMethod::Null, data, without: None, certs: Vec::new() }
+        }
+        AuthClass::Pubkey(_) => {
+            let request = signing(sa, v, &round, &me)?;
+            ask_to_sign(core, sa, request);
+            v.stage = Stage::Signing;
+            return Ok(Next::Wait);
+        }
+        AuthClass::Eap(_) | AuthClass::Any | AuthClass::Xauth(_) => {
+            let class = rounds::class_name(&round.class);
+            return Err(Fault::Local(format!("{class} is no way to authenticate ourselves in IKEv2")));
+        }
+    };
+    say_own(core, sa, v, &me, &own)
+}
+
+fn signing(sa: &IkeSa, v: &Vetting, round: &Arc<policy::Auth>, me: &Identity) -> Result<SignRequest, Fault> {
+    let ours = octets(&v.hs, false, &wire_id(me), v.auth_id)?;
+    Ok(sign_request(sa, &v.hs, round, me, vec![ours]))
+}
+
+fn say_own(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    me: &Identity,
+    own: &Own,
+) -> Result<Next, Fault> {
+    let mut p = vec![Payload::IdR(wire_id(me))];
+    p.extend(own.certs.iter().cloned().map(Payload::Cert));
+    p.push(own.auth());
+    v.ours = v.ours.saturating_add(1);
+    if own_due(sa, v).is_some() {
+        p.push(notify(NotifyType::AnotherAuthFollows, &[]));
+    }
+    // What is there already are notifies.
+    p.extend(v.head());
+    v.reply = Inner::of(&p);
+    after_round(core, sa, v)
+}
+
+/// Our part of a round is said: EAP where the peer wants it, else on to the next or to the end.
+fn after_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
+    if v.eap.is_some() {
+        let input = serve(sa, v);
+        let first = v.first.clone();
+        return ask_eap(core, sa, v, &first, input);
+    }
+    Ok(after_own(sa, v))
+}
+
+fn after_own(sa: &IkeSa, v: &Vetting) -> Next {
+    if v.follows || own_due(sa, v).is_some() { Next::Send } else { Next::Up }
+}
+
+/// The world answered.
+pub(super) fn told(core: &mut Core, sa: &mut IkeSa, said: Said) {
+    go(core, sa, |core, sa, v| match said {
+        Said::Signed(answer) => {
+            let me = own_of(sa, v);
+            let own = Own::signed(core, sa, &me, answer)?;
+            say_own(core, sa, v, &me, &own)
+        }
+        Said::Judged(answer) => judged(core, sa, v, answer),
+        Said::Stepped(answer) => {
+            let step = answer.map_err(Fault::Local)?;
+            stepped(core, sa, v, step)
+        }
+    });
+}
+
+/// The question once more.
+pub(super) fn ask_again(core: &mut Core, sa: &IkeSa, v: &Vetting, wait: &Wait) -> Option<Ask> {
+    match (&v.stage, wait) {
+        (Stage::Signing, Wait::Sign) => {
+            let round = own_due(sa, v)?;
+            Some(Ask::Sign(Box::new(signing(sa, v, &round, sa.local_id.as_ref()?).ok()?)))
+        }
+        (Stage::Judging(inner), Wait::Judge) => {
+            let p = inner.payloads().ok()?;
+            Some(Ask::Judge(Box::new(judging(core, sa, v, &p).ok()?)))
+        }
+        (Stage::Eap(inner), Wait::Eap) => {
+            let run = v.eap.as_ref()?;
+            let input = if run.is_first() {
+                serve(sa, v)
+            } else {
+                EapInput::Packet(pick!(inner.payloads().ok()?, Eap)?.clone())
+            };
+            Some(Ask::Eap { session: run.session(), input })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,1 @@
+//! Several rounds of authentication (RFC 4739).
