@@ -134,7 +134,9 @@ mod tests {
         ] {
             assert_eq!(AuthClass::parse(text), Ok(class));
         }
-        for text in ["", "password", "psk-1", "null-1", "ike:null", "ike:psk", "ike:eap", "rsa-md5", "pubkey-2048"] {
+        for text in
+            ["", "password", "psk-1", "null-1", "ike:null", "ike:psk", "ike:eap", "rsa-md5", "pubkey-2048"]
+        {
             assert_eq!(AuthClass::parse(text), Err(text.into()));
         }
     }

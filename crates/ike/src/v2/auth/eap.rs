@@ -41,7 +41,7 @@ impl Run {
             return Err(Fault::Refused(wire::iana::NotifyType::AuthenticationFailed));
         }
         self.begun = true;
-        let ticket = core.ask(Waiter::Ike(sa.id), Ask::Eap { session: self.session, input: input.clone() });
+        let ticket = core.ask(Waiter::Ike(sa.id), Ask::Eap { session: self.session, input });
         sa.waiting.insert(ticket, Wait::Eap);
         Ok(())
     }

@@ -740,8 +740,7 @@ fn eap_auth(
 
 /// Our round that is due; those that EAP does for us are none.
 fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<policy::Auth>> {
-    let due = rounds::ours(&sa.conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_)));
-    due.skip(v.ours).next()
+    rounds::ours(&sa.conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_))).nth(v.ours)
 }
 
 /// Who we are in the round that is due.
