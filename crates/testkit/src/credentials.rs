@@ -31,6 +31,8 @@ pub struct Credentials {
     pub impostor: bool,
     /// The server says EAP-Success at once.
     pub hasty: bool,
+    /// The EAP server never comes to an end.
+    pub endless: bool,
     /// Session-Timeout of the EAP server.
     pub lifetime: Option<u64>,
     sessions: BTreeMap<EapSession, Session>,
@@ -169,11 +171,14 @@ impl Credentials {
     }
 
     fn packet(&mut self, id: EapSession, bytes: &[u8]) -> Answer {
-        let lifetime = self.lifetime;
+        let (lifetime, endless) = (self.lifetime, self.endless);
         let Some(session) = self.sessions.get_mut(&id) else {
             return Answer::Failed("no such EAP conversation".to_owned());
         };
         let step = match session {
+            Session::Server { .. } if endless => {
+                EapStep::Send { packet: packet(1, 1, 1, b""), log: Vec::new() }
+            }
             Session::Server { auths, peer, identity, nonce, id } => {
                 serve(auths, peer, identity, nonce, id, bytes, lifetime)
             }

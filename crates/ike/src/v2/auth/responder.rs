@@ -239,6 +239,7 @@ fn hear(
     inner: &Inner,
     p: &[Payload],
 ) -> Result<Next, Fault> {
+    v.psk = None;
     if let Some(run) = &v.eap {
         return match run.done.clone() {
             None => eap_packet(core, sa, v, inner, p),
@@ -451,7 +452,14 @@ fn confirm_ppk(sa: &mut IkeSa, v: &mut Vetting, mixed: bool) {
 /// A round of the peer's is good. The connection must take it, or another one does.
 fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Passed) -> Result<(), Fault> {
     let at = v.passed.len();
-    let shown = rounds::theirs(&sa.conn).get(at).cloned();
+    // The EAP server runs the method of the first connection that the identity fits.
+    let fits = |round: &policy::Auth| match (&round.eap_id, &passed.eap_identity) {
+        (Some(pattern), Some(id)) => pattern.matches(id).is_some(),
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    let mut all = v.candidates.iter().filter_map(|c| rounds::theirs(c).get(at).cloned());
+    let shown = if passed.how == How::Eap { all.find(|r| fits(r)) } else { all.next() };
     loop {
         let round = rounds::theirs(&sa.conn).get(at).cloned();
         let why = match &round {
@@ -746,8 +754,12 @@ fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<policy::Auth>> {
 /// Who we are in the round that is due.
 fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
     let all = rounds::ours(&sa.conn);
-    let round = own_due(sa, v).or_else(|| all.first().cloned());
-    match round {
+    let due = own_due(sa, v);
+    if let (None, Some(said)) = (&due, sa.local_id.clone().filter(|_| v.ours > 0)) {
+        // We stay who we said last.
+        return said;
+    }
+    match due.or_else(|| all.first().cloned()) {
         Some(round) => own_identity(sa, &round, v.asked.as_ref()),
         None => Identity::Ip(sa.local.ip()),
     }
