@@ -5,6 +5,7 @@
 
 mod brainpool;
 mod curve;
+pub mod ffdhe;
 mod group;
 mod mlkem;
 mod modp;

@@ -5,6 +5,8 @@
 
 #[path = "../../../fuzz/checks/config.rs"]
 mod config_checks;
+#[path = "../../../fuzz/checks/eap.rs"]
+mod eap_checks;
 #[path = "../../../fuzz/checks/esp.rs"]
 mod esp_checks;
 #[path = "../../../fuzz/checks/ike.rs"]
@@ -74,4 +76,14 @@ fn esp_open() {
 #[test]
 fn ike_peer() {
     replay("ike_peer", ike_checks::peer);
+}
+
+#[test]
+fn eap_server() {
+    replay("eap_server", eap_checks::server);
+}
+
+#[test]
+fn eap_peer() {
+    replay("eap_peer", eap_checks::peer);
 }

@@ -22,7 +22,7 @@ pub(super) static MODP2048S256: Modp<{ nlimbs(2048) }> =
     subgroup("MODP_2048_256", P2048S256, G2048S256, Q2048S256, 256);
 
 /// A group whose prime is 2q + 1 with prime q, and the generator 2.
-const fn safe<const L: usize>(name: &'static str, prime: &str, exponent_bits: u32) -> Modp<L> {
+pub(super) const fn safe<const L: usize>(name: &'static str, prime: &str, exponent_bits: u32) -> Modp<L> {
     let prime = Odd::<Uint<L>>::from_be_hex(prime);
     Modp { name, prime, generator: Uint::from_u8(2), exponent_bits, order: None }
 }

@@ -87,7 +87,12 @@ fn suites_by_name() {
     );
     assert!(new(Version::V12, Version::V13, &["TLS_NULL_WITH_NULL_NULL"]).is_err());
     assert!(Tls::suites().contains(&"TLS_AES_128_GCM_SHA256".to_owned()));
-    for suite in ["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"] {
+    for suite in [
+        "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_GCM_SHA256",
+    ] {
         let mut world = World::of(Method::Tls);
         world.tls(BOTH, BOTH, "rsa", 100, &[suite, "TLS_UNKNOWN"]);
         world.run().logged(&[suite], &[suite]);
