@@ -7,7 +7,8 @@ use crypto::sign::PrivateKey;
 use crypto::{Rng, Secret};
 use eap::tls::{Credentials, Judge, Judgement, Role, Tls, Version};
 use eap::{
-    Identity, Limits, Method, Peer, PeerConfig, SecretKind, Secrets, Server, ServerConfig, Step, TunnelOptions, Tunnels,
+    Identity, Limits, Method, Peer, PeerConfig, SecretKind, Secrets, Server, ServerConfig, Step,
+    TunnelOptions, Tunnels,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -72,7 +73,10 @@ fn ends(choice: u8) -> (Server, Peer) {
         tunnels,
         limits: Limits::default(),
     };
-    (Server::new(Arc::new(server), Rng::from_seed([1; 32])), Peer::new(Arc::new(peer), Rng::from_seed([2; 32])))
+    (
+        Server::new(Arc::new(server), Rng::from_seed([1; 32])),
+        Peer::new(Arc::new(peer), Rng::from_seed([2; 32])),
+    )
 }
 
 /// The script's next change to an honest packet: nothing, a changed copy, or other bytes.

@@ -26,6 +26,8 @@ impl Code {
     pub(crate) const CHAP_PASSWORD: Self = Self { vendor: 0, number: 3 };
     pub(crate) const CHAP_CHALLENGE: Self = Self { vendor: 0, number: 60 };
     pub(crate) const EAP_MESSAGE: Self = Self { vendor: 0, number: 79 };
+    /// MSCHAP version 1, which is not available.
+    pub(crate) const MS_CHAP_RESPONSE: Self = Self { vendor: MICROSOFT, number: 1 };
     pub(crate) const MS_CHAP_CHALLENGE: Self = Self { vendor: MICROSOFT, number: 11 };
     pub(crate) const MS_CHAP2_RESPONSE: Self = Self { vendor: MICROSOFT, number: 25 };
     pub(crate) const MS_CHAP2_SUCCESS: Self = Self { vendor: MICROSOFT, number: 26 };

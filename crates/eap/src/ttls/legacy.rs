@@ -25,6 +25,9 @@ pub(super) fn serve(
     cx: &mut ServerContext<'_>,
 ) -> Result<(Phase, Next), Failed> {
     refuse_unknown(avps)?;
+    if avps.iter().any(|a| a.code == Code::MS_CHAP_RESPONSE) {
+        return Err(Failed::peer("MSCHAP version 1 inside EAP_TTLS is not available"));
+    }
     let one = |code| one(avps, code);
     let user = one(Code::USER_NAME)?
         .filter(|u| !u.is_empty() && u.len() <= MAX_IDENTITY)
@@ -36,9 +39,7 @@ pub(super) fn serve(
         (Some(given), None, None) => pap_verify(carrier, user, given, cx),
         (None, Some((password, challenge)), None) => chap_verify(carrier, user, password, challenge, cx),
         (None, None, Some((response, challenge))) => mschapv2_verify(carrier, user, response, challenge, cx),
-        _ => Err(Failed::peer(
-            "no PAP, CHAP or MSCHAPv2 in an EAP_TTLS message (MSCHAP version 1 is not available)",
-        )),
+        _ => Err(Failed::peer("not one of PAP, CHAP and MSCHAPv2 in an EAP_TTLS message")),
     }
 }
 
@@ -124,13 +125,14 @@ fn implicit_challenge(carrier: &Carrier, challenge: &[u8], response: &[u8]) -> R
 
 /// RFC 5281 10.1: a mandatory AVP that is not known fails the negotiation.
 pub(super) fn refuse_unknown(avps: &[Avp<'_>]) -> Result<(), Failed> {
-    const KNOWN: [Code; 8] = [
+    const KNOWN: [Code; 9] = [
         Code::USER_NAME,
         Code::USER_PASSWORD,
         Code::CHAP_PASSWORD,
         Code::CHAP_CHALLENGE,
         Code::EAP_MESSAGE,
         Code::MS_CHAP_CHALLENGE,
+        Code::MS_CHAP_RESPONSE,
         Code::MS_CHAP2_RESPONSE,
         Code::MS_CHAP2_SUCCESS,
     ];
