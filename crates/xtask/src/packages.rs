@@ -22,8 +22,6 @@ const WANTED: &[(&str, &str)] = &[
     ("radclient", "freeradius-utils"),
     ("pki", "strongswan-pki"),
     ("resolvconf", "openresolv"),
-    ("freeradius", "freeradius"),
-    ("radclient", "freeradius-utils"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[

@@ -11,7 +11,10 @@ use policy::Settings;
 use std::collections::BTreeSet;
 
 pub mod credentials;
+mod radius;
 mod unused;
+
+pub use radius::{Dae, RadiusServer, RadiusSettings};
 
 pub use credentials::CredentialSettings;
 
@@ -200,6 +203,8 @@ pub struct DaemonSettings {
     pub credentials: CredentialSettings,
     /// URI of the vici socket.
     pub vici_socket: String,
+    /// RADIUS: servers, accounting, dynamic authorization.
+    pub radius: RadiusSettings,
     /// User to become.
     pub user: Option<String>,
     /// Group to become.
@@ -214,7 +219,7 @@ pub struct DaemonSettings {
 
 /// All keys that have an effect.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(credentials::KEYS)
+    KEYS.iter().chain(credentials::KEYS).chain(radius::KEYS)
 }
 
 /// Why a key has no effect; `None` for one that has.
@@ -248,6 +253,7 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     let (mut user, mut group) = (None, None);
     r.set("user", &mut user, text);
     r.set("group", &mut group, text);
+    let radius = radius::read(&mut r);
     let warnings = r.warnings;
     let scripts = |name: &str| -> Vec<(String, String)> {
         let values = section.section(name).into_iter().flat_map(Section::values);
@@ -256,6 +262,7 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     let settings = DaemonSettings {
         engine,
         network,
+        radius,
         credentials,
         vici_socket: vici_socket.unwrap_or_else(|| "unix:///var/run/charon.vici".to_owned()),
         user,
@@ -403,7 +410,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn set<T>(&mut self, path: &str, slot: &mut T, parse: impl Fn(&str) -> Result<T, String>) {
-        debug_assert!(keys().any(|key| key.name == path), "{path} is not declared");
+        debug_assert!(keys().any(|key| fits(key.name, path)), "{path} is not declared");
         let Some(value) = self.section.lookup(path) else { return };
         match value.as_text().ok_or_else(|| "this is no UTF-8 text".to_owned()).and_then(parse) {
             Ok(parsed) => *slot = parsed,
