@@ -23,7 +23,9 @@ pub use resolve::{Disk, LoadError, Loaded, Loader, load};
 pub use schema::Context;
 pub use schema::authority::{Authority, load_authority};
 pub use schema::connection::load_connection;
-pub use schema::daemon::{CredentialSettings, DaemonSettings, NetworkSettings, load_daemon};
+pub use schema::daemon::{
+    CredentialSettings, DaemonSettings, NetworkSettings, RadiusDae, RadiusServer, RadiusSettings, load_daemon,
+};
 pub use schema::pool::load_pool;
 pub use schema::secret::{
     PrivateFile, SecretData, SecretSection, SharedConfig, TokenKey, VaultPath, load_secret, load_shared,

@@ -1,8 +1,10 @@
 //! Start and stop, in order, on one page.
 use crate::args::Args;
 use crate::asks::Asks;
+use crate::asks::eap::Eaps;
 use crate::asks::lease::Leases;
 use crate::asks::plane::{self, Plane, Wishes};
+use crate::asks::radius;
 use crate::asks::resolve::{PathRules, Resolver};
 use crate::conf::Conf;
 use crate::control::events::Registry;
@@ -36,6 +38,8 @@ const DEFAULT_MARK: u32 = 220;
 const SHUTDOWN: Duration = Duration::from_secs(4);
 /// How long updown scripts have at the end.
 const SCRIPTS: Duration = Duration::from_secs(5);
+/// How long RADIUS servers have to take the last records at the end.
+const RECORDS: Duration = Duration::from_secs(5);
 /// How long one start or stop script may run.
 const SCRIPT: Duration = Duration::from_secs(30);
 /// How often counters are looked at for liveness and inactivity.
@@ -101,19 +105,29 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     shard.ignore(interfaces.ignored(&log));
     notices::watch_network(&plane, &shard, interfaces, &log);
 
-    // 5. Observers, engine.
+    // 5. RADIUS, observers, engine.
+    let (radius, radius_inbox) = radius::Handle::new();
     let observers = Arc::new(Observers {
         log: log.clone(),
         clients,
         counters: Arc::new(Counters::default()),
         commands: Arc::new(Commands::default()),
         updown: updown::Handle::new(log.clone(), tokio::runtime::Handle::current()),
+        radius: radius.clone(),
     });
+    let world = radius::World {
+        shard: shard.clone(),
+        log: log.clone(),
+        clients: observers.clients.clone(),
+        commands: observers.commands.clone(),
+    };
+    radius_inbox.start(conf.radius().clone(), world, seeded()?);
     let store = Store { settings, ..Store::default() };
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
     let pools = Arc::new(Mutex::new(pool::Pools::new()));
     let asks = Asks {
+        eap: Eaps::new(radius.clone()),
         leases: Leases::new(pools.clone(), attributes, log.clone()),
         plane: plane.clone(),
         resolver: Resolver::new(shard.clone(), paths),
@@ -157,11 +171,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     listener.close();
     let waiter = observers.commands.open(-1);
+    radius.stopping().await;
     shard.command(Command::Shutdown { id: waiter.id }).await;
     if tokio::time::timeout(SHUTDOWN, waiter.outcome).await.is_err() {
         log.say(Voice::Main, Group::Dmn, 1, "some peers did not confirm the end of their IKE_SAs in time");
     }
     observers.updown.finish(SCRIPTS).await;
+    radius.finish(RECORDS).await;
     if tokio::time::timeout(SHUTDOWN, plane.stop()).await.is_err() {
         log.say(Voice::Main, Group::Knl, 0, "the data plane did not stop in time");
     }

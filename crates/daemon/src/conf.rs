@@ -35,6 +35,11 @@ impl Conf {
         Arc::new(Settings { esp_in_udp_only, ..self.settings.engine.clone() })
     }
 
+    /// RADIUS servers and what is asked of them.
+    pub(crate) fn radius(&self) -> &config::RadiusSettings {
+        &self.settings.radius
+    }
+
     /// The text of a key, dots between the names.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.settings.section.lookup(key)?.as_text()

@@ -2,6 +2,7 @@
 //!
 //! They read the engine's events and change nothing; none of them may block.
 
+pub(crate) mod accounting;
 pub(crate) mod commands;
 pub(crate) mod counters;
 pub(crate) mod log;
@@ -10,7 +11,7 @@ pub(crate) mod updown;
 use crate::control::events::Registry;
 use crate::control::view;
 use config::tree::Section;
-use ike::io::{ChildView, Event, IkeView};
+use ike::io::{ChildView, Event, Group, IkeView};
 use log::{Log, Voice};
 use std::sync::Arc;
 use vici::Message;
@@ -22,12 +23,16 @@ pub(crate) struct Observers {
     pub(crate) counters: Arc<counters::Counters>,
     pub(crate) commands: Arc<commands::Commands>,
     pub(crate) updown: updown::Handle,
+    pub(crate) radius: crate::asks::radius::Handle,
 }
 
 impl Observers {
     /// Passes an event on.
     pub(crate) fn tell(&self, event: Event) {
         let now = linux::clock::monotonic_ms();
+        if self.radius.accounts() && accounting::matters(&event) && !self.radius.event(event.clone()) {
+            self.log.say(Voice::Engine, Group::Cfg, 0, "RADIUS accounting is behind, an event is lost");
+        }
         match event {
             Event::Log { group, level, ike, text } => self.log.line(Voice::Engine, group, level, ike, text),
             Event::IkeUpDown { up, sa } => self.clients.emit("ike-updown", || {
@@ -66,6 +71,7 @@ impl Observers {
                 self.clients.emit("child-rekey", || rekeyed(&sa, &old, &new, now));
                 self.updown.rekeyed(old.sa.id, new.sa.id);
             }
+            Event::ChildRetired { .. } => {}
             Event::Alert { kind, sa, detail } => self.clients.emit("alert", || {
                 let mut event = Section::default();
                 event.put("type", kind);

@@ -68,6 +68,7 @@ impl Reloader {
             }
         };
         self.apply(&conf, reopen);
+        desk.observers.radius.settings(conf.radius().clone());
         let mut store = desk.store.lock().await;
         store.settings = conf.engine();
         desk.shard.command(store.reload(StartActions::default())).await;

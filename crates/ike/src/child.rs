@@ -172,6 +172,8 @@ pub(crate) fn finished(core: &mut Core, sa: &mut IkeSa, child: u32, usage_in: Us
         let view = crate::view::ike_with(sa, &c);
         let gone = Box::new(crate::view::child(&c));
         core.tell(Event::ChildUpDown { up: false, sa: Box::new(view), child: gone });
+    } else if c.announced {
+        core.tell(Event::ChildRetired { ike_id: sa.id, child: Box::new(crate::view::child(&c)) });
     }
     if !c.announced && c.sa.initiator && c.sa.replaces.is_none() {
         // The peer deleted it before it was in service: nobody else tells who waits for it.

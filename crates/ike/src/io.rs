@@ -194,6 +194,8 @@ pub enum Event {
     ChildUpDown { up: bool, sa: Box<IkeView>, child: Box<ChildView> },
     /// A CHILD_SA was rekeyed.
     ChildRekey { sa: Box<IkeView>, old: Box<ChildView>, new: Box<ChildView> },
+    /// A CHILD_SA that was rekeyed is gone from the data plane; it has its last counters.
+    ChildRetired { ike_id: u32, child: Box<ChildView> },
     /// Something an operator may want to react to; `kind` is the vici alert type, `detail` more keys of the vici event
     /// (`certificate`, `reason`, …).
     Alert { kind: &'static str, sa: Option<Box<IkeView>>, detail: Vec<(&'static str, String)> },

@@ -171,6 +171,18 @@ impl Ledger {
         self.boot
     }
 
+    /// Other settings, for what comes from now on.
+    pub fn configure(&mut self, options: Accounting) {
+        self.options = options;
+    }
+
+    /// User-Name and Acct-Session-Id of an IKE_SA's session.
+    #[must_use]
+    pub fn identity(&self, ike_id: u32) -> Option<(String, String)> {
+        let facts = &self.open.get(&ike_id)?.session.facts;
+        Some((facts.user.clone(), facts.session.clone()))
+    }
+
     /// Whether there is a session of that IKE_SA.
     #[must_use]
     pub fn is_open(&self, ike_id: u32) -> bool {

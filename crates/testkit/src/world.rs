@@ -442,6 +442,9 @@ fn brief_event(event: &Event) -> Option<String> {
         Event::ChildRekey { old, new, .. } => {
             format!("CHILD_SA {}{{{}}} rekeyed: {{{}}}", old.sa.config.name, old.sa.id, new.sa.id)
         }
+        Event::ChildRetired { child, .. } => {
+            format!("CHILD_SA {}{{{}}} retired", child.sa.config.name, child.sa.id)
+        }
         Event::Alert { kind, .. } => format!("alert {kind}"),
         Event::CommandDone { id, matches, done, error } => {
             format!("command {} done: {done} of {matches}, {error:?}", id.0)

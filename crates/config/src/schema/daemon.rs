@@ -14,7 +14,7 @@ pub mod credentials;
 mod radius;
 mod unused;
 
-pub use radius::{Dae, RadiusServer, RadiusSettings};
+pub use radius::{RadiusDae, RadiusServer, RadiusSettings};
 
 pub use credentials::CredentialSettings;
 

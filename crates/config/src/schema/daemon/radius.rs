@@ -178,7 +178,7 @@ impl std::fmt::Debug for RadiusServer {
 
 /// The listener for dynamic authorization.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Dae {
+pub struct RadiusDae {
     /// Where it listens.
     pub listen: IpAddr,
     /// Port.
@@ -187,9 +187,9 @@ pub struct Dae {
     pub secret: String,
 }
 
-impl std::fmt::Debug for Dae {
+impl std::fmt::Debug for RadiusDae {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Dae({}:{})", self.listen, self.port)
+        write!(f, "RadiusDae({}:{})", self.listen, self.port)
     }
 }
 
@@ -210,7 +210,7 @@ pub struct RadiusSettings {
     pub accounting_send_class: bool,
     pub accounting_close_on_timeout: bool,
     /// Where it is enabled and has a secret.
-    pub dae: Option<Dae>,
+    pub dae: Option<RadiusDae>,
 }
 
 const ROOT: &str = "plugins.eap-radius";
@@ -328,9 +328,9 @@ fn server(r: &mut Reader<'_>, path: &str, mut s: RadiusServer) -> RadiusServer {
     s
 }
 
-fn dae(r: &mut Reader<'_>) -> Option<Dae> {
+fn dae(r: &mut Reader<'_>) -> Option<RadiusDae> {
     let mut enable = false;
-    let mut dae = Dae { listen: IpAddr::from([0; 4]), port: 3799, secret: String::new() };
+    let mut dae = RadiusDae { listen: IpAddr::from([0; 4]), port: 3799, secret: String::new() };
     let mut secret = None;
     r.set(&key("dae.enable"), &mut enable, flag);
     r.set(&key("dae.listen"), &mut dae.listen, address);
