@@ -146,6 +146,9 @@ pub(crate) struct Load {
     /// First clear all credentials the daemon holds
     #[arg(long, short)]
     pub(crate) clear: bool,
+    /// Do not ask for passphrases and PINs
+    #[arg(long, short)]
+    pub(crate) noprompt: bool,
 }
 
 #[derive(Debug, Args)]

@@ -220,7 +220,7 @@ fn load_into(client: &mut Client, directory: &std::path::Path, daemon: &Daemon) 
     let read = source::swanctl(Some(&directory.join("swanctl.conf")))?;
     let source = Source { directory: directory.to_path_buf(), ..read };
     let mut failures = Failures(Vec::new());
-    let secrets = load::credentials(&source, false, client, &mut failures)?;
+    let secrets = load::credentials(&source, false, None, client, &mut failures)?;
     let pools = load::pools(&source, client, &mut failures)?;
     let conns = load::connections(&source, client, &mut failures)?;
     if !failures.0.is_empty() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use vici::{Client, Message};
 
 mod credentials;
+pub(crate) mod passphrase;
 
 /// A configuration that was read without errors.
 #[derive(Debug, Default)]

@@ -139,7 +139,7 @@ conections {
 ";
         std::fs::write(&file, text).unwrap();
         let found = check_swanctl(&file);
-        assert_eq!((found.errors, found.warnings), (5, 1), "{}", found.reports);
+        assert_eq!((found.errors, found.warnings), (3, 1), "{}", found.reports);
         for words in [
             "swanctl.conf:3:5",
             "remote_addrs",

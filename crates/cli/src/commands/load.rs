@@ -11,7 +11,8 @@ pub(super) fn run(uri: Option<&str>, args: &Load) -> Result<ExitCode, Failure> {
     let source = source::swanctl(args.file.as_deref())?;
     let mut client = session::connect(uri)?;
     let mut told = Told { failed: 0 };
-    let creds = load::credentials(&source, args.clear, &mut client, &mut told)?;
+    let asker = (!args.noprompt).then_some(load::passphrase::terminal as load::passphrase::Asker);
+    let creds = load::credentials(&source, args.clear, asker, &mut client, &mut told)?;
     let authorities = load::authorities(&source, &mut client, &mut told)?;
     let pools = load::pools(&source, &mut client, &mut told)?;
     let conns = load::connections(&source, &mut client, &mut told)?;

@@ -1,7 +1,11 @@
-//! Certificates and keys from the swanctl directory, secrets from swanctl.conf.
+//! Certificates and keys from the swanctl directory, secrets and tokens from swanctl.conf.
+use super::passphrase::{Asker, Passphrases};
 use super::{Progress, Source, Tally, ask, names, read, sections};
 use crate::exit::Failure;
+use config::schema::secret::{SecretSection, load_secret};
 use config::tree::{Node, Section};
+use pki::Item;
+use pki::container::ContainerError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use vici::{Client, Message};
@@ -10,24 +14,25 @@ use vici::{Client, Message};
 const CERTIFICATES: &[(&str, &str, &str)] = &[
     ("x509", "X509", "NONE"),
     ("x509ca", "X509", "CA"),
-    ("x509aa", "X509", "AA"),
     ("x509ocsp", "X509", "OCSP"),
-    ("x509crl", "X509_CRL", "NONE"),
+    ("x509aa", "X509", "AA"),
     ("x509ac", "X509_AC", "NONE"),
+    ("x509crl", "X509_CRL", "NONE"),
+    ("pubkey", "PUBKEY", "NONE"),
 ];
 
 /// Directory and vici type of private keys.
-const KEYS: &[(&str, &str)] =
-    &[("private", "any"), ("rsa", "rsa"), ("ecdsa", "ecdsa"), ("pkcs8", "any"), ("pkcs12", "pkcs12")];
+const KEYS: &[(&str, &str)] = &[("private", "any"), ("rsa", "rsa"), ("ecdsa", "ecdsa"), ("pkcs8", "any")];
 
-/// Kinds of shared secrets in `secrets`.
-const SHARED: &[&str] = &["ike", "eap", "xauth", "ntlm", "ppk"];
+/// The directory of containers with certificates and keys.
+const CONTAINERS: &str = "pkcs12";
 
 /// Loads all credentials; keys and secrets the daemon has and the configuration does not are unloaded. Nothing here
-/// is ever printed but names.
+/// is ever printed but names. Passphrases and PINs that are not configured are asked for by `asker`.
 pub(crate) fn credentials(
     source: &Source,
     clear: bool,
+    asker: Option<Asker>,
     client: &mut Client,
     progress: &mut dyn Progress,
 ) -> Result<Tally, Failure> {
@@ -38,19 +43,23 @@ pub(crate) fn credentials(
     let mut job = Job {
         old_keys: names(&ask(client, "get-keys", progress)?, "keys").into_iter().collect(),
         old_shared: names(&ask(client, "get-shared", progress)?, "keys").into_iter().collect(),
+        passphrases: Passphrases::new(&wanted, asker),
         client,
         progress,
         tally: Tally::default(),
     };
     for &(place, kind, flag) in CERTIFICATES {
         for path in files(&source.directory.join(place)) {
-            job.certificate(&path, kind, flag)?;
+            job.certificate_file(&path, kind, flag)?;
         }
     }
     for &(place, kind) in KEYS {
         for path in files(&source.directory.join(place)) {
-            job.key(&path, kind)?;
+            job.key_file(&path, place, kind)?;
         }
+    }
+    for path in files(&source.directory.join(CONTAINERS)) {
+        job.container(&path)?;
     }
     for (name, section) in wanted {
         job.secret(name, section)?;
@@ -63,110 +72,193 @@ struct Job<'a> {
     client: &'a mut Client,
     progress: &'a mut dyn Progress,
     tally: Tally,
+    passphrases: Passphrases,
     /// What the daemon had and we have not seen yet.
     old_keys: BTreeSet<String>,
     old_shared: BTreeSet<String>,
 }
 
 impl Job<'_> {
-    fn certificate(&mut self, path: &Path, kind: &str, flag: &str) -> Result<(), Failure> {
-        let mut message = Section::default();
-        message.put("type", kind).put("flag", flag);
-        self.file(path, "load-cert", message, "certificate").map(drop)
+    fn certificate_file(&mut self, path: &Path, kind: &str, flag: &str) -> Result<(), Failure> {
+        match read(path) {
+            Ok(bytes) => self.certificate(path, kind, flag, bytes),
+            Err(reason) => {
+                self.refuse(&reason);
+                Ok(())
+            }
+        }
     }
 
-    fn key(&mut self, path: &Path, kind: &str) -> Result<(), Failure> {
-        if kind == "pkcs12" {
-            self.refuse(
-                path,
-                "PKCS#12 containers are not supported; put the certificate and key into x509/ and private/",
-            );
-            return Ok(());
-        }
-        let bytes = std::fs::read(path).unwrap_or_default();
-        if contains(&bytes, b"ENCRYPTED") {
-            self.refuse(path, "encrypted private keys are not supported; store the key without a passphrase");
-            return Ok(());
-        }
+    fn certificate(&mut self, path: &Path, kind: &str, flag: &str, bytes: Vec<u8>) -> Result<(), Failure> {
         let mut message = Section::default();
-        message.put("type", kind);
-        let what = format!("{} key", key_kind(&bytes, kind));
-        if let Some(answer) = self.file(path, "load-key", message, &what)?
-            && let Some(id) = answer.text("id")
-        {
-            self.old_keys.remove(id);
+        message.put("type", kind).put("flag", flag).put_bytes("data", bytes);
+        let from = format!("certificate from '{}'", path.display());
+        self.send("load-cert", message, &from, &format!("'{}'", path.display())).map(drop)
+    }
+
+    fn key_file(&mut self, path: &Path, place: &str, kind: &str) -> Result<(), Failure> {
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                self.refuse(&reason);
+                return Ok(());
+            }
+        };
+        // As strongSwan: only what is encrypted is opened here, the rest the daemon reads itself.
+        let opened = match pki::load(&bytes, None) {
+            Err(ContainerError::NeedsPassword(_)) => self.open(path, place, &bytes),
+            Ok(_) | Err(_) => Ok(None),
+        };
+        match opened {
+            Ok(None) => self.key(path, place, kind, bytes),
+            Ok(Some(items)) => self.keys(path, items),
+            Err(reason) => {
+                self.refuse(&format!("loading '{}' failed: {reason}", path.display()));
+                Ok(())
+            }
+        }
+    }
+
+    fn key(&mut self, path: &Path, what: &str, kind: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let mut message = Section::default();
+        message.put("type", kind).put_bytes("data", bytes);
+        let loaded = format!("{what} key from '{}'", path.display());
+        if let Some(answer) = self.send("load-key", message, &loaded, &format!("'{}'", path.display()))? {
+            self.seen(&answer);
         }
         Ok(())
     }
 
-    fn refuse(&mut self, path: &Path, reason: &str) {
-        self.tally.found += 1;
-        self.progress.failed(&format!("loading '{}' failed: {reason}", path.display()));
+    /// Opens an encrypted file; `None` when nobody knows the passphrase.
+    fn open(&mut self, path: &Path, place: &str, bytes: &[u8]) -> Result<Option<Vec<Item>>, String> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Some(passphrase) = self.passphrases.configured(place, &name) {
+            match pki::load(bytes, Some(&passphrase)) {
+                Ok(items) => return Ok(Some(items)),
+                Err(ContainerError::WrongPassword(_)) => {
+                    self.progress.failed(&format!("configured decryption secret for '{name}' invalid"));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let Some(passphrase) = self.passphrases.ask(&format!("Password for {place} file '{name}': ")) else {
+            return Err("it is encrypted, and there is no passphrase for it".into());
+        };
+        pki::load(bytes, Some(&passphrase)).map(Some).map_err(|error| error.to_string())
     }
 
-    fn file(
+    /// The private keys in a file that was opened.
+    fn keys(&mut self, path: &Path, items: Vec<Item>) -> Result<(), Failure> {
+        for item in items {
+            let Item::PrivateKey(key) = item else { continue };
+            let kind = key.kind().to_string();
+            match key.to_pkcs8() {
+                Ok(der) => self.key(path, &kind, &kind.to_ascii_lowercase(), der.as_slice().to_vec())?,
+                Err(error) => self.refuse(&format!("loading '{}' failed: {error}", path.display())),
+            }
+        }
+        Ok(())
+    }
+
+    /// A PKCS#12 container: its certificates and keys.
+    fn container(&mut self, path: &Path) -> Result<(), Failure> {
+        let opened = read(path).and_then(|bytes| match pki::load(&bytes, None) {
+            Ok(items) => Ok(Some(items)),
+            // An empty passphrase is one, too.
+            Err(ContainerError::NeedsPassword(_) | ContainerError::WrongPassword(_)) => {
+                self.open(path, CONTAINERS, &bytes)
+            }
+            Err(error) => Err(error.to_string()),
+        });
+        let items = match opened {
+            Ok(items) => items.unwrap_or_default(),
+            Err(reason) => {
+                self.refuse(&format!("loading '{}' failed: {reason}", path.display()));
+                return Ok(());
+            }
+        };
+        for item in &items {
+            if let Item::Certificate(certificate) = item {
+                let flag = if certificate.is_ca() { "CA" } else { "NONE" };
+                self.certificate(path, "X509", flag, certificate.der().to_vec())?;
+            }
+        }
+        self.keys(path, items)
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.tally.found += 1;
+        self.progress.failed(text);
+    }
+
+    fn seen(&mut self, answer: &Section) {
+        if let Some(id) = answer.text("id") {
+            self.old_keys.remove(id);
+        }
+    }
+
+    fn send(
         &mut self,
-        path: &Path,
         command: &str,
-        mut message: Section,
+        message: Section,
+        loaded: &str,
         what: &str,
     ) -> Result<Option<Section>, Failure> {
         self.tally.found += 1;
-        match read(path) {
-            Ok(bytes) => message.put_bytes("data", bytes),
-            Err(reason) => {
-                self.progress.failed(&reason);
-                return Ok(None);
-            }
-        };
         let answer = self.client.request(command, message)?;
         self.progress.answer(command, &answer);
         if answer.is_yes("success") {
             self.tally.loaded += 1;
-            self.progress.loaded(&format!("{what} from '{}'", path.display()));
+            self.progress.loaded(loaded);
             return Ok(Some(answer));
         }
         let reason = answer.text("errmsg").unwrap_or_default();
-        self.progress.failed(&format!("loading '{}' failed: {reason}", path.display()));
+        self.progress.failed(&format!("loading {what} failed: {reason}"));
         Ok(None)
     }
 
     fn secret(&mut self, name: &str, section: &Section) -> Result<(), Failure> {
-        self.tally.found += 1;
-        let shared = SHARED.iter().find(|kind| name.starts_with(**kind));
-        let Some(kind) = shared else {
-            if KEYS.iter().any(|(kind, _)| name.starts_with(kind)) {
-                // The passphrase of a file in one of the key directories; encrypted files are refused there.
-                self.tally.loaded += 1;
+        let read = match load_secret(name, section) {
+            Ok(read) => read,
+            Err(reports) => {
+                let reasons: Vec<String> = reports.iter().map(config::Report::text).collect();
+                self.refuse(&format!("loading secret '{name}' failed: {}", reasons.join("; ")));
                 return Ok(());
             }
-            if name.starts_with("token") {
-                return self.token(name, section);
-            }
-            self.progress.failed(&format!(
-                "secrets.{name}: unknown kind of secret; names begin with ike, eap, xauth, ntlm, ppk, private, rsa, \
-                 ecdsa, pkcs8, pkcs12 or token"
-            ));
-            return Ok(());
         };
+        match read {
+            SecretSection::Shared(_) => self.shared(name, section),
+            SecretSection::Private(file) => match file.vault {
+                Some(path) => {
+                    let mut message = Section::default();
+                    message.put("type", "any").put("vault", path.to_string());
+                    let what = format!("'{name}'");
+                    let loaded = format!("private key '{name}' from the Vault");
+                    if let Some(answer) = self.send("load-key", message, &loaded, &what)? {
+                        self.seen(&answer);
+                    }
+                    Ok(())
+                }
+                // The passphrase of a file in one of the directories, used where that is read.
+                None => Ok(()),
+            },
+            SecretSection::Token(_) => self.token(name, section),
+        }
+    }
+
+    fn shared(&mut self, name: &str, section: &Section) -> Result<(), Failure> {
         let message = match config::shared_message(name, section) {
             Ok(message) => message,
             Err(reports) => {
                 let reasons: Vec<String> = reports.iter().map(config::Report::text).collect();
-                self.progress
-                    .failed(&format!("loading {kind} secret '{name}' failed: {}", reasons.join("; ")));
+                self.refuse(&format!("loading secret '{name}' failed: {}", reasons.join("; ")));
                 return Ok(());
             }
         };
-        let answer = self.client.request("load-shared", message)?;
-        self.progress.answer("load-shared", &answer);
-        if answer.is_yes("success") {
-            self.tally.loaded += 1;
+        let kind = message.text("type").unwrap_or_default().to_owned();
+        let loaded = format!("{kind} secret '{name}'");
+        if self.send("load-shared", message, &loaded, &loaded)?.is_some() {
             self.old_shared.remove(name);
-            self.progress.loaded(&format!("{kind} secret '{name}'"));
-        } else {
-            let reason = answer.text("errmsg").unwrap_or_default();
-            self.progress.failed(&format!("loading {kind} secret '{name}' failed: {reason}"));
         }
         Ok(())
     }
@@ -178,17 +270,14 @@ impl Job<'_> {
                 message.put_bytes(key, value.bytes.clone());
             }
         }
-        let answer = self.client.request("load-token", message)?;
-        self.progress.answer("load-token", &answer);
-        if answer.is_yes("success") {
-            self.tally.loaded += 1;
-            if let Some(id) = answer.text("id") {
-                self.old_keys.remove(id);
-            }
-            self.progress.loaded(&format!("key {name} from token"));
-        } else {
-            let reason = answer.text("errmsg").unwrap_or_default();
-            self.progress.failed(&format!("loading key {name} from token failed: {reason}"));
+        if section.value("pin").is_none()
+            && let Some(pin) = self.passphrases.ask(&format!("PIN for {name}: "))
+        {
+            message.put("pin", pin.as_str());
+        }
+        let loaded = format!("key {name} from token");
+        if let Some(answer) = self.send("load-token", message, &loaded, &format!("'{name}'"))? {
+            self.seen(&answer);
         }
         Ok(())
     }
@@ -226,19 +315,4 @@ fn files(directory: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
-}
-
-/// What kind of key a file holds, for the message only; the daemon looks for itself.
-fn key_kind(bytes: &[u8], declared: &str) -> &'static str {
-    match declared {
-        "rsa" => "RSA",
-        "ecdsa" => "ECDSA",
-        _ if contains(bytes, b"BEGIN EC PRIVATE KEY") => "ECDSA",
-        _ if contains(bytes, b"BEGIN RSA PRIVATE KEY") => "RSA",
-        _ => "private",
-    }
-}
-
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
 }

@@ -48,7 +48,8 @@ fn begin(call: &Call<'_>) -> Result<(Source, Client), Trouble> {
 
 /// Failures of single credentials do not change the exit code, as in swanctl: a unit file would not start the daemon.
 fn creds(call: &Call<'_>, source: &Source, client: &mut Client) -> Outcome {
-    load::credentials(source, call.has("clear"), client, &mut Printed(call))?;
+    let asker = (!call.has("noprompt")).then_some(load::passphrase::terminal as load::passphrase::Asker);
+    load::credentials(source, call.has("clear"), asker, client, &mut Printed(call))?;
     Ok(0)
 }
 
