@@ -23,6 +23,7 @@ pub use resolve::{Disk, LoadError, Loaded, Loader, load};
 pub use schema::Context;
 pub use schema::authority::{Authority, load_authority};
 pub use schema::connection::load_connection;
+pub use schema::daemon::credentials::VaultSettings;
 pub use schema::daemon::{
     CredentialSettings, DaemonSettings, NetworkSettings, RadiusDae, RadiusServer, RadiusSettings, load_daemon,
 };

@@ -1,12 +1,15 @@
 //! Answers to the engine's questions, each kind in its file. Nothing here makes the engine wait.
 
 pub(crate) mod eap;
+pub(crate) mod judge;
 pub(crate) mod lease;
 pub(crate) mod plane;
 pub(crate) mod radius;
 pub(crate) mod resolve;
+pub(crate) mod sign;
+mod work;
 
-use ike::io::{Answer, Ask, Ticket};
+use ike::io::{Answer, Ask, Group, LogLine, Ticket};
 
 /// Everybody who answers.
 pub(crate) struct Asks {
@@ -14,6 +17,17 @@ pub(crate) struct Asks {
     pub(crate) leases: lease::Leases,
     pub(crate) plane: plane::Handle,
     pub(crate) resolver: resolve::Resolver,
+    pub(crate) signers: sign::Signers,
+    pub(crate) judges: judge::Judges,
+}
+
+/// A line of a judge or signer, as the engine carries it.
+fn line(line: pki::LogLine) -> LogLine {
+    let group = match line.group {
+        pki::verdict::Group::Cfg => Group::Cfg,
+        pki::verdict::Group::Ike => Group::Ike,
+    };
+    LogLine { group, level: line.level, text: line.text }
 }
 
 impl Asks {
@@ -21,8 +35,9 @@ impl Asks {
     pub(crate) fn take(&mut self, ticket: Ticket, ask: Ask) -> Option<Answer> {
         match ask {
             Ask::Resolve { names, local } => self.resolver.start(ticket, names, local),
-            Ask::Sign(_) | Ask::Judge(_) => Some(Answer::Failed("credentials are not available".into())),
             Ask::Eap { session, input } => self.eap.take(ticket, session, input),
+            Ask::Sign(request) => self.signers.start(ticket, request),
+            Ask::Judge(request) => self.judges.start(ticket, request),
             Ask::Lease(request) => Some(self.leases.lease(&request)),
             Ask::Release { pools, identity, addresses } => {
                 self.leases.release(&pools, &identity, &addresses);

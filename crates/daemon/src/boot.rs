@@ -2,15 +2,19 @@
 use crate::args::Args;
 use crate::asks::Asks;
 use crate::asks::eap::Eaps;
+use crate::asks::eap::local::Methods;
+use crate::asks::judge::Judges;
 use crate::asks::lease::Leases;
 use crate::asks::plane::{self, Plane, Wishes};
 use crate::asks::radius;
 use crate::asks::resolve::{PathRules, Resolver};
+use crate::asks::sign::Signers;
 use crate::conf::Conf;
 use crate::control::events::Registry;
 use crate::control::stats::Started;
 use crate::control::store::Store;
 use crate::control::{self, Desk, Listener};
+use crate::credentials::Shared;
 use crate::interfaces::Interfaces;
 use crate::observers::commands::Commands;
 use crate::observers::counters::Counters;
@@ -122,15 +126,22 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         commands: observers.commands.clone(),
     };
     radius_inbox.start(conf.radius().clone(), world, seeded()?);
-    let store = Store { settings, ..Store::default() };
+    let credentials = Arc::new(Shared::new());
+    if let Err(why) = credentials.configure(conf.credentials()) {
+        log.say(Voice::Main, Group::Cfg, 0, why);
+    }
+    let mut store = Store::new(settings, credentials.clone());
+    store.credentials.settings = conf.credentials().clone();
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
     let pools = Arc::new(Mutex::new(pool::Pools::new()));
     let asks = Asks {
-        eap: Eaps::new(radius.clone()),
+        eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
         leases: Leases::new(pools.clone(), attributes, log.clone()),
         plane: plane.clone(),
         resolver: Resolver::new(shard.clone(), paths),
+        signers: Signers::new(shard.clone(), credentials.clone()),
+        judges: Judges::new(shard.clone(), credentials.clone(), log.clone()),
     };
     let machine = Shard { engine, sockets: sockets.clone(), asks, observers: observers.clone() };
     tokio::spawn(machine.run(shard_inbox));
@@ -152,10 +163,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         log: log.clone(),
         pools,
         store: tokio::sync::Mutex::new(store),
+        credentials,
         reloader: reloader.clone(),
         sockets,
         started: Started { mono: linux::clock::monotonic_ms(), wall: jiff::Zoned::now() },
     });
+    control::credentials::read_tokens(&desk).await;
     let _beside = run_scripts(&conf, "start-scripts", &log);
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 

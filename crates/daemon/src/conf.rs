@@ -1,6 +1,6 @@
 //! `strongswan.conf` as the daemon reads it: its own section, then `charon`, then `libstrongswan`.
 use config::tree::Section;
-use config::{DaemonSettings, load_daemon};
+use config::{CredentialSettings, DaemonSettings, load_daemon};
 use policy::Settings;
 use std::sync::Arc;
 
@@ -38,6 +38,11 @@ impl Conf {
     /// RADIUS servers and what is asked of them.
     pub(crate) fn radius(&self) -> &config::RadiusSettings {
         &self.settings.radius
+    }
+
+    /// About certificates, tokens and EAP.
+    pub(crate) fn credentials(&self) -> &CredentialSettings {
+        &self.settings.credentials
     }
 
     /// The text of a key, dots between the names.

@@ -1,16 +1,20 @@
 //! The vici server: accepts clients, and knows all commands.
 
 mod act;
+mod authorities;
 mod client;
+pub(crate) mod credentials;
 pub(crate) mod events;
 mod list;
 mod load;
+mod secrets;
 pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod view;
 
 use crate::asks::lease::SharedPools;
 use crate::asks::plane;
+use crate::credentials::Shared;
 use crate::observers::Observers;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
@@ -40,6 +44,7 @@ pub(crate) struct Desk {
     pub(crate) log: Arc<Log>,
     pub(crate) pools: SharedPools,
     pub(crate) store: tokio::sync::Mutex<store::Store>,
+    pub(crate) credentials: Arc<Shared>,
     pub(crate) reloader: Arc<crate::reload::Reloader>,
     pub(crate) sockets: Arc<crate::sockets::Sockets>,
     pub(crate) started: stats::Started,
@@ -124,23 +129,23 @@ pub(crate) async fn command(client: &mut Client, name: &str, message: &Section) 
         "list-policies" => list::policies(client, message).await,
         "list-conns" => list::conns(client, message).await,
         "get-conns" => list::get_conns(desk).await,
-        "list-certs" => Section::default(),
-        "list-authorities" => list::authorities(client, message).await,
-        "get-authorities" => list::get_authorities(desk).await,
+        "list-certs" => credentials::list_certs(client, message).await,
+        "list-authorities" => authorities::stream(client, message).await,
+        "get-authorities" => authorities::list(desk).await,
         "load-conn" => done(load::conn(desk, message).await),
         "unload-conn" => done(load::unload_conn(desk, message).await),
-        "load-cert" => done(load::cert(message)),
-        "load-key" => done(load::key(message)),
-        "unload-key" => done(load::unload_key(message)),
-        "get-keys" => empty_list("keys"),
-        "load-token" => done(load::token(message)),
-        "load-shared" => done(load::shared(desk, message).await),
-        "unload-shared" => done(load::unload_shared(desk, message).await),
-        "get-shared" => list::get_shared(desk).await,
-        "flush-certs" => done(load::flush_certs(message)),
-        "clear-creds" => done(load::clear_creds(desk).await),
-        "load-authority" => done(load::authority(desk, message).await),
-        "unload-authority" => done(load::unload_authority(desk, message).await),
+        "load-cert" => done(credentials::load_cert(desk, message).await),
+        "load-key" => keyed(credentials::load_key(desk, message).await),
+        "unload-key" => done(credentials::unload_key(desk, message).await),
+        "get-keys" => credentials::get_keys(desk).await,
+        "load-token" => keyed(credentials::load_token(desk, message).await),
+        "load-shared" => done(secrets::load(desk, message).await),
+        "unload-shared" => done(secrets::unload(desk, message).await),
+        "get-shared" => secrets::list(desk).await,
+        "flush-certs" => done(credentials::flush_certs(desk, message)),
+        "clear-creds" => done(credentials::clear(desk).await),
+        "load-authority" => done(authorities::load(desk, message).await),
+        "unload-authority" => done(authorities::unload(desk, message).await),
         "load-pool" => done(load::pool(desk, message)),
         "unload-pool" => done(load::unload_pool(desk, message)),
         "get-pools" => list::pools(desk, message),
@@ -169,8 +174,12 @@ fn refused(why: impl Into<String>) -> Section {
     done(Err(why.into()))
 }
 
-fn empty_list(key: &str) -> Section {
-    let mut out = Section::default();
-    out.put_list::<&str>(key, []);
+/// `success`, `errmsg`, and the id of a key.
+fn keyed(outcome: Result<String, String>) -> Section {
+    let id = outcome.as_ref().ok().cloned();
+    let mut out = done(outcome.map(drop));
+    if let Some(id) = id {
+        out.put("id", id);
+    }
     out
 }

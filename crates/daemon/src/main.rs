@@ -11,7 +11,7 @@ mod asks;
 mod boot;
 mod conf;
 mod control;
-#[allow(dead_code, reason = "wired with the judge")]
+mod credentials;
 mod fetch;
 mod interfaces;
 mod notices;
@@ -21,7 +21,6 @@ mod reload;
 mod scripts;
 mod shard;
 mod sockets;
-#[allow(dead_code, reason = "wired with the credential store")]
 mod vault;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `strongswan.conf`: read at start, on SIGHUP and by `reload-settings`.
 use crate::asks::lease::global_attributes;
 use crate::conf::Conf;
-use crate::control::{Desk, Outcome};
+use crate::control::{self, Desk, Outcome};
 use crate::observers::log::{Log, Origin, Voice, sinks};
 use arc_swap::ArcSwap;
 use ike::io::{Group, StartActions};
@@ -69,8 +69,19 @@ impl Reloader {
         };
         self.apply(&conf, reopen);
         desk.observers.radius.settings(conf.radius().clone());
+        let settings = conf.credentials().clone();
+        let tokens_again =
+            settings.pkcs11_reload_certs || settings.pkcs11 != desk.credentials.settings.load().pkcs11;
+        if let Err(why) = desk.credentials.configure(&settings) {
+            self.log.say(Voice::Main, Group::Cfg, 0, why);
+        }
+        if tokens_again {
+            control::credentials::read_tokens(desk).await;
+        }
+        control::credentials::read_vault(desk).await;
         let mut store = desk.store.lock().await;
         store.settings = conf.engine();
+        store.credentials.settings = settings;
         desk.shard.command(store.reload(StartActions::default())).await;
         Ok(())
     }

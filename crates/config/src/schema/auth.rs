@@ -4,7 +4,7 @@ use super::{Context, Fields, Key, Kind};
 use crate::capability::Capability;
 use crate::report::Report;
 use crate::tree::Section;
-use policy::{Auth, AuthClass, Identity};
+use policy::{Auth, AuthClass, Identity, KeyConstraints};
 
 /// Whose authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +168,7 @@ fn oid(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// What `auth` demands of keys and signatures.
-fn key_constraints(_text: &str) -> Result<(), String> {
-    Ok(())
+fn key_constraints(text: &str) -> Result<(), String> {
+    let known = |word: String| format!("`{word}` is no kind of key, size or scheme");
+    KeyConstraints::parse(text).map(drop).map_err(known)
 }

@@ -2,6 +2,9 @@
 //!
 //! Where a connection has an `eap_id`, the peer is asked for its EAP identity first, and the identity chooses the
 //! connection, as charon does it. The method itself is run by a [`Backend`].
+pub(crate) mod local;
+mod tls;
+
 use super::radius;
 use ike::io::{Answer, Candidate, Distrust, EapInput, EapServe, EapSession, EapStep, Group, LogLine, Ticket};
 use policy::{AuthClass, Identity};
@@ -45,23 +48,32 @@ enum Session {
 /// All conversations.
 pub(crate) struct Eaps {
     radius: radius::Handle,
+    methods: local::Methods,
     sessions: BTreeMap<EapSession, Session>,
 }
 
 impl Eaps {
-    pub(crate) fn new(radius: radius::Handle) -> Self {
-        Self { radius, sessions: BTreeMap::new() }
+    pub(crate) fn new(radius: radius::Handle, methods: local::Methods) -> Self {
+        Self { radius, methods, sessions: BTreeMap::new() }
     }
 
     /// One step: answered at once, or by a backend later.
     pub(crate) fn take(&mut self, ticket: Ticket, session: EapSession, input: EapInput) -> Option<Answer> {
         match input {
             EapInput::Serve(serve) => self.serve(ticket, session, serve),
-            EapInput::Join(_) => Some(Answer::Failed("no EAP method for the peer's side".into())),
+            EapInput::Join(join) => {
+                if self.sessions.len() >= SESSIONS {
+                    return Some(Answer::Failed("too many EAP conversations".into()));
+                }
+                self.sessions.insert(session, Session::Runs(Backend::Local));
+                self.methods.join(ticket, session, *join)
+            }
             EapInput::Packet(packet) => self.packet(ticket, session, packet),
             EapInput::Abandon => {
-                if let Some(Session::Runs(Backend::Radius)) = self.sessions.remove(&session) {
-                    self.radius.abandon(session);
+                match self.sessions.remove(&session) {
+                    Some(Session::Runs(Backend::Radius)) => self.radius.abandon(session),
+                    Some(Session::Runs(Backend::Local)) => self.methods.abandon(session),
+                    Some(Session::Asked(_)) | None => {}
                 }
                 Some(Answer::Done)
             }
@@ -91,9 +103,11 @@ impl Eaps {
                 self.sessions.insert(session, Session::Runs(Backend::Radius));
                 self.radius.packet(ticket, session, packet)
             }
-            Some(Session::Runs(Backend::Local)) | None => {
-                Some(Answer::Failed("there is no such EAP conversation".into()))
+            Some(Session::Runs(Backend::Local)) => {
+                self.sessions.insert(session, Session::Runs(Backend::Local));
+                self.methods.packet(ticket, session, packet)
             }
+            None => Some(Answer::Failed("there is no such EAP conversation".into())),
         }
     }
 
@@ -146,7 +160,11 @@ impl Eaps {
                 self.radius.start(ticket, session, radius::Start { serve, connection, identity, log })
             }
             Backend::Local => {
-                Some(Answer::Failed("only RADIUS servers run EAP methods: set auth = eap-radius".into()))
+                self.sessions.insert(session, Session::Runs(backend));
+                // What was told, and the identifier of the request that asked.
+                let asked = identity
+                    .and_then(|(_, packet)| Some((packet.get(5..)?.to_vec(), packet.get(1).copied()?)));
+                self.methods.serve(ticket, session, serve, candidate.clone(), asked, log)
             }
         }
     }
@@ -173,10 +191,15 @@ fn step(step: EapStep) -> Option<Answer> {
     Some(Answer::Eap(Box::new(step)))
 }
 
+/// EAP-Failure to a request of that identifier.
+fn failure(identifier: u8) -> Vec<u8> {
+    vec![FAILURE, identifier, 0, 4]
+}
+
 fn failed(packet: &[u8], reason: &str, log: Vec<LogLine>) -> Option<Answer> {
     let identifier = packet.get(1).copied().unwrap_or(0);
     let why = Distrust { alert: "peer-auth-failed", certificate: String::new(), reason: reason.to_owned() };
-    step(EapStep::Failure { packet: vec![FAILURE, identifier, 0, 4], why, log })
+    step(EapStep::Failure { packet: failure(identifier), why, log })
 }
 
 #[cfg(test)]

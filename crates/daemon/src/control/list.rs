@@ -1,4 +1,4 @@
-//! Lists: SAs, connections, policies, pools, authorities, secrets.
+//! Lists: SAs, connections, policies, pools.
 use super::client::Client;
 use super::{Desk, view};
 use config::tree::{Node, Section};
@@ -86,46 +86,6 @@ pub(crate) async fn conns(client: &mut Client, message: &Section) -> Section {
 pub(crate) async fn get_conns(desk: &Desk) -> Section {
     let mut out = Section::default();
     out.put_list("conns", desk.store.lock().await.connections.keys());
-    out
-}
-
-/// `get-shared`
-pub(crate) async fn get_shared(desk: &Desk) -> Section {
-    let store = desk.store.lock().await;
-    let mut out = Section::default();
-    out.put_list("keys", store.secrets.iter().map(|secret| &secret.id).filter(|id| !id.is_empty()));
-    out
-}
-
-/// `list-authorities`: one event per authority.
-pub(crate) async fn authorities(client: &mut Client, message: &Section) -> Section {
-    let only = name(message, "name");
-    let authorities: Vec<(String, Section)> = {
-        let store = client.desk.store.lock().await;
-        store.authorities.iter().map(|(name, section)| (name.clone(), section.clone())).collect()
-    };
-    for (name, authority) in authorities {
-        if only.as_ref().is_some_and(|only| *only != name) {
-            continue;
-        }
-        let mut section = Section::default();
-        for key in ["crl_uris", "ocsp_uris"] {
-            section.put_list(key, authority.items(key));
-        }
-        if let Some(base) = authority.text("cert_uri_base") {
-            section.put("cert_uri_base", base);
-        }
-        let mut event = Section::default();
-        event.put_section(&name, section);
-        client.stream("list-authority", event).await;
-    }
-    Section::default()
-}
-
-/// `get-authorities`
-pub(crate) async fn get_authorities(desk: &Desk) -> Section {
-    let mut out = Section::default();
-    out.put_list("authorities", desk.store.lock().await.authorities.keys());
     out
 }
 

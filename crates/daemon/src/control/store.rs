@@ -1,18 +1,22 @@
 //! What clients have loaded, and the snapshot the engine gets of it.
-use config::tree::Section;
+use crate::credentials::{Credentials, Held, Shared};
+use config::schema::secret::{SharedConfig, VaultPath};
 use ike::io::{Command, StartActions};
 use indexmap::IndexMap;
+use pki::Trust;
 use policy::{Connection, Settings, SharedSecret, Snapshot};
 use std::sync::Arc;
 
 /// Everything loaded. Whoever changes it sends the engine the new snapshot before letting go of the lock, so
 /// that snapshots arrive in order.
-#[derive(Default)]
 pub(crate) struct Store {
     pub(crate) connections: IndexMap<String, Arc<Connection>>,
     pub(crate) secrets: Vec<Arc<SharedSecret>>,
-    pub(crate) authorities: IndexMap<String, Section>,
+    /// Where secrets come from that are read anew from the Vault, by their id.
+    pub(crate) from_vault: IndexMap<String, (SharedConfig, VaultPath)>,
+    pub(crate) credentials: Credentials,
     pub(crate) settings: Arc<Settings>,
+    shared: Arc<Shared>,
 }
 
 /// What became of a connection that was loaded.
@@ -27,6 +31,23 @@ pub(crate) enum Loaded {
 }
 
 impl Store {
+    /// Nothing loaded; what will be is published in `shared`.
+    pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>) -> Self {
+        Self {
+            connections: IndexMap::new(),
+            secrets: Vec::new(),
+            from_vault: IndexMap::new(),
+            credentials: Credentials::default(),
+            settings,
+            shared,
+        }
+    }
+
+    /// Certificates, public keys and CRLs, the newest first.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        self.credentials.list(self.connections.values())
+    }
+
     /// Adds or replaces a connection.
     pub(crate) fn put(&mut self, connection: Connection) -> Loaded {
         match self.connections.get_mut(&connection.name) {
@@ -57,14 +78,25 @@ impl Store {
         self.secrets.push(Arc::new(secret));
     }
 
-    /// The command that tells the engine.
+    /// Publishes everything; gives the command that tells the engine.
     pub(crate) fn reload(&self, start_actions: StartActions) -> Command {
         Command::Reload { snapshot: Arc::new(self.snapshot()), start_actions }
     }
 
+    /// Publishes everything; gives the engine's part.
     pub(crate) fn snapshot(&self) -> Snapshot {
+        let store = self.credentials.store(self.connections.values(), &self.settings);
+        let authorities = store
+            .certificates()
+            .iter()
+            .filter(|(_, trust)| *trust == Trust::Ca)
+            .map(|(certificate, _)| Arc::new(certificate.to_policy()))
+            .collect();
+        self.shared.store.store(Arc::new(store));
+        self.shared.secrets.store(Arc::new(self.secrets.clone()));
+        self.shared.connections.store(Arc::new(self.connections.values().cloned().collect()));
         Snapshot {
-            authorities: Vec::new(),
+            authorities,
             connections: self.connections.values().cloned().collect(),
             secrets: self.secrets.clone(),
             settings: self.settings.clone(),

@@ -185,8 +185,8 @@ impl Lab {
         let dir = self.dir.path().join(format!("{name}{}", self.daemons.len()));
         fs::create_dir_all(dir.join("swanctl")).unwrap();
         let d = dir.display().to_string();
-        let load = "random nonce openssl curve25519 aes sha1 sha2 hmac kdf gcm chapoly ctr ccm cmac xcbc gmp pem pkcs1 x509 pubkey \
-                    constraints revocation kernel-libipsec kernel-netlink socket-default vici updown resolve";
+        let load = "random nonce openssl curve25519 aes sha1 sha2 hmac kdf gcm chapoly ctr ccm cmac xcbc gmp pem pkcs1 pkcs8 mgf1 x509 \
+                    pubkey constraints revocation curl gcrypt md4 md5 eap-identity eap-md5 eap-mschapv2 eap-gtc eap-tls eap-ttls kernel-libipsec kernel-netlink socket-default vici updown resolve";
         let load = if kind == Kind::Charon { format!("load = {load}") } else { String::new() };
         let section = format!(
             "  {load}
