@@ -3,6 +3,7 @@ use crate::algorithm::Signed;
 use crate::oid;
 use certval::PDVCertificate;
 use crypto::sign::{Hash, PublicKey, SignScheme, digest};
+use data_encoding::HEXLOWER;
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
 use policy::Identity;
@@ -171,7 +172,7 @@ impl Certificate {
     /// Issuer and subject are the same name.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
-        self.0.subject.same(&self.0.issuer)
+        same_name(&self.0.subject, &self.0.issuer)
     }
 
     /// Signed with its own key.
@@ -251,7 +252,7 @@ impl Certificate {
     /// Whether the name or key of `issuer` is that of this certificate's issuer; says nothing about the signature.
     #[must_use]
     pub fn names_as_issuer(&self, issuer: &Self) -> bool {
-        if !self.0.issuer.same(&issuer.0.subject) {
+        if !same_name(&self.0.issuer, &issuer.0.subject) {
             return false;
         }
         match (&self.0.authority_key, &issuer.0.key_identifier) {
@@ -347,6 +348,37 @@ impl fmt::Debug for Certificate {
 pub(crate) fn dn(name: &x509_cert::name::Name) -> Result<Identity, String> {
     let der = name.to_der().map_err(|e| e.to_string())?;
     Identity::from_wire(IdType::Dn, &der).map_err(|e| e.to_string())
+}
+
+/// What names have in common that are the same (RFC 5280 7.1): attributes in order, without regard to case, to the kind of
+/// string and to the number of spaces.
+pub(crate) fn name_key(name: &Identity) -> String {
+    let (_, der) = name.to_wire();
+    let Some(dn) = policy::identity::Dn::from_der(&der) else {
+        return name.to_string().to_lowercase();
+    };
+    let mut key = String::new();
+    for attribute in &dn.attributes {
+        key.push(if attribute.joined { '+' } else { '\n' });
+        key.push_str(&HEXLOWER.encode(&attribute.oid));
+        match attribute.text() {
+            Some(text) => {
+                key.push('=');
+                let words: Vec<&str> = text.split_whitespace().collect();
+                key.push_str(&words.join(" ").to_lowercase());
+            }
+            None => {
+                key.push('#');
+                key.push_str(&HEXLOWER.encode(&[&[attribute.tag][..], &attribute.value].concat()));
+            }
+        }
+    }
+    key
+}
+
+/// The same distinguished name.
+pub(crate) fn same_name(a: &Identity, b: &Identity) -> bool {
+    a == b || name_key(a) == name_key(b)
 }
 
 /// The URIs of distribution points.

@@ -4,7 +4,7 @@
 //! basic constraints, key usage, name constraints, policies, critical extensions, signatures) is `certval`'s.
 mod validate;
 
-use crate::cert::Certificate;
+use crate::cert::{Certificate, same_name};
 use crate::oid;
 use crate::store::{Store, Trust};
 use crate::verdict::{Distrust, Log, Rule};
@@ -235,12 +235,7 @@ impl Search<'_> {
             return;
         }
         if self.stack.len() > self.store.settings.max_path_length.saturating_add(1) {
-            let max = self.store.settings.max_path_length;
-            self.blame(Distrust::new(
-                Rule::PathLength,
-                self.stack.first().map_or_else(String::new, |leaf| leaf.subject().to_string()),
-                format_args!("maximum path length of {max} exceeded"),
-            ));
+            self.blame(self.too_long());
             return;
         }
         if top.is_self_issued() && top.is_self_signed() {
@@ -252,13 +247,15 @@ impl Search<'_> {
             ));
             return;
         }
-        let mut named = false;
+        let (mut named, mut looped) = (false, false);
         for issuer in self.issuers(&top) {
             if self.found.len() >= MAX_PATHS || self.budget == 0 {
                 break;
             }
             // A loop: the same CA again leads nowhere that we have not been.
-            if self.stack.iter().any(|c| c.subject().same(issuer.subject()) && c.key() == issuer.key()) {
+            if self.stack.iter().any(|c| same_name(c.subject(), issuer.subject()) && c.key() == issuer.key())
+            {
+                looped = true;
                 continue;
             }
             named = true;
@@ -275,11 +272,18 @@ impl Search<'_> {
             }
         }
         if !named {
-            self.blame(no_issuer(&top));
+            // To go round and round would be a chain without end.
+            self.blame(if looped { self.too_long() } else { no_issuer(&top) });
         }
         if anchor && self.found.len() < MAX_PATHS {
             self.judge();
         }
+    }
+
+    fn too_long(&self) -> Distrust {
+        let max = self.store.settings.max_path_length;
+        let leaf = self.stack.first().map_or_else(String::new, |leaf| leaf.subject().to_string());
+        Distrust::new(Rule::PathLength, leaf, format_args!("maximum path length of {max} exceeded"))
     }
 
     /// Those that may have issued it: anchors first.
@@ -337,6 +341,3 @@ impl Search<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! Certificate revocation lists (RFC 5280 5 and 6.3).
 use crate::algorithm::Signed;
-use crate::cert::{Certificate, Profile, dn, point_uris};
+use crate::cert::{Certificate, Profile, dn, name_key, point_uris, same_name};
 use crate::oid;
 use der::{Decode, Encode};
 use policy::Identity;
@@ -101,7 +101,7 @@ pub struct Crl {
     point: Option<IssuingDistributionPoint>,
     freshest: Vec<String>,
     /// By issuer (empty: the CRL's own) and serial number.
-    entries: BTreeMap<(Vec<u8>, Vec<u8>), Revocation>,
+    entries: BTreeMap<(String, Vec<u8>), Revocation>,
 }
 
 impl fmt::Debug for Crl {
@@ -142,7 +142,7 @@ impl Crl {
         crl.extensions(tbs.crl_extensions.as_ref()).map_err(|e| bad(&e))?;
         let indirect = crl.point.as_ref().is_some_and(|p| p.indirect_crl);
         // RFC 5280 5.3.3: an entry belongs to the issuer of the entry before it, the first to that of the CRL.
-        let mut issuer = Vec::new();
+        let mut issuer = String::new();
         for entry in tbs.revoked_certificates.iter().flatten() {
             let mut reason = Reason::Unspecified;
             for extension in entry.crl_entry_extensions.iter().flatten() {
@@ -271,7 +271,7 @@ impl Crl {
     /// Of the same issuer, key, kind and distribution point: the newer takes the place of the older.
     #[must_use]
     pub fn same_series(&self, other: &Self) -> bool {
-        self.issuer.same(&other.issuer)
+        same_name(&self.issuer, &other.issuer)
             && self.authority_key == other.authority_key
             && self.base.is_some() == other.base.is_some()
             && self.point == other.point
@@ -291,7 +291,7 @@ impl Crl {
     /// # Errors
     /// Why not.
     pub fn verify(&self, signer: &Certificate) -> Result<(), String> {
-        if !self.issuer.same(signer.subject()) {
+        if !same_name(&self.issuer, signer.subject()) {
             return Err(format!(
                 "issuer of fetched CRL '{}' does not match CRL issuer '{}'",
                 self.issuer,
@@ -310,7 +310,7 @@ impl Crl {
     /// # Errors
     /// The reason.
     pub fn scope(&self, certificate: &Certificate) -> Result<(), &'static str> {
-        let own = self.issuer.same(certificate.issuer());
+        let own = same_name(&self.issuer, certificate.issuer());
         let points = certificate.crl_points();
         let Some(point) = &self.point else {
             return if own { Ok(()) } else { Err("is not of the certificate's issuer and not indirect") };
@@ -334,7 +334,10 @@ impl Crl {
             return Err("has an issuer that the certificate does not name");
         }
         match &point.distribution_point {
-            Some(name) if !points.is_empty() && !points.iter().any(|p| self.same_point(name, p)) => {
+            Some(name)
+                if !points.is_empty()
+                    && !points.iter().any(|p| self.issuer_fits(p, own) && self.same_point(name, p)) =>
+            {
                 Err("is of another distribution point")
             }
             Some(_) if points.is_empty() => {
@@ -344,10 +347,19 @@ impl Crl {
         }
     }
 
+    /// RFC 5280 6.3.3 (b)(1): the issuer is the one that the distribution point names, or if it names none the certificate's.
+    fn issuer_fits(&self, point: &DistributionPoint, own: bool) -> bool {
+        let indirect = self.point.as_ref().is_some_and(|p| p.indirect_crl);
+        match &point.crl_issuer {
+            Some(_) => indirect && self.is_issuer_of(point),
+            None => own,
+        }
+    }
+
     /// The CRL issuer is one that the distribution point names.
     fn is_issuer_of(&self, point: &DistributionPoint) -> bool {
         point.crl_issuer.iter().flatten().any(|name| match name {
-            GeneralName::DirectoryName(name) => dn(name).is_ok_and(|name| name.same(&self.issuer)),
+            GeneralName::DirectoryName(name) => dn(name).is_ok_and(|name| same_name(&name, &self.issuer)),
             _ => false,
         })
     }
@@ -366,11 +378,10 @@ impl Crl {
     /// What is said of the certificate; `None`: it is not revoked.
     #[must_use]
     pub fn entry(&self, certificate: &Certificate) -> Option<Revocation> {
-        let own = self.issuer.same(certificate.issuer());
+        let own = same_name(&self.issuer, certificate.issuer());
         let serial = certificate.serial().to_vec();
-        let (_, issuer) = certificate.issuer().to_wire();
-        let find = |issuer: Vec<u8>| self.entries.get(&(issuer, serial.clone())).copied();
-        find(issuer).or_else(|| if own { find(Vec::new()) } else { None })
+        let find = |issuer: String| self.entries.get(&(issuer, serial.clone())).copied();
+        find(name_key(certificate.issuer())).or_else(|| if own { find(String::new()) } else { None })
     }
 
     /// The delta CRL `delta` may be applied on top (RFC 5280 5.2.4).
@@ -378,7 +389,7 @@ impl Crl {
     pub fn takes(&self, delta: &Self) -> bool {
         delta.base.as_ref().is_some_and(|base| number_order(base, &self.number).is_le())
             && number_order(&self.number, &delta.number).is_lt()
-            && self.issuer.same(&delta.issuer)
+            && same_name(&self.issuer, &delta.issuer)
             && self.authority_key == delta.authority_key
     }
 }
@@ -389,9 +400,9 @@ fn number_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
 }
 
-fn directory_name(names: &GeneralNames) -> Option<Vec<u8>> {
+fn directory_name(names: &GeneralNames) -> Option<String> {
     names.iter().find_map(|name| match name {
-        GeneralName::DirectoryName(name) => name.to_der().ok(),
+        GeneralName::DirectoryName(name) => Some(name_key(&dn(name).ok()?)),
         _ => None,
     })
 }

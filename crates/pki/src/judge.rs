@@ -467,6 +467,3 @@ impl Claim {
         Err(error)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! OCSP (RFC 6960): requests written, responses read and verified.
 use crate::algorithm::{Signed, hash_of};
-use crate::cert::{Certificate, Profile, dn};
+use crate::cert::{Certificate, Profile, dn, same_name};
 use crate::crl::{Reason, Revocation};
 use crate::oid;
 use crate::store::{Store, Trust};
@@ -136,7 +136,7 @@ impl Response {
     fn is_responder(&self, certificate: &Certificate) -> bool {
         match self.responder() {
             Some(Identity::KeyId(key)) => certificate.key_id() == key,
-            Some(name) => certificate.subject().same(&name),
+            Some(name) => same_name(certificate.subject(), &name),
             None => false,
         }
     }

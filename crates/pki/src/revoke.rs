@@ -340,10 +340,14 @@ impl Check {
             return;
         }
         context.log.cfg(format_args!("  crl is valid: until {}", charon(crl.next_update().unwrap_or(0))));
+        let issuer = self.pair().map(|(_, issuer)| issuer);
         let delta = context
-            .cache
+            .store
             .crls()
+            .iter()
+            .chain(context.cache.crls())
             .filter(|d| crl.takes(d) && d.fresh_at(context.now) && d.scope(certificate).is_ok())
+            .filter(|d| issuer.as_ref().is_some_and(|issuer| signer(context, d, &self.path, issuer).is_ok()))
             .max_by_key(|d| d.this_update())
             .cloned();
         let uris = limited(crl.freshest().iter().chain(certificate.freshest_crl_uris()));
@@ -491,7 +495,7 @@ fn revoked_at_hand(context: &Context<'_>, certificate: &Certificate, issuer: &Ce
 }
 
 /// Who signed the CRL: the issuer, or another certificate with the CRL issuer's name that leads to the anchor of the same
-/// chain (RFC 5280 6.3.3 (f)).
+/// chain (RFC 5280 6.3.3 (f)), as far as we know not revoked itself.
 fn signer(
     context: &Context<'_>,
     crl: &Crl,
@@ -518,7 +522,11 @@ fn signer(
             context.now,
             &mut Log::default(),
         );
-        if paths.is_ok_and(|paths| paths.iter().any(|p| p.anchor() == path.anchor())) {
+        let same_anchor = |p: &Path| {
+            let mut pairs = p.certificates().iter().zip(p.issuers());
+            p.anchor() == path.anchor() && !pairs.any(|(c, issuer)| revoked_at_hand(context, c, issuer))
+        };
+        if paths.is_ok_and(|paths| paths.iter().any(same_anchor)) {
             return Ok(other.clone());
         }
     }
@@ -534,6 +542,3 @@ fn limited<'a>(uris: impl Iterator<Item = &'a String>) -> VecDeque<String> {
     }
     list
 }
-
-#[cfg(test)]
-mod tests;

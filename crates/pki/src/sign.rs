@@ -281,6 +281,3 @@ fn certs(
     }
     certs
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,5 @@
 //! Everything that is loaded, as a snapshot that does not change.
-use crate::cert::Certificate;
+use crate::cert::{Certificate, name_key, same_name};
 use crate::crl::Crl;
 use crypto::sign::{PrivateKey, PublicKey, SignError, SignScheme};
 use policy::Identity;
@@ -101,7 +101,7 @@ pub struct Store {
     /// Settings.
     pub settings: Settings,
     certificates: Vec<(Certificate, Trust)>,
-    /// Places in `certificates`, by the subject's text in small letters.
+    /// Places in `certificates`, by what is the same in equal subjects.
     by_subject: BTreeMap<String, Vec<usize>>,
     authorities: Vec<Authority>,
     signers: Vec<Arc<dyn Signer>>,
@@ -125,7 +125,7 @@ impl Store {
     /// Adds a certificate that the operator gave us: it is trusted as an end entity, whatever `trust` adds to that. One that
     /// is there already is only trusted more.
     pub fn add_certificate(&mut self, certificate: Certificate, trust: Trust) {
-        let places = self.by_subject.entry(subject_key(certificate.subject())).or_default();
+        let places = self.by_subject.entry(name_key(certificate.subject())).or_default();
         for place in places.iter() {
             if let Some((known, known_trust)) = self.certificates.get_mut(*place)
                 && *known == certificate
@@ -170,7 +170,7 @@ impl Store {
 
     /// Certificates with this subject.
     pub fn with_subject(&self, subject: &Identity) -> impl Iterator<Item = &(Certificate, Trust)> {
-        let places = self.by_subject.get(&subject_key(subject));
+        let places = self.by_subject.get(&name_key(subject));
         places.into_iter().flatten().filter_map(|place| self.certificates.get(*place))
     }
 
@@ -196,7 +196,7 @@ impl Store {
     /// The authorities of that CA certificate (or of another with its name and key).
     pub fn authorities_of(&self, issuer: &Certificate) -> impl Iterator<Item = &Authority> {
         self.authorities.iter().filter(move |a| {
-            a.certificate.key() == issuer.key() && a.certificate.subject().same(issuer.subject())
+            a.certificate.key() == issuer.key() && same_name(a.certificate.subject(), issuer.subject())
         })
     }
 
@@ -223,9 +223,4 @@ impl Store {
     pub fn crls(&self) -> &[Arc<Crl>] {
         &self.crls
     }
-}
-
-/// Names that compare equal have the same key; those that do not may, too.
-pub(crate) fn subject_key(name: &Identity) -> String {
-    name.to_string().to_lowercase()
 }

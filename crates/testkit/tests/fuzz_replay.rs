@@ -11,6 +11,8 @@ mod eap_checks;
 mod esp_checks;
 #[path = "../../../fuzz/checks/ike.rs"]
 mod ike_checks;
+#[path = "../../../fuzz/checks/pki.rs"]
+mod pki_checks;
 #[path = "../../../fuzz/checks/vici.rs"]
 mod vici_checks;
 #[path = "../../../fuzz/checks/wire.rs"]
@@ -86,4 +88,29 @@ fn eap_server() {
 #[test]
 fn eap_peer() {
     replay("eap_peer", eap_checks::peer);
+}
+
+#[test]
+fn pki_bundle() {
+    replay("pki_bundle", pki_checks::bundle);
+}
+
+#[test]
+fn pki_crl() {
+    replay("pki_crl", pki_checks::crl);
+}
+
+#[test]
+fn pki_ocsp() {
+    replay("pki_ocsp", pki_checks::ocsp);
+}
+
+#[test]
+fn pki_auth() {
+    replay("pki_auth", pki_checks::auth);
+}
+
+#[test]
+fn pki_pkcs12() {
+    replay("pki_pkcs12", pki_checks::pkcs12);
 }
