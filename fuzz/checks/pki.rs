@@ -18,7 +18,7 @@ pub(crate) fn bundle(bytes: &[u8]) {
     }
     if let Ok(certificate) = Certificate::from_der(bytes) {
         let mut store = Store::default();
-        store.add_certificate(certificate.clone(), pki::Trust::Ca);
+        store.add_certificate(certificate, pki::Trust::Ca);
         let auth = policy::Auth::named("remote", policy::AuthClass::Pubkey("pubkey".into()));
         let _ = store.judge_tls(&[bytes, bytes], pki::Purpose::Ike, None, &auth, 1_795_748_645);
     }

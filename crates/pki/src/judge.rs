@@ -63,7 +63,7 @@ pub struct Trusted {
     pub verified: Verified,
     /// Index of the candidate whose demands are met.
     pub candidate: usize,
-    /// Groups of the peer; attribute certificates, from which they would come, are not supported.
+    /// Groups of the peer, from attribute certificates.
     pub groups: Vec<String>,
     /// Subject of its certificate.
     pub subject: Option<Identity>,
@@ -94,6 +94,7 @@ pub enum Step {
 struct Choice {
     candidate: usize,
     verified: Verified,
+    groups: Vec<String>,
     path: Option<Path>,
 }
 
@@ -227,7 +228,7 @@ impl Judgement {
         let verdict = verdict.map(|option| Trusted {
             verified: option.verified,
             candidate: option.candidate,
-            groups: Vec::new(),
+            groups: option.groups,
             subject: option.path.as_ref().and_then(Path::leaf).map(|leaf| leaf.subject().clone()),
             path: option.path,
         });
@@ -336,17 +337,25 @@ impl Judgement {
                 format_args!("certificate \"{subject}\" does not confirm identity '{}'", self.request.peer),
             ));
         }
+        let groups = self.groups(certificate, now);
         let mut options = Vec::new();
         let mut fault = None;
         for (index, candidate) in self.request.candidates.clone().iter().enumerate() {
             let mut why = None;
             let before = options.len();
             for path in &paths {
-                match demands::certificate(&candidate.auth, &self.request.peer, path, verified.scheme(), now)
-                {
+                match demands::certificate(
+                    &candidate.auth,
+                    &self.request.peer,
+                    &groups,
+                    path,
+                    verified.scheme(),
+                    now,
+                ) {
                     Ok(()) => options.push(Choice {
                         candidate: index,
                         verified: verified.clone(),
+                        groups: groups.clone(),
                         path: Some(path.clone()),
                     }),
                     Err(error) => {
@@ -369,12 +378,30 @@ impl Judgement {
         }
     }
 
+    /// Groups that attribute authorities give the holder of the certificate.
+    fn groups(&mut self, certificate: &Certificate, now: u64) -> Vec<String> {
+        let known = self.store.attribute_certificates().iter().map(|a| &**a);
+        let mut groups: Vec<String> = Vec::new();
+        for attribute in self.received.attributes.iter().chain(known).filter(|a| a.is_for(certificate)) {
+            match attribute.verify(&self.store, now) {
+                Ok(()) => groups.extend(attribute.groups().iter().cloned()),
+                Err(error) => self.log.cfg(error),
+            }
+        }
+        groups
+    }
+
     fn with_key(&mut self, key: &PublicKey, verified: &Verified) -> Result<Vec<Choice>, Distrust> {
         let mut options = Vec::new();
         let mut fault = None;
         for (index, candidate) in self.request.candidates.iter().enumerate() {
             match demands::raw_key(&candidate.auth, &self.request.peer, key, verified.scheme()) {
-                Ok(()) => options.push(Choice { candidate: index, verified: verified.clone(), path: None }),
+                Ok(()) => options.push(Choice {
+                    candidate: index,
+                    verified: verified.clone(),
+                    groups: Vec::new(),
+                    path: None,
+                }),
                 Err(error) => {
                     fault.get_or_insert(error);
                 }

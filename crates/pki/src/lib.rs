@@ -3,10 +3,11 @@
 //! Deliberately not here: files, clocks, sockets, private keys on tokens (behind [`Signer`]), IKE. Time is an argument, in
 //! seconds since 1970.
 //!
-//! The walk: [`container`] (files in all forms) → [`cert`], [`crl`], [`ocsp`] (what they hold) → [`store`] (everything
+//! The walk: [`container`] (files in all forms) → [`cert`], [`acert`], [`crl`], [`ocsp`] (what they hold) → [`store`] (everything
 //! loaded, a snapshot) → [`chain`] (chains found and judged) → [`revoke`] (is anything revoked?) → [`judge`] (a peer's AUTH,
 //! the other end of TLS) and [`sign`] (ours) → [`verdict`] (what is wrong, and what is logged), [`fetch`] (what is to be
 //! downloaded).
+pub mod acert;
 mod algorithm;
 pub mod cert;
 pub mod chain;
@@ -22,6 +23,7 @@ pub mod store;
 mod time;
 pub mod verdict;
 
+pub use acert::AttributeCertificate;
 pub use algorithm::{algorithm_der, assemble_auth, parse_auth};
 pub use cert::Certificate;
 pub use chain::{Path, Purpose};

@@ -271,6 +271,10 @@ fn certs(
             certs.push(Cert { encoding: CertEncoding::X509, data: certificate.der().to_vec() });
         }
     }
+    for attribute in store.attribute_certificates().iter().filter(|a| a.is_for(own)) {
+        log.ike(format_args!("sending attribute certificate issued by \"{}\"", attribute.issuer()));
+        certs.push(Cert { encoding: CertEncoding::X509Attribute, data: attribute.der().to_vec() });
+    }
     if request.ocsp {
         for (certificate, issuer) in chain.iter().zip(chain.iter().skip(1)) {
             if let Some(response) = cache.response(issuer, certificate, now) {

@@ -1,4 +1,5 @@
 //! Everything that is loaded, as a snapshot that does not change.
+use crate::acert::AttributeCertificate;
 use crate::cert::{Certificate, name_key, same_name};
 use crate::crl::Crl;
 use crypto::sign::{PrivateKey, PublicKey, SignError, SignScheme};
@@ -107,6 +108,7 @@ pub struct Store {
     signers: Vec<Arc<dyn Signer>>,
     public_keys: Vec<PublicKey>,
     crls: Vec<Arc<Crl>>,
+    attributes: Vec<Arc<AttributeCertificate>>,
 }
 
 impl fmt::Debug for Store {
@@ -160,6 +162,17 @@ impl Store {
     /// Adds a CRL from a file.
     pub fn add_crl(&mut self, crl: Arc<Crl>) {
         self.crls.push(crl);
+    }
+
+    /// Adds an attribute certificate.
+    pub fn add_attribute_certificate(&mut self, certificate: Arc<AttributeCertificate>) {
+        self.attributes.push(certificate);
+    }
+
+    /// Attribute certificates.
+    #[must_use]
+    pub fn attribute_certificates(&self) -> &[Arc<AttributeCertificate>] {
+        &self.attributes
     }
 
     /// All certificates, in the order in which they were loaded.

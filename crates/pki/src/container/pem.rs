@@ -108,7 +108,7 @@ pub(super) fn items(
             ));
         }
         "ATTRIBUTE CERTIFICATE" => {
-            return Err(ContainerError::unsupported("an attribute certificate", "the library has none"));
+            return Err(ContainerError::unsupported("an attribute certificate here", "it is loaded as one"));
         }
         _ => items.extend(der_form::items(der, password)?),
     }

@@ -21,7 +21,12 @@ pub(super) fn raw_keys(auth: &Auth) -> Vec<PublicKey> {
 }
 
 /// What is demanded of identity, kind of round and groups.
-fn common(auth: &Auth, peer: &Identity, subject: &str) -> Result<KeyConstraints, Distrust> {
+fn common(
+    auth: &Auth,
+    peer: &Identity,
+    groups: &[String],
+    subject: &str,
+) -> Result<KeyConstraints, Distrust> {
     if !matches!(auth.class, AuthClass::Pubkey(_) | AuthClass::Any | AuthClass::Eap(_)) {
         return Err(failed(subject, "no public key authentication expected"));
     }
@@ -30,7 +35,7 @@ fn common(auth: &Auth, peer: &Identity, subject: &str) -> Result<KeyConstraints,
     {
         return Err(failed(subject, format_args!("identity '{id}' required")));
     }
-    if !auth.groups.is_empty() {
+    if !auth.groups.is_empty() && !auth.groups.iter().any(|group| groups.contains(group)) {
         return Err(failed(
             subject,
             format_args!("group membership to '{}' required", auth.groups.join(",")),
@@ -46,7 +51,7 @@ pub(super) fn raw_key(
     key: &PublicKey,
     scheme: SignScheme,
 ) -> Result<(), Distrust> {
-    let constraints = common(auth, peer, "")?;
+    let constraints = common(auth, peer, &[], "")?;
     if !raw_keys(auth).contains(key) {
         return Err(failed("", "peer not authenticated with a public key of this connection"));
     }
@@ -63,16 +68,17 @@ pub(super) fn raw_key(
     Ok(())
 }
 
-/// Checks a certificate and its chain.
+/// Checks a certificate and its chain. Of the groups wanted the peer must be in one.
 pub(super) fn certificate(
     auth: &Auth,
     peer: &Identity,
+    groups: &[String],
     path: &Path,
     scheme: SignScheme,
     now: u64,
 ) -> Result<(), Distrust> {
     let subject = path.leaf().map_or_else(String::new, |leaf| leaf.subject().to_string());
-    let constraints = common(auth, peer, &subject)?;
+    let constraints = common(auth, peer, groups, &subject)?;
     if !constraints.ike_fits(scheme) {
         return Err(failed(&subject, format_args!("signature scheme {scheme} not acceptable")));
     }

@@ -1,4 +1,5 @@
 //! CERT payloads of a peer (RFC 7296 3.6), and those that must be fetched.
+use crate::acert::AttributeCertificate;
 use crate::cert::Certificate;
 use crate::fetch::is_http;
 use crate::store::Store;
@@ -20,6 +21,7 @@ const MAX_URLS: usize = 8;
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) certificates: Vec<Certificate>,
+    pub(super) attributes: Vec<AttributeCertificate>,
     pub(super) ocsp: Vec<Vec<u8>>,
     urls: VecDeque<Url>,
     current: Option<Url>,
@@ -44,6 +46,16 @@ impl Received {
                     log.cfg("received OCSP response");
                     new.ocsp.push(cert.data.clone());
                 }
+                CertEncoding::X509Attribute => match AttributeCertificate::from_der(&cert.data) {
+                    Ok(attribute) => {
+                        log.ike(format_args!(
+                            "received attribute certificate issued by \"{}\"",
+                            attribute.issuer()
+                        ));
+                        new.attributes.push(attribute);
+                    }
+                    Err(error) => log.ike(format_args!("received attribute certificate ignored: {error}")),
+                },
                 // A key that was not loaded is not believed, and one that was need not be sent.
                 CertEncoding::RawPublicKey => {
                     let known = PublicKey::from_spki(&cert.data).is_ok();
@@ -60,7 +72,6 @@ impl Received {
                 | CertEncoding::Crl
                 | CertEncoding::Arl
                 | CertEncoding::Spki
-                | CertEncoding::X509Attribute
                 | CertEncoding::Unknown(_) => {
                     log.ike(format_args!("cert payload {:?} not supported - ignored", cert.encoding));
                 }

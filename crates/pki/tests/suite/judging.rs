@@ -308,3 +308,89 @@ fn keys_of_every_kind() {
         assert_eq!(judged.verdict.unwrap().verified.scheme(), scheme);
     }
 }
+
+/// Groups are those of an attribute certificate that a trusted authority signed for this very certificate.
+#[test]
+fn groups_from_attribute_certificates() {
+    let root = root();
+    let (dave, sun) = (root.end("dave", |_| {}), root.end("sun", |_| {}));
+    let authority = ca("AA", None, |_| {});
+    let acert = acert(&authority, &dave.cert, &["sales", "allow"], NOW - 1000, NOW + 1000);
+    let attribute = pki::AttributeCertificate::from_der(&acert).unwrap();
+    assert_eq!(
+        (attribute.groups(), attribute.issuer()),
+        (&["sales".into(), "allow".into()][..], authority.cert.subject())
+    );
+    assert!(attribute.is_for(&dave.cert) && !attribute.is_for(&sun.cert));
+    let wants = |groups: &[&str]| {
+        let mut auth = pubkey("pubkey");
+        auth.groups = groups.iter().map(|g| (*g).to_owned()).collect();
+        auth
+    };
+    let mut with_aa = store(&[&root], &[]);
+    with_aa.add_certificate(authority.cert.clone(), pki::Trust::Aa);
+    let sent = |end: &End, name: &str, groups: &[&str], acert: &[u8]| {
+        let mut request = request(end, name, &[], vec![wants(groups)]);
+        request.certs.push(Cert { encoding: CertEncoding::X509Attribute, data: acert.to_vec() });
+        request
+    };
+    let judged = judge(with_aa.clone(), sent(&dave, "dave", &["finance", "sales"], &acert));
+    assert_eq!(judged.verdict.unwrap().groups, ["sales", "allow"]);
+    has(&judged.log, "received attribute certificate issued by \"C=CH, O=Cygnet, CN=AA\"");
+    let fault = judge(with_aa.clone(), sent(&dave, "dave", &["finance"], &acert)).verdict.unwrap_err();
+    assert_eq!(fault.reason, "constraint check failed: group membership to 'finance' required");
+    // Of somebody else, of nobody trusted, out of date, changed.
+    assert!(!ok(with_aa.clone(), sent(&sun, "sun", &["sales"], &acert)));
+    assert!(!ok(store(&[&root, &authority], &[]), sent(&dave, "dave", &["sales"], &acert)));
+    let old = self::acert(&authority, &dave.cert, &["sales"], NOW - 1000, NOW - 500);
+    assert!(!ok(with_aa.clone(), sent(&dave, "dave", &["sales"], &old)));
+    for at in 0..acert.len() {
+        let mut bad = acert.clone();
+        bad[at] ^= 8;
+        assert!(!ok(with_aa.clone(), sent(&dave, "dave", &["sales"], &bad)), "byte {at}");
+        assert!(pki::AttributeCertificate::from_der(&acert[..at]).is_err());
+    }
+    // At hand.
+    with_aa.add_attribute_certificate(Arc::new(attribute));
+    assert!(ok(with_aa, request(&dave, "dave", &[], vec![wants(&["sales"])])));
+}
+
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    let length = match u8::try_from(body.len()) {
+        Ok(short) if short < 128 => vec![short],
+        Ok(long) => vec![0x81, long],
+        Err(_) => [&[0x82][..], &u16::try_from(body.len()).unwrap().to_be_bytes()].concat(),
+    };
+    [&[tag][..], &length, &body].concat()
+}
+
+/// An attribute certificate as RFC 5755 4.1 has it.
+fn acert(authority: &Ca, holder: &Certificate, groups: &[&str], from: u64, to: u64) -> Vec<u8> {
+    let name = |id: &policy::Identity| tlv(0x30, &[&tlv(0xa4, &[&id.to_wire().1])]);
+    let algorithm = tlv(0x30, &[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
+    let time = |secs: u64| {
+        let time = der::DateTime::from_unix_duration(std::time::Duration::from_secs(secs)).unwrap();
+        let text = time.to_string().replace(['-', ':', 'T'], "");
+        tlv(0x18, &[text.as_bytes()])
+    };
+    let values: Vec<Vec<u8>> = groups.iter().map(|g| tlv(4, &[g.as_bytes()])).collect();
+    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+    let syntax = tlv(0x30, &[&tlv(0x30, &values)]);
+    let attribute = tlv(0x30, &[&[6, 8, 0x2b, 6, 1, 5, 5, 7, 10, 4], &tlv(0x31, &[&syntax])]);
+    let info = tlv(
+        0x30,
+        &[
+            &[2, 1, 1],
+            &tlv(0x30, &[&tlv(0xa0, &[&name(holder.issuer()), &tlv(2, &[holder.serial()])])]),
+            &tlv(0xa0, &[&name(authority.cert.subject())]),
+            &algorithm,
+            &[2, 1, 5],
+            &tlv(0x30, &[&time(from), &time(to)]),
+            &tlv(0x30, &[&attribute]),
+        ],
+    );
+    let key = PrivateKey::from_pkcs8(&authority.key.serialize_der()).unwrap();
+    let signature = key.sign(SignScheme::EcdsaDer(Hash::Sha256), &info).unwrap();
+    tlv(0x30, &[&info, &algorithm, &tlv(3, &[&[0], &signature])])
+}

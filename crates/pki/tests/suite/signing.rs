@@ -162,6 +162,6 @@ fn hash_and_url_where_the_authority_has_a_place() {
     let url =
         format!("http://www.cygnet.org/certs/{}", data_encoding::HEXLOWER.encode(&moon.cert.fingerprint()));
     assert_eq!(plan.certs[0].encoding, CertEncoding::HashUrl);
-    assert_eq!(plan.certs[0].data, [moon.cert.fingerprint(), url.clone().into_bytes()].concat());
+    assert_eq!(plan.certs[0].data, [moon.cert.fingerprint(), url.as_bytes().to_vec()].concat());
     has(&plan.log, &format!("sending hash-and-url \"{url}\""));
 }
