@@ -150,7 +150,7 @@ fn hash_and_url_where_the_authority_has_a_place() {
     let mut store = owning(&[], &[&moon]);
     store.add_authority(Authority {
         name: "root".into(),
-        certificate: root.cert.clone(),
+        certificate: root.cert,
         crl_uris: Vec::new(),
         ocsp_uris: Vec::new(),
         cert_uri_base: Some("http://www.cygnet.org/certs/".into()),
