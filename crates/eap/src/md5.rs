@@ -54,7 +54,7 @@ impl PeerMethod for Peer {
         let me = &cx.config.identity;
         let Some(password) = cx.config.secrets.secret(me, SecretKind::Password) else {
             let (me, server) = (printable(me), printable(&cx.config.server));
-            cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{me}' - '{server}'")));
+            cx.log.push(Line::ike(1, format!("no EAP key found for hosts '{server}' - '{me}'")));
             return Err(Failed::local(format!("no EAP password for '{me}'")));
         };
         let data = value(&answer(cx.id, password.as_slice(), challenge));

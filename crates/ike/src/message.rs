@@ -123,7 +123,9 @@ fn payload_name(p: &Payload) -> String {
             let names: Vec<String> = cp.attributes.iter().map(|a| attribute_short(a.kind)).collect();
             return format!("{kind}({})", names.join(" "));
         }
-        Payload::Eap(_) => "EAP",
+        Payload::Eap(packet) => {
+            return wire::eap::EapPacket::parse(packet).map_or_else(|_| "EAP".to_owned(), |p| p.summary());
+        }
         Payload::Unknown { kind, .. } => return format!("{}", u8::from(*kind)),
     };
     fixed.to_owned()
