@@ -49,9 +49,9 @@ fn the_gateway_signs_and_the_client_has_a_password() {
                 0,
                 &[
                     "generating IKE_AUTH request 1 [ IDi N(INIT_CONTACT) IDr CPRQ(ADDR ADDR6 DNS DNS6) SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) ]",
-                    "parsed IKE_AUTH response 1 [ IDr AUTH EAP ]",
+                    "parsed IKE_AUTH response 1 [ IDr AUTH EAP/REQ/255 ]",
                     "authentication of 'moon.example.org' with ED25519 successful",
-                    "generating IKE_AUTH request 2 [ EAP ]",
+                    "generating IKE_AUTH request 2 [ EAP/RES/255 ]",
                     "authentication of 'carol@example.org' (myself) with EAP",
                     "generating IKE_AUTH request 3 [ AUTH ]",
                     "parsed IKE_AUTH response 3 [ AUTH CPRP(ADDR ADDR6 DNS) SA TSi TSr",
@@ -62,7 +62,7 @@ fn the_gateway_signs_and_the_client_has_a_password() {
                 1,
                 &[
                     "authentication of 'moon.example.org' (myself) with ED25519",
-                    "parsed IKE_AUTH request 2 [ EAP ]",
+                    "parsed IKE_AUTH request 2 [ EAP/RES/255 ]",
                     "authentication of 'carol@example.org' with EAP successful",
                     "authentication of 'moon.example.org' (myself) with EAP",
                 ][..],
@@ -170,7 +170,7 @@ fn a_wrong_password_is_told_by_eap() {
         |_| {},
         Settings::default(),
     ));
-    assert!(w.has_log(1, "generating IKE_AUTH response 2 [ EAP ]"));
+    assert!(w.has_log(1, "generating IKE_AUTH response 2 [ EAP/FAIL ]"));
     assert!(w.has_log(0, "received EAP_FAILURE, EAP authentication failed"));
     assert!(w.has_log(0, "INFORMATIONAL request 3 [ N(AUTH_FAILED) ]"));
     let reason = ("reason", "wrong password".to_owned());
@@ -211,7 +211,7 @@ fn eap_alone_will_do_if_both_want_it_and_the_method_can() {
     for class in ["eap-tls", "eap", "any"] {
         let w = established(only("tls", class, Settings::default()));
         assert!(w.has_log(0, "N(MULT_AUTH) N(EAP_ONLY) ]"));
-        assert!(w.has_log(0, "parsed IKE_AUTH response 1 [ IDr EAP ]"));
+        assert!(w.has_log(0, "parsed IKE_AUTH response 1 [ IDr EAP/REQ/255 ]"));
         assert!(w.has_log(0, "allow mutual EAP-only authentication"));
         assert!(w.has_log(0, "authentication of 'moon.example.org' with EAP successful"));
     }

@@ -75,9 +75,9 @@ fn it_looks_as_in_the_rfc() {
         "SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) N(AUTH_FOLLOWS) ]",
         "parsed IKE_AUTH response 1 [ IDr AUTH ]",
         "generating IKE_AUTH request 2 [ IDi ]",
-        "parsed IKE_AUTH response 2 [ EAP ]",
-        "generating IKE_AUTH request 3 [ EAP ]",
-        "parsed IKE_AUTH response 3 [ EAP ]",
+        "parsed IKE_AUTH response 2 [ EAP/REQ/255 ]",
+        "generating IKE_AUTH request 3 [ EAP/RES/255 ]",
+        "parsed IKE_AUTH response 3 [ EAP/SUCC ]",
         "generating IKE_AUTH request 4 [ AUTH ]",
         "parsed IKE_AUTH response 4 [ AUTH CPRP(ADDR ADDR6 DNS) SA TSi TSr",
     ] {
