@@ -196,6 +196,11 @@ impl Signed {
         Some(Self { body, scheme: scheme(&algorithm), signature })
     }
 
+    /// Signed with a hash function that nobody should have to trust any more.
+    pub(crate) fn is_sha1(&self) -> bool {
+        self.scheme.as_ref().is_ok_and(|scheme| scheme.hash() == Some(Hash::Sha1))
+    }
+
     /// Checks the signature.
     pub(crate) fn verify(&self, key: &crypto::sign::PublicKey) -> Result<SignScheme, String> {
         let scheme = self.scheme.clone()?;

@@ -286,6 +286,10 @@ impl Crl {
         }
     }
 
+    pub(crate) fn is_sha1(&self) -> bool {
+        self.signed.is_sha1()
+    }
+
     /// Signed by that CA, which may do so.
     ///
     /// # Errors

@@ -147,6 +147,11 @@ impl Response {
     /// # Errors
     /// Why not, in charon's words.
     pub fn verify(&self, issuer: &Certificate, store: &Store, now: u64) -> Result<Certificate, String> {
+        if self.signed.is_sha1() && !store.settings.sha1_signatures {
+            return Err(
+                "ocsp response verification failed, signed with SHA-1, which is not accepted".to_owned()
+            );
+        }
         let local = store.certificates().iter().filter(|(_, t)| *t == Trust::Ocsp).map(|(c, _)| c);
         let known = store.certificates().iter().filter(|(_, t)| *t != Trust::Ocsp).map(|(c, _)| c);
         let delegated = known.chain(&self.certificates).filter(|signer| {

@@ -502,6 +502,9 @@ fn signer(
     path: &Path,
     issuer: &Certificate,
 ) -> Result<Certificate, String> {
+    if crl.is_sha1() && !context.store.settings.sha1_signatures {
+        return Err("it is signed with SHA-1, which is not accepted".to_owned());
+    }
     let first = match crl.verify(issuer) {
         Ok(()) => return Ok(issuer.clone()),
         Err(error) => error,

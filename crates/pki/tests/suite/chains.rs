@@ -402,3 +402,40 @@ fn malformed_certificates_are_no_certificates() {
     let der = params.signed_by(&key, &root.issuer()).unwrap();
     assert!(Certificate::from_der(der.der()).unwrap_err().to_string().contains("twice"));
 }
+
+#[test]
+fn sha1_in_a_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |command: &str| {
+        let output = std::process::Command::new("openssl")
+            .args(command.split_ascii_whitespace())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::fs::write(dir.path().join("ext"), "subjectAltName=DNS:moon\n").unwrap();
+    run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=CA -days 30 -sha1");
+    run(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout k.pem -out k.csr -subj /CN=moon",
+    );
+    run(
+        "x509 -req -in k.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out c.pem -days 30 -sha1 -extfile ext",
+    );
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let anchor = pki::container::certificates(&read("ca.pem")).unwrap().remove(0);
+    let cert = pki::container::certificates(&read("c.pem")).unwrap().remove(0);
+    let now = cert.not_before() + 60;
+    let mut store = Store::default();
+    store.add_certificate(anchor, pki::Trust::Ca);
+    let judged = |store: &Store| {
+        store
+            .judge_tls(&[cert.der()], pki::Purpose::Any, None, &pubkey("pubkey"), now)
+            .map_err(|(fault, _)| fault)
+    };
+    let found = judged(&store).unwrap_err();
+    is(&found, Rule::Signature, "cert-validation-failed", "CN=moon");
+    assert!(found.reason.contains("SHA-1"));
+    store.settings.sha1_signatures = true;
+    assert!(judged(&store).is_ok());
+}

@@ -474,6 +474,15 @@ fn who_may_not_answer() {
         let (judged, _) = ask(store(&[&root], &[]), &moon, "relaxed", &|f| responder.answer(f));
         assert!(judged.verdict.is_ok());
     }
+    // SHA-1, unless it is allowed.
+    let mut sha1 = Responder::new(&root, &root.cert, &root.key.serialize_der(), &[(&moon.cert, "V")]);
+    sha1.options.extend(["-rmd", "sha1"]);
+    let mut allowed = store(&[&root], &[]);
+    let (refused, _) = ask(allowed.clone(), &moon, "strict", &|f| sha1.answer(f));
+    has(&refused.log, "signed with SHA-1, which is not accepted");
+    assert!(refused.verdict.is_err());
+    allowed.settings.sha1_signatures = true;
+    assert!(ask(allowed, &moon, "strict", &|f| sha1.answer(f)).0.verdict.is_ok());
     // A delegate that is revoked itself, as far as we know.
     let (delegate, key) = ocsp_signer(&root, |_| {});
     let responder = Responder::new(&root, &delegate, &key, &[(&moon.cert, "V")]);
