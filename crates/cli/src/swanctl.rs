@@ -17,6 +17,7 @@ mod act;
 mod format;
 mod getopt;
 mod list;
+mod list_certs;
 mod list_conns;
 mod list_sas;
 mod loading;

@@ -15,7 +15,7 @@ use crypto::Secret;
 use crypto::sign::PublicKey;
 use indexmap::IndexMap;
 use pki::revoke::Cache;
-use pki::{Authority, Certificate, Crl, Signer, Store, Trust};
+use pki::{AttributeCertificate, Authority, Certificate, Crl, Signer, Store, Trust};
 use policy::{CertRef, Connection, Settings, SharedSecret};
 use std::sync::{Arc, Mutex};
 use tokens::Tokens;
@@ -88,6 +88,7 @@ pub(crate) enum Held {
     Certificate(Certificate, Trust),
     PublicKey(PublicKey),
     Crl(Arc<Crl>),
+    Attributes(Arc<AttributeCertificate>),
 }
 
 impl Held {
@@ -97,6 +98,10 @@ impl Held {
 
     pub(crate) fn public_key(&self) -> Option<&PublicKey> {
         if let Self::PublicKey(key) = self { Some(key) } else { None }
+    }
+
+    pub(crate) fn attributes(&self) -> Option<&Arc<AttributeCertificate>> {
+        if let Self::Attributes(certificate) = self { Some(certificate) } else { None }
     }
 
     pub(crate) fn crl(&self) -> Option<&Arc<Crl>> {
@@ -136,6 +141,13 @@ impl Credentials {
     pub(crate) fn put_public_key(&mut self, key: PublicKey) {
         if !self.held.iter().filter_map(Held::public_key).any(|known| *known == key) {
             self.held.push(Held::PublicKey(key));
+        }
+    }
+
+    /// Adds an attribute certificate.
+    pub(crate) fn put_attributes(&mut self, certificate: AttributeCertificate) {
+        if !self.held.iter().filter_map(Held::attributes).any(|known| known.der() == certificate.der()) {
+            self.held.push(Held::Attributes(Arc::new(certificate)));
         }
     }
 
@@ -180,7 +192,7 @@ impl Credentials {
         self.from_vault.clear();
     }
 
-    /// Everything there is, the newest first: what connections name, what clients loaded, what tokens show, and the
+    /// Everything there is: what clients loaded, the newest first, what tokens show, what connections name, and the
     /// authorities' certificates.
     pub(crate) fn list<'a>(
         &self,
@@ -203,17 +215,17 @@ impl Credentials {
                     out.push(item);
                 }
             }
-            Held::Crl(_) => out.push(item),
+            Held::Crl(_) | Held::Attributes(_) => out.push(item),
         };
-        for connection in connections.rev() {
-            named(connection).for_each(&mut add);
-        }
         self.held.iter().rev().cloned().for_each(&mut add);
         self.on_tokens
             .iter()
             .cloned()
             .map(|(certificate, trust)| Held::Certificate(certificate, trust))
             .for_each(&mut add);
+        for connection in connections.rev() {
+            named(connection).for_each(&mut add);
+        }
         let authorities =
             self.authorities.values().map(|a| Held::Certificate(a.certificate.clone(), Trust::Ca));
         authorities.for_each(&mut add);
@@ -240,6 +252,7 @@ impl Credentials {
             Held::Certificate(certificate, trust) => store.add_certificate(certificate, trust),
             Held::PublicKey(key) => store.add_public_key(key),
             Held::Crl(crl) => store.add_crl(crl),
+            Held::Attributes(certificate) => store.add_attribute_certificate(certificate),
         };
         self.held.iter().cloned().for_each(&mut add);
         self.on_tokens

@@ -23,7 +23,7 @@ impl FetchKind {
     }
 }
 
-/// A download. Its URL begins with `http://` or `https://`; redirections lead to nothing new but that.
+/// A download. Its URL begins with `http://` or `https://`, or is a `file://` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
     /// Names it in the answer.

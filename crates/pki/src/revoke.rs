@@ -123,7 +123,7 @@ impl Check {
                     Some(uri) => {
                         context.log.cfg(format_args!("  fetching crl from '{uri}' ..."));
                         self.stage = Stage::Crl { uris, asked: true, stale };
-                        if is_http(&uri) {
+                        if is_http(&uri) || context.store.names_file(&uri) {
                             return Some(self.fetch(FetchKind::Crl, uri, None));
                         }
                         context.log.cfg("crl fetching failed: only http and https are supported");
@@ -138,7 +138,7 @@ impl Check {
                     Some(uri) => {
                         context.log.cfg(format_args!("  fetching crl from '{uri}' ..."));
                         self.stage = Stage::Delta { base, uris };
-                        if is_http(&uri) {
+                        if is_http(&uri) || context.store.names_file(&uri) {
                             return Some(self.fetch(FetchKind::Crl, uri, None));
                         }
                         context.log.cfg("crl fetching failed: only http and https are supported");

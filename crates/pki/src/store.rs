@@ -213,6 +213,12 @@ impl Store {
         })
     }
 
+    /// Whether a `file://` URI of a CRL is one of the configuration's; those in certificates are never read.
+    pub(crate) fn names_file(&self, uri: &str) -> bool {
+        uri.starts_with("file://")
+            && self.authorities.iter().any(|a| a.crl_uris.iter().any(|known| known == uri))
+    }
+
     /// Private keys.
     #[must_use]
     pub fn signers(&self) -> &[Arc<dyn Signer>] {

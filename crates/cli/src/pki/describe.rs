@@ -1,8 +1,9 @@
 //! A certificate as `pki --print` shows it.
-use super::dates::{self, judge_begin, judge_end, show};
+use super::dates::{self, judge_begin, judge_end};
 use super::extensions::{ADDRESS_BLOCKS, EXTENDED_USAGE, ID_CPS, ID_OCSP, POLICY_CONSTRAINTS, Usage};
 use super::input::{self, Certificate};
 use super::output::colons;
+use super::print::View;
 use super::structures::{AddressFamily, AddressRange, ExplicitConstraints};
 use super::{Trouble, print};
 use crate::out::{clean, put};
@@ -19,24 +20,38 @@ use x509_cert::ext::pkix::{
 };
 
 /// From when until when, and what that means now.
-pub(super) fn validity(from: Timestamp, until: Timestamp, now: Timestamp) {
-    put!("  validity:  not before {}, {}", show(from), judge_begin(from, now));
-    put!("             not after  {}, {}", show(until), judge_end(until, now));
+pub(super) fn validity(from: Timestamp, until: Timestamp, view: View) {
+    put!("  validity:  not before {}, {}", view.show(from), judge_begin(from, view.now));
+    put!("             not after  {}, {}", view.show(until), judge_end(until, view.now));
 }
 
 /// The whole certificate.
-pub(super) fn certificate(certificate: &Certificate, now: Timestamp) -> Result<(), Trouble> {
+pub(crate) fn certificate(certificate: &Certificate, view: View) -> Result<(), Trouble> {
     let read = certificate.read.tbs_certificate();
     put!("  subject:  \"{}\"", clean(&input::text_of(&certificate.subject()?)));
     put!("  issuer:   \"{}\"", clean(&input::text_of(&certificate.issuer()?)));
     let span = read.validity();
-    validity(dates::timestamp(&span.not_before), dates::timestamp(&span.not_after), now);
+    validity(dates::timestamp(&span.not_before), dates::timestamp(&span.not_after), view);
     put!("  serial:    {}", colons(certificate.serial()));
     if let Some(names) = certificate.extension::<SubjectAltName>() {
         let names: Vec<String> = names.0.iter().map(general_name).collect();
         put!("  altNames:  {}", clean(&names.join(", ")));
     }
     let key = certificate.key()?;
+    if !view.short {
+        details(certificate)?;
+    }
+    if let Some(id) = certificate.extension::<AuthorityKeyIdentifier>().and_then(|id| id.key_identifier) {
+        put!("  authkeyId: {}", colons(id.as_bytes()));
+    }
+    let own = certificate.extension::<SubjectKeyIdentifier>().map(|id| id.0.as_bytes().to_vec());
+    put!("  subjkeyId: {}", colons(&own.unwrap_or_else(|| key.key_id())));
+    print::show_key(&key, view);
+    Ok(())
+}
+
+/// What the short form leaves out.
+fn details(certificate: &Certificate) -> Result<(), Trouble> {
     flags(certificate)?;
     if let Some(crls) = certificate.extension::<CrlDistributionPoints>() {
         points("  CRL URIs:  ", &crls.0);
@@ -58,12 +73,6 @@ pub(super) fn certificate(certificate: &Certificate, now: Timestamp) -> Result<(
     }
     policies(certificate);
     address_blocks(certificate);
-    if let Some(id) = certificate.extension::<AuthorityKeyIdentifier>().and_then(|id| id.key_identifier) {
-        put!("  authkeyId: {}", colons(id.as_bytes()));
-    }
-    let own = certificate.extension::<SubjectKeyIdentifier>().map(|id| id.0.as_bytes().to_vec());
-    put!("  subjkeyId: {}", colons(&own.unwrap_or_else(|| key.key_id())));
-    print::show_key(&key);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `pki --print`.
+//! `pki --print`, and what `swanctl --list-certs` prints alike.
 use super::acert::GROUP;
 use super::dates::{self, judge_begin, judge_end, show};
 use super::describe;
@@ -15,17 +15,39 @@ use x509_cert::ext::pkix::crl::CrlReason;
 use x509_cert::ext::pkix::crl::{BaseCrlNumber, FreshestCrl};
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
 
+/// How things are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    pub(crate) now: Timestamp,
+    /// Times in UTC.
+    pub(crate) utc: bool,
+    /// Without some details.
+    pub(crate) short: bool,
+    /// The private key is at hand.
+    pub(crate) has_key: bool,
+}
+
+impl View {
+    pub(crate) fn plain() -> Self {
+        Self { now: dates::now(), utc: false, short: false, has_key: false }
+    }
+
+    pub(super) fn show(self, at: Timestamp) -> String {
+        if self.utc { dates::show_utc(at) } else { show(at) }
+    }
+}
+
 pub(super) fn run(call: &Call<'_>) -> Outcome {
     let word = call.value("type").unwrap_or("x509");
-    let now = dates::now();
+    let view = View::plain();
     match word {
         "crl" => {
             let crl = signcrl::from_bytes(input::given(call)?.as_slice())?;
-            show_crl(&crl, now)?;
+            show_crl(&crl, view)?;
         }
         "ac" => {
             let (_, der) = input::der_of(input::given(call)?.as_slice())?;
-            show_attributes(der.as_slice(), now)?;
+            show_attributes(der.as_slice(), view)?;
         }
         _ => {
             let allowed =
@@ -35,14 +57,14 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
             match kind {
                 Kind::Certificate => {
                     let certificate = input::Certificate::from_bytes(bytes.as_slice())?;
-                    describe::certificate(&certificate, now)?;
+                    describe::certificate(&certificate, view)?;
                 }
                 Kind::Private(_) => {
                     let key = input::public_key(kind, bytes.as_slice())?;
                     put!("  privkey:   {} {} bits", key.kind(), key.bits());
                     identifiers(&key);
                 }
-                _ => show_key(&input::public_key(kind, bytes.as_slice())?),
+                _ => show_key(&input::public_key(kind, bytes.as_slice())?, view),
             }
         }
     }
@@ -50,8 +72,9 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
 }
 
 /// A public key.
-pub(super) fn show_key(key: &PublicKey) {
-    put!("  pubkey:    {} {} bits", key.kind(), key.bits());
+pub(crate) fn show_key(key: &PublicKey, view: View) {
+    let private = if view.has_key { ", has private key" } else { "" };
+    put!("  pubkey:    {} {} bits{private}", key.kind(), key.bits());
     identifiers(key);
 }
 
@@ -60,15 +83,16 @@ fn identifiers(key: &PublicKey) {
     put!("  subjkey:   {}", colons(&key.key_id()));
 }
 
-fn show_crl(crl: &CertificateList, now: Timestamp) -> Result<(), Trouble> {
+/// A CRL.
+pub(crate) fn show_crl(crl: &CertificateList, view: View) -> Result<(), Trouble> {
     let list = &crl.tbs_cert_list;
     let extensions = list.crl_extensions.as_ref();
     put!("  issuer:   \"{}\"", clean(&input::text_of(&list.issuer.to_der()?)));
     let this = dates::timestamp(&list.this_update);
-    put!("  update:    this on {}, {}", show(this), judge_begin(this, now));
+    put!("  update:    this on {}, {}", view.show(this), judge_begin(this, view.now));
     if let Some(next) = &list.next_update {
         let next = dates::timestamp(next);
-        put!("             next on {}, {}", show(next), judge_end(next, now));
+        put!("             next on {}, {}", view.show(next), judge_end(next, view.now));
     }
     if let Some(number) = input::extension::<CrlNumber>(extensions) {
         put!("  serial:    {}", colons(number.0.as_bytes()));
@@ -85,9 +109,10 @@ fn show_crl(crl: &CertificateList, now: Timestamp) -> Result<(), Trouble> {
     }
     let entries = signcrl::entries_of(crl);
     let plural = if entries.len() == 1 { "" } else { "s" };
-    put!("  {} revoked certificate{plural}{}", entries.len(), if entries.is_empty() { "" } else { ":" });
-    for entry in entries {
-        put!("    {}: {}, {}", colons(&entry.serial), show(entry.at), reason(entry.reason));
+    let listed = !entries.is_empty() && !view.short;
+    put!("  {} revoked certificate{plural}{}", entries.len(), if listed { ":" } else { "" });
+    for entry in entries.iter().filter(|_| listed) {
+        put!("    {}: {}, {}", colons(&entry.serial), view.show(entry.at), reason(entry.reason));
     }
     Ok(())
 }
@@ -108,7 +133,8 @@ pub(super) const fn reason(reason: CrlReason) -> &'static str {
     }
 }
 
-fn show_attributes(der: &[u8], now: Timestamp) -> Result<(), Trouble> {
+/// An attribute certificate.
+pub(crate) fn show_attributes(der: &[u8], view: View) -> Result<(), Trouble> {
     let bad = |_| Trouble::failed("parsing attribute certificate failed");
     let signed = Signed::from_der(der).map_err(bad)?;
     let info = AttributeCertificateInfo::from_der(&signed.tbs.to_der()?).map_err(bad)?;
@@ -125,7 +151,7 @@ fn show_attributes(der: &[u8], now: Timestamp) -> Result<(), Trouble> {
         Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
     };
     let (from, until) = (at(info.validity.not_before), at(info.validity.not_after));
-    describe::validity(from, until, now);
+    describe::validity(from, until, view);
     put!("  serial:    {}", colons(info.serial.as_bytes()));
     if let Some(holder) = &info.holder.certificate {
         put!("  hissuer:  \"{}\"", clean(&text(&Some(holder.issuer.clone()))));

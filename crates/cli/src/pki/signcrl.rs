@@ -164,7 +164,7 @@ pub(crate) fn read(path: &Path) -> Result<CertificateList, Trouble> {
     from_bytes(input::file(path)?.as_slice())
 }
 
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<CertificateList, Trouble> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<CertificateList, Trouble> {
     let (_, der) = input::der_of(bytes)?;
     CertificateList::from_der(der.as_slice()).map_err(|_| Trouble::failed("parsing CRL failed"))
 }

@@ -1,5 +1,5 @@
-//! `--list-pools`, `--list-pols`, `--list-authorities`, `--list-algs`, `--list-certs`.
-use super::{Call, Outcome, Trouble};
+//! `--list-pools`, `--list-pols`, `--list-authorities`, `--list-algs`.
+use super::{Call, Outcome};
 use crate::out::{clean, put};
 use config::tree::Section;
 use vici::Message;
@@ -85,58 +85,6 @@ pub(super) fn algorithms(call: &Call<'_>) -> Outcome {
         }
     }
     Ok(0)
-}
-
-pub(super) fn certs(call: &Call<'_>) -> Outcome {
-    let mut message = Section::default();
-    for key in ["subject", "type", "flag"] {
-        call.copy(key, &mut message);
-    }
-    let mut unreadable = 0_u32;
-    let code = streamed(call, "list-certs", message, "list-cert", |message| {
-        let kind = message.text("type").unwrap_or("X509");
-        match message.bytes("data") {
-            Some(data) if call.has("pem") => print_pem(kind, data),
-            Some(_) => unreadable += 1,
-            // A public key by its subject only.
-            None => put!("  subject:  \"{}\"", clean(message.text("subject").unwrap_or_default())),
-        }
-    })?;
-    if unreadable > 0 {
-        return Err(Trouble::Failed(
-            format!(
-                "this build cannot print the contents of certificates ({unreadable} held); use --pem or --raw"
-            ),
-            1,
-        ));
-    }
-    Ok(code)
-}
-
-fn print_pem(kind: &str, data: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let label = match kind {
-        "X509_CRL" => "X509 CRL",
-        "PUBKEY" => "PUBLIC KEY",
-        "X509_AC" => "ATTRIBUTE CERTIFICATE",
-        "OCSP_RESPONSE" => "OCSP RESPONSE",
-        _ => "CERTIFICATE",
-    };
-    let mut text = String::new();
-    for group in data.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for place in 0..4 {
-            let six = bits >> (18 - 6 * place) & 63;
-            text.push(if place <= group.len() { char::from(ALPHABET[six as usize]) } else { '=' });
-        }
-    }
-    put!("-----BEGIN {label}-----");
-    for line in text.as_bytes().chunks(64) {
-        put!("{}", String::from_utf8_lossy(line));
-    }
-    put!("-----END {label}-----");
 }
 
 /// Runs a streaming command; prints events as they are if so asked, else through `each`.

@@ -1,5 +1,5 @@
 //! swanctl's commands and their options, as a table.
-use super::{Call, Outcome, act, list, list_conns, list_sas, loading, stats, stream};
+use super::{Call, Outcome, act, list, list_certs, list_conns, list_sas, loading, stats, stream};
 use crate::getopt::{Opt, flag, value};
 use crate::out::{complain, put};
 
@@ -181,7 +181,7 @@ pub(super) const COMMANDS: &[Command] = &[
             flag("short", 'S', "omit some details"),
             flag("utc", 'U', "times in UTC"),
         ],
-        run: list::certs,
+        run: list_certs::list,
     },
     Command {
         short: 'A',

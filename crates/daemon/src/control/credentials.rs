@@ -10,7 +10,7 @@ use config::tree::Section;
 use crypto::Secret;
 use crypto::sign::{KeyType, PrivateKey};
 use ike::io::{Group, StartActions};
-use pki::{Item, Trust};
+use pki::{AttributeCertificate, Item, Trust};
 use policy::Identity;
 use std::sync::{Arc, PoisonError};
 use vici::Message;
@@ -79,7 +79,14 @@ pub(super) async fn load_cert(desk: &Desk, message: &Section) -> Outcome {
     let data = message.bytes("data").filter(|data| !data.is_empty()).ok_or("certificate data missing")?;
     let failed = |why: &str| format!("parsing {} certificate failed ({why})", kind.name());
     if kind == Type::AttributeCertificate {
-        return Err(failed("attribute certificates are not supported by this version of cygnetd"));
+        let der = pki::container::to_der(data).map_err(|e| failed(&e.to_string()))?;
+        let certificate = AttributeCertificate::from_der(&der).map_err(|why| failed(&why))?;
+        let text = format!("loaded attribute certificate by '{}'", certificate.issuer());
+        let mut store = desk.store.lock().await;
+        store.credentials.put_attributes(certificate);
+        desk.log.say(Voice::Control, Group::Cfg, 1, text);
+        desk.shard.command(store.reload(StartActions::default())).await;
+        return Ok(());
     }
     let items = pki::load(data, None).map_err(|e| failed(&e.to_string()))?;
     let item = items.into_iter().find(|item| match item {
@@ -249,6 +256,11 @@ pub(super) async fn list_certs(client: &mut Client, message: &Section) -> Sectio
                         events.push(event(Type::X509, Some(word), key, certificate.0.der()));
                     }
                 }
+            }
+        }
+        if kind.wants(Type::AttributeCertificate) && subject.is_none() {
+            for certificate in held.iter().filter_map(Held::attributes) {
+                events.push(event(Type::AttributeCertificate, None, false, certificate.der()));
             }
         }
         if kind.wants(Type::Crl) {

@@ -1,9 +1,10 @@
 //! IKE_SAs, CHILD_SAs, connections and policies as vici sections, key for key as charon lists them.
 use config::tree::Section;
+use crypto::sign::PublicKey;
 use crypto::table;
 use ike::io::{ChildView, IkeView};
 use policy::sa::{PolicyOnly, Usage};
-use policy::{Action, Auth, AuthClass, CertRef, Child, Connection, Mode, PeerAddr};
+use policy::{Action, Auth, AuthClass, CertRef, Child, Connection, Identity, Mode, PeerAddr};
 use std::fmt::Display;
 use vici::Message;
 use wire::iana::{Encr, Integ, Ke, ProtocolId};
@@ -186,7 +187,8 @@ fn round(auth: &Auth) -> Section {
         }
         AuthClass::Eap(method) => {
             if !method.is_empty() {
-                out.put("eap-type", format_args!("EAP_{}", method.to_uppercase()));
+                let name = method.split_once(':').map_or(method.as_str(), |(name, _)| name);
+                out.put("eap-type", format_args!("EAP_{}", name.to_uppercase()));
             }
             out.put("class", "EAP");
         }
@@ -217,11 +219,18 @@ fn round(auth: &Auth) -> Section {
     }
     out.put_list("groups", &auth.groups);
     out.put_list("cert_policy", &auth.cert_policy);
-    let subjects = |certs: &[CertRef]| -> Vec<String> {
-        certs.iter().filter_map(|c| c.certificate().map(|c| c.subject.to_string())).collect()
+    let subject = |reference: &CertRef| match reference {
+        CertRef::Loaded(certificate) => Some(certificate.subject.to_string()),
+        // As charon: a raw public key is a certificate whose name is its fingerprint.
+        CertRef::Key(spki) => {
+            PublicKey::from_spki(spki).ok().map(|key| Identity::KeyId(key.spki_id()).to_string())
+        }
+        CertRef::Raw(_) | CertRef::File(_) | CertRef::Token { .. } => None,
     };
-    out.put_list("certs", subjects(&auth.certs));
-    out.put_list("cacerts", subjects(&auth.cacerts));
+    let certs: Vec<String> = auth.certs.iter().chain(&auth.pubkeys).filter_map(subject).collect();
+    out.put_list("certs", certs);
+    let cacerts: Vec<String> = auth.cacerts.iter().filter_map(subject).collect();
+    out.put_list("cacerts", cacerts);
     out
 }
 
@@ -300,7 +309,7 @@ pub(crate) fn address(address: &PeerAddr) -> String {
     }
 }
 
-fn put_identity(out: &mut Section, key: &str, id: Option<&policy::Identity>) {
+fn put_identity(out: &mut Section, key: &str, id: Option<&Identity>) {
     match id {
         Some(id) => out.put(key, id),
         None => out.put(key, "%any"),

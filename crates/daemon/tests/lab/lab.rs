@@ -37,6 +37,8 @@ pub(crate) struct Lab {
     dir: tempfile::TempDir,
     namespaces: Vec<String>,
     daemons: Vec<Child>,
+    /// Environment variables of daemons.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A started daemon.
@@ -98,7 +100,13 @@ impl Lab {
             );
         }
         let prefix = format!("cy{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut lab = Self { prefix, dir: tempfile::tempdir().unwrap(), namespaces: vec![], daemons: vec![] };
+        let mut lab = Self {
+            prefix,
+            dir: tempfile::tempdir().unwrap(),
+            namespaces: vec![],
+            daemons: vec![],
+            environment: vec![],
+        };
         let (gw, cl, lan) = (lab.add("gw"), lab.add("cl"), lab.add("lan"));
         match path {
             Path4::Direct => join(
@@ -238,6 +246,7 @@ impl Lab {
         let out = fs::File::create(dir.join("out")).unwrap();
         let child = Command::new("ip")
             .args(["netns", "exec", &ns, &program])
+            .envs(self.environment.iter().cloned())
             .env("STRONGSWAN_CONF", dir.join("strongswan.conf"))
             .env("SWANCTL_DIR", dir.join("swanctl"))
             .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))

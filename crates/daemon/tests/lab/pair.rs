@@ -75,13 +75,13 @@ pub(crate) struct Pair {
 }
 
 /// Alerts that a daemon of ours has told.
-pub(crate) struct Alerts(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Alerts(Arc<Mutex<Vec<String>>>, Daemon);
 
 impl Alerts {
     /// Waits for one whose text has the words; gives all.
     pub(crate) fn wait_for(&self, words: &str) -> String {
         let told = || self.0.lock().unwrap().join("\n");
-        assert!(wait_for(SOON, || told().contains(words)), "{words} not in\n{}", told());
+        assert!(wait_for(SOON, || told().contains(words)), "{words} not in\n{}\n{}", told(), self.1.said());
         told()
     }
 }
@@ -89,9 +89,22 @@ impl Alerts {
 impl Pair {
     /// Gateway and client of these kinds with the same settings, nothing loaded.
     pub(crate) fn new(kinds: [Kind; 2], settings: &str) -> Self {
+        Self::with_environment(kinds, [settings; 2], &[])
+    }
+
+    /// The same with settings of their own, and environment variables.
+    pub(crate) fn with_environment(
+        kinds: [Kind; 2],
+        settings: [&str; 2],
+        environment: &[(&str, &std::path::Path)],
+    ) -> Self {
         let mut lab = Lab::new(Path4::Direct);
-        let gw = lab.start_with("gw", kinds[0], settings);
-        let cl = lab.start_with("cl", kinds[1], settings);
+        lab.environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.display().to_string()))
+            .collect();
+        let gw = lab.start_with("gw", kinds[0], settings[0]);
+        let cl = lab.start_with("cl", kinds[1], settings[1]);
         Self { lab, gw, cl }
     }
 
@@ -139,6 +152,6 @@ impl Pair {
                     .push(String::from_utf8_lossy(&config::write::to_text(&event)).into_owned());
             }
         });
-        Alerts(told)
+        Alerts(told, self.ours().clone())
     }
 }

@@ -138,7 +138,19 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
         }
         (Phase::Established(_), ExchangeType::FollowupKe) => followup::respond(core, sa, &payloads),
         (Phase::Answered(_) | Phase::Vetting(_), ExchangeType::Informational) => {
-            // The initiator gives up: it could not authenticate us (RFC 7296 2.21.2).
+            // The initiator gives up: it could not authenticate us (RFC 7296 2.21.2), or knows before we say so that its
+            // own EAP method failed.
+            if has(&payloads, NotifyType::AuthenticationFailed) {
+                say!(core, sa, Ike 1, "received AUTHENTICATION_FAILED notify error");
+                if matches!(sa.phase, Phase::Vetting(_)) {
+                    let reason = "the peer gave up while it authenticated itself";
+                    core.tell(crate::io::Event::Alert {
+                        kind: "peer-auth-failed",
+                        sa: Some(Box::new(crate::view::bare(sa))),
+                        detail: vec![("reason", reason.into())],
+                    });
+                }
+            }
             send::respond(core, sa, ExchangeType::Informational, &[]);
             close::leave(core, sa);
         }

@@ -7,31 +7,12 @@ use crate::tree::{Section, Value};
 
 /// The keys; `*` stands for any name.
 pub const KEYS: &[Key] = &[
-    Key::new(
-        "signature_authentication_constraints",
-        Kind::Flag,
-        "yes",
-        "signature schemes in auth bind the peer's signature in IKE, too, unless auth has others after ike:",
-    ),
     Key::new("rsa_pss", Kind::Flag, "no", "sign with RSA-PSS where auth does not say how"),
     Key::new(
         "cache_crls",
         Kind::Flag,
         "no",
         "write CRLs that were fetched to x509crl in the directory of swanctl.conf",
-    ),
-    Key::new("ocsp_nonce_len", Kind::Number, "32", "length of the nonce in OCSP requests, 1 to 32"),
-    Key::new(
-        "reject_trusted_end_entity",
-        Kind::Flag,
-        "no",
-        "do not take a loaded end entity certificate for trusted without its CA",
-    ),
-    Key::new(
-        "rdn_matching",
-        Kind::Words("strict, reordered, relaxed"),
-        "strict",
-        "how names in certificates match configured ones: relaxed, the certificate may have more RDNs",
     ),
     Key::new("plugins.revocation.enable_crl", Kind::Flag, "yes", "use CRLs"),
     Key::new("plugins.revocation.enable_ocsp", Kind::Flag, "yes", "use OCSP"),
@@ -41,7 +22,6 @@ pub const KEYS: &[Key] = &[
         "10s",
         "how long fetching CRLs and OCSP responses may take",
     ),
-    Key::new("plugins.curl.redir", Kind::Number, "-1", "redirects to follow; -1 for 8"),
     Key::new("plugins.pkcs11.modules.*.path", Kind::Text("file"), "", "shared object of a PKCS#11 module"),
     Key::new(
         "plugins.pkcs11.modules.*.load_certs",
@@ -105,6 +85,12 @@ pub const KEYS: &[Key] = &[
     Key::new("tls.version_min", Kind::Words("1.2, 1.3"), "1.2", "oldest TLS in EAP"),
     Key::new("tls.version_max", Kind::Words("1.2, 1.3"), "1.2", "newest TLS in EAP"),
     Key::new(
+        "tls.suites",
+        Kind::List("names"),
+        "",
+        "cipher suites of TLS in EAP that may be used; all there are",
+    ),
+    Key::new(
         "tls.send_certreq_authorities",
         Kind::Flag,
         "yes",
@@ -133,18 +119,6 @@ pub const KEYS: &[Key] = &[
 ];
 
 const PHASE2: &str = "md5, gtc, mschapv2, tls";
-
-/// How relative names in a subject are compared with configured ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RdnMatching {
-    /// The same number, types and order.
-    #[default]
-    Strict,
-    /// In any order.
-    Reordered,
-    /// In any order, and there may be more.
-    Relaxed,
-}
 
 /// A PKCS#11 module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,18 +168,12 @@ pub enum TlsVersion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are strongswan.conf's keys, documented in the table")]
 pub struct CredentialSettings {
-    pub signature_authentication_constraints: bool,
     pub rsa_pss: bool,
     pub cache_crls: bool,
-    pub ocsp_nonce_len: u8,
-    pub reject_trusted_end_entity: bool,
-    pub rdn_matching: RdnMatching,
     pub enable_crl: bool,
     pub enable_ocsp: bool,
     /// Seconds.
     pub fetch_timeout: u64,
-    /// Redirects to follow.
-    pub redirects: u32,
     pub pkcs11: Vec<Pkcs11Module>,
     pub pkcs11_reload_certs: bool,
     pub eap_tls: TlsMethodSettings,
@@ -215,12 +183,10 @@ pub struct CredentialSettings {
     pub eap_dynamic_prefer_user: bool,
     pub tls_min: TlsVersion,
     pub tls_max: TlsVersion,
+    pub tls_suites: Vec<String>,
     pub tls_send_certreq_authorities: bool,
     pub vault: Option<VaultSettings>,
 }
-
-/// `redir = -1` is as many as anybody needs.
-const REDIRECTS: u32 = 8;
 
 impl Default for CredentialSettings {
     fn default() -> Self {
@@ -233,16 +199,11 @@ impl Default for CredentialSettings {
             request_peer_auth: false,
         };
         Self {
-            signature_authentication_constraints: true,
             rsa_pss: false,
             cache_crls: false,
-            ocsp_nonce_len: 32,
-            reject_trusted_end_entity: false,
-            rdn_matching: RdnMatching::Strict,
             enable_crl: true,
             enable_ocsp: true,
             fetch_timeout: 10,
-            redirects: REDIRECTS,
             pkcs11: Vec::new(),
             pkcs11_reload_certs: false,
             eap_ttls: TlsMethodSettings { phase2_method: "md5".into(), ..tls.clone() },
@@ -256,6 +217,7 @@ impl Default for CredentialSettings {
             eap_dynamic_prefer_user: false,
             tls_min: TlsVersion::V12,
             tls_max: TlsVersion::V12,
+            tls_suites: Vec::new(),
             tls_send_certreq_authorities: true,
             vault: None,
         }
@@ -265,26 +227,14 @@ impl Default for CredentialSettings {
 /// Reads them.
 pub(super) fn read(r: &mut Reader<'_>) -> CredentialSettings {
     let mut c = CredentialSettings::default();
-    r.set("signature_authentication_constraints", &mut c.signature_authentication_constraints, flag);
     r.set("rsa_pss", &mut c.rsa_pss, flag);
     r.set("cache_crls", &mut c.cache_crls, flag);
-    // RFC 8954 2.1: 1 to 32 octets.
-    r.set("ocsp_nonce_len", &mut c.ocsp_nonce_len, |t| match number(t)? {
-        n @ 1..=32 => Ok(n),
-        n => Err(format!("{n} is not between 1 and 32")),
-    });
-    r.set("reject_trusted_end_entity", &mut c.reject_trusted_end_entity, flag);
-    r.set("rdn_matching", &mut c.rdn_matching, |t| {
-        use RdnMatching::{Relaxed, Reordered, Strict};
-        word(t, &[("strict", Strict), ("reordered", Reordered), ("relaxed", Relaxed)])
-    });
     r.set("plugins.revocation.enable_crl", &mut c.enable_crl, flag);
     r.set("plugins.revocation.enable_ocsp", &mut c.enable_ocsp, flag);
     r.set("plugins.revocation.timeout", &mut c.fetch_timeout, |t| match time(t)? {
         0 => Err("fetching needs some time".into()),
         n => Ok(n),
     });
-    r.set("plugins.curl.redir", &mut c.redirects, |t| if t == "-1" { Ok(REDIRECTS) } else { number(t) });
     modules(r, &mut c);
     r.set("plugins.pkcs11.reload_certs", &mut c.pkcs11_reload_certs, flag);
     for (name, method) in
@@ -303,6 +253,9 @@ pub(super) fn read(r: &mut Reader<'_>) -> CredentialSettings {
         r.wrong("tls.version_max", "this is below tls.version_min");
         (c.tls_min, c.tls_max) = (TlsVersion::V12, TlsVersion::V12);
     }
+    r.set("tls.suites", &mut c.tls_suites, |t| {
+        Ok(t.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+    });
     r.set("tls.send_certreq_authorities", &mut c.tls_send_certreq_authorities, flag);
     c.vault = vault(r);
     c
@@ -396,7 +349,7 @@ mod tests {
     #[test]
     fn everything_set() {
         let (c, warnings) = read(
-            "charon { rsa_pss = yes\n rdn_matching = relaxed\n tls { version_max = 1.3\n }
+            "charon { rsa_pss = yes\n tls { version_max = 1.3\n }
              plugins { pkcs11 { modules { hsm { path = /lib/x.so\n load_certs = no\n }\n odd { load_certs = no\n } } }
              eap-peap { phase2_method = gtc\n fragment_size = 600\n } eap-dynamic { preferred = tls, md5\n }
              revocation { timeout = 3\n enable_ocsp = no\n } vault { address = http://127.0.0.1:8200/\n token_file = /t\n } } }",
@@ -412,15 +365,13 @@ mod tests {
     #[test]
     fn what_is_wrong_keeps_the_default() {
         let (c, warnings) = read(
-            "charon {\nocsp_nonce_len = 33\nrdn_matching = loose\ntls { version_min = 1.3\n version_max = 1.1\n }\nplugins { eap-tls { fragment_size = 5\n phase2_method = md5\n }\n eap-dynamic { preferred = tls, radius\n }\n vault { address = ftp://x\n } } }",
+            "charon {\n\n\ntls { version_min = 1.3\n version_max = 1.1\n }\nplugins { eap-tls { fragment_size = 5\n phase2_method = md5\n }\n eap-dynamic { preferred = tls, radius\n }\n vault { address = ftp://x\n } } }",
         );
         assert_eq!(c, super::CredentialSettings::default());
         assert_eq!(
             warnings,
             [
                 "s.conf:8:2: charon.plugins.eap-tls.phase2_method: unknown key, has no effect (did you mean `plugins.eap-ttls.phase2_method`?)",
-                "s.conf:2:18: charon.ocsp_nonce_len: 33 is not between 1 and 32; the default counts",
-                "s.conf:3:16: charon.rdn_matching: `loose` is none of strict, reordered, relaxed; the default counts",
                 "s.conf:7:37: charon.plugins.eap-tls.fragment_size: 5 is too small: at least 100; the default counts",
                 "s.conf:10:28: charon.plugins.eap-dynamic.preferred: `radius` is none of md5, gtc, mschapv2, tls, ttls, peap; the default counts",
                 "s.conf:5:16: charon.tls.version_max: `1.1` is none of 1.2, 1.3; the default counts",

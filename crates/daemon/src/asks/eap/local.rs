@@ -306,7 +306,8 @@ fn tls(settings: &CredentialSettings, judge: TlsJudge) -> Result<Tls, String> {
         TlsVersion::V12 => Version::V12,
         TlsVersion::V13 => Version::V13,
     };
-    Tls::new(version(settings.tls_min), version(settings.tls_max), &[], Arc::new(judge))
+    let suites: Vec<&str> = settings.tls_suites.iter().map(String::as_str).collect();
+    Tls::new(version(settings.tls_min), version(settings.tls_max), &suites, Arc::new(judge))
 }
 
 fn tunnels(settings: &CredentialSettings) -> Result<Tunnels, String> {
