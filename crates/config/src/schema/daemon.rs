@@ -284,6 +284,13 @@ pub fn effective(root: &Section, names: &[&str]) -> Section {
         }
         join(&mut out, section);
     }
+    // The TLS library has a section of its own, which says the same as `tls` of the daemon's.
+    if let Some(section) = root.section("libtls") {
+        let mut tls = Section::new();
+        tls.insert("tls", Node::Section(section.clone()));
+        tls.key_spans.insert("tls".to_owned(), root.key_span("libtls"));
+        join(&mut out, &tls);
+    }
     out
 }
 
@@ -508,6 +515,16 @@ mod tests {
         let loaded = tree(text);
         let (settings, warnings) = load_daemon(&loaded.root, &SECTIONS);
         (settings, warnings.iter().map(|w| w.line(&loaded.sources)).collect())
+    }
+
+    #[test]
+    fn the_tls_library_has_a_section_of_its_own() {
+        let (with, warnings) = read(
+            "charon { tls { version_min = 1.3\n } }\nlibtls { version_max = 1.3\n version_min = 1.2\n }\n",
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(with.credentials.tls_max, credentials::TlsVersion::V13);
+        assert_eq!(with.credentials.tls_min, credentials::TlsVersion::V13);
     }
 
     #[test]
