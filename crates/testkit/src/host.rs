@@ -104,6 +104,8 @@ impl Host {
         self.lives += 1;
         self.engine = boot(self.seed, self.index, self.lives, &self.config, now);
         self.tickets.clear();
+        // EAP methods do not survive; their clients begin anew.
+        self.credentials = Credentials::default();
         self.commands.clear();
         self.dataplane.policies.clear();
         for state in &states {

@@ -5,12 +5,12 @@ use crate::clock::Clock;
 use crate::dataplane::Ledger;
 use crate::host::Host;
 use crate::mallory::{Mallory, child_payloads};
-use crate::scenario::{MOON, Terms, ip};
+use crate::scenario::{MOON, Means, Terms, ip};
 use ike::io::{Command, CommandId, Datagram, Event, Filter, Output};
 use policy::sa::Usage;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use wire::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use wire::iana::{AuthMethod, CertEncoding, ExchangeType, IdType, NotifyType, PayloadType, ProtocolId};
 use wire::ike::{
     Auth, Cert, CertReq, ConfigAttr, Cp, Delete, Flags, Header, Id, KeyExchange, Notify, Payload, Proposal,
     Sa, Transform, Ts, TsSelector, encode_chain,
@@ -34,6 +34,82 @@ pub fn play(bytes: &[u8]) {
         scene.step(&mut script);
     }
     scene.end();
+}
+
+/// Plays the script `bytes` before a gateway that does not know the peer: whatever it says in IKE_AUTH, it is not let in.
+pub fn knock(bytes: &[u8]) {
+    let mut script = Script { bytes };
+    let seed = u64::from(script.byte());
+    let means = [Means::Secret, Means::Keys, Means::Eap, Means::EapOnly, Means::Rounds];
+    let means = means[script.number(1) % means.len()];
+    let mut scene = Scene::at_the_door(seed, means);
+    for step in 0..MAX_KNOCKS {
+        if script.is_over() && step > 0 {
+            break;
+        }
+        let payloads: Vec<Payload> = match script.byte() % 4 {
+            // As one who knows how, with a word of its own.
+            0 if step == 0 => introduction(&mut script),
+            _ => (0..script.byte() % 6).map(|_| claim(&mut script)).collect(),
+        };
+        let (first, chain) = encode_chain(&payloads);
+        let datagram = scene.mallory.request(ExchangeType::IkeAuth, first, &chain);
+        scene.deliver(datagram);
+        if script.byte().is_multiple_of(8) {
+            scene.pass(u64::from(script.byte()) * 100);
+        }
+        let list = scene.moon.engine.list(&Filter::default());
+        assert!(list.iter().all(|sa| sa.established.is_none()), "nobody proved anything");
+        assert!(scene.moon.dataplane.children.is_empty() && scene.moon.engine.half_open() <= 1);
+    }
+    scene.end();
+}
+
+/// Requests of one knocking.
+const MAX_KNOCKS: usize = 80;
+
+/// A first request without or with a proof that is none.
+fn introduction(script: &mut Script<'_>) -> Vec<Payload> {
+    let mut p = vec![Payload::IdI(Id { kind: IdType::Fqdn, data: b"carol.test".to_vec() })];
+    if script.byte() & 1 != 0 {
+        p.push(claim(script));
+    }
+    p.extend(child_payloads(SPI));
+    p
+}
+
+/// Something that belongs into IKE_AUTH.
+fn claim(script: &mut Script<'_>) -> Payload {
+    let notify = |kind| {
+        Payload::Notify(Notify { protocol: ProtocolId::None, spi: Vec::new(), kind, data: Vec::new() })
+    };
+    match script.byte() % 16 {
+        0 | 1 => Payload::IdI(Id { kind: IdType::Fqdn, data: b"carol.test".to_vec() }),
+        2 => Payload::IdI(Id { kind: (script.byte() % 14).into(), data: script.some() }),
+        3 => Payload::IdR(Id { kind: IdType::Fqdn, data: b"moon.test".to_vec() }),
+        4 => {
+            // A signature of the right kind, by the right key, over something else.
+            let data = crate::credentials::auth_data("carol.test", &script.some());
+            Payload::Auth(Auth { method: AuthMethod::Signature, data })
+        }
+        5 => Payload::Auth(Auth { method: AuthMethod::Psk, data: vec![script.byte(); 32] }),
+        6 => Payload::Auth(Auth { method: (script.byte() % 16).into(), data: script.some() }),
+        7 => Payload::Cert(Cert { encoding: script.byte().into(), data: script.some() }),
+        8 => {
+            let spki = crate::credentials::key_of("carol.test").public().spki().to_vec();
+            Payload::Cert(Cert { encoding: CertEncoding::RawPublicKey, data: spki })
+        }
+        9 => notify(NotifyType::AnotherAuthFollows),
+        10 => notify(NotifyType::MultipleAuthSupported),
+        11 => notify(NotifyType::EapOnlyAuthentication),
+        // EAP-Success, an identity, a wrong response, and one that is far too long.
+        12 => Payload::Eap(vec![3, script.byte(), 0, 4]),
+        13 => Payload::Eap([&[2, script.byte() % 3, 0, 15, 1], b"carol-user".as_slice()].concat()),
+        14 => {
+            Payload::Eap([&[2, script.byte() % 3, 0, 37, 255], vec![script.byte(); 32].as_slice()].concat())
+        }
+        _ => Payload::Eap(vec![script.byte(); script.number(2)]),
+    }
 }
 
 struct Scene {
@@ -61,6 +137,26 @@ impl Scene {
             mobike: seed.is_multiple_of(2),
             ..Terms::calm()
         };
+        let mut scene = Self::greeted(seed, &terms);
+        let secret = b"a secret of the virtual world";
+        let auth = scene.mallory.introduce("mallory.test", secret, SPI).expect("keys are there");
+        scene.deliver(auth);
+        let list = scene.moon.engine.list(&Filter::default());
+        assert!(
+            list.iter().any(|sa| sa.state == "ESTABLISHED" && !sa.children.is_empty()),
+            "the gateway is taken in"
+        );
+        scene
+    }
+
+    /// Mallory has nothing to show.
+    fn at_the_door(seed: u64, means: Means) -> Self {
+        let mut terms = Terms { means, ..Terms::calm() };
+        terms.settings.dos_protection = false;
+        Self::greeted(seed, &terms)
+    }
+
+    fn greeted(seed: u64, terms: &Terms) -> Self {
         let clock = Clock::default();
         let moon = Host::new(seed, 0, terms.hosts().swap_remove(MOON), clock.now());
         let here = SocketAddr::new(ip("192.0.2.66"), 500);
@@ -80,14 +176,6 @@ impl Scene {
         let hello = scene.mallory.hello();
         let answers = scene.deliver(hello);
         answers.first().and_then(|d| scene.mallory.greeted(&d.bytes)).expect("the gateway greets");
-        let secret = b"a secret of the virtual world";
-        let auth = scene.mallory.introduce("mallory.test", secret, SPI).expect("keys are there");
-        scene.deliver(auth);
-        let list = scene.moon.engine.list(&Filter::default());
-        assert!(
-            list.iter().any(|sa| sa.state == "ESTABLISHED" && !sa.children.is_empty()),
-            "the gateway is taken in"
-        );
         scene
     }
 

@@ -25,6 +25,21 @@ pub const CAROL: usize = 2;
 /// The road warrior in the open.
 pub const DAVE: usize = 3;
 
+/// How hosts authenticate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// By the shared secret.
+    Secret,
+    /// By keys.
+    Keys,
+    /// Road warriors by EAP, gateways by keys.
+    Eap,
+    /// Road warriors by EAP, which does for the gateway too.
+    EapOnly,
+    /// In two rounds.
+    Rounds,
+}
+
 /// What the dice decide before life begins. Both ends of a connection share it.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -32,6 +47,8 @@ pub struct Terms {
     pub ike: &'static str,
     /// Proposals of CHILD_SAs.
     pub esp: &'static str,
+    /// How everybody authenticates.
+    pub means: Means,
     /// Seconds until an IKE_SA is rekeyed; 0 = never.
     pub ike_rekey: u64,
     /// Seconds until an IKE_SA is reauthenticated; 0 = never.
@@ -112,6 +129,17 @@ impl Terms {
                 "chacha20poly1305-x25519,aes128-sha1",
                 "aes256gcm16-x25519-ke1_ecp256",
             ]),
+            means: *dice.pick(&[
+                Means::Secret,
+                Means::Secret,
+                Means::Keys,
+                Means::Keys,
+                Means::Eap,
+                Means::Eap,
+                Means::EapOnly,
+                Means::Rounds,
+                Means::Rounds,
+            ]),
             ike_rekey: if reauth { 0 } else { ike_rekey },
             ike_reauth: if reauth { ike_rekey } else { 0 },
             child_rekey: dice.range(60, 600),
@@ -146,6 +174,7 @@ impl Terms {
         Self {
             ike: "aes128gcm16-prfsha256-x25519",
             esp: "aes128gcm16-x25519",
+            means: Means::Secret,
             ike_rekey: 0,
             ike_reauth: 0,
             child_rekey: 100_000,
@@ -203,7 +232,7 @@ impl Terms {
             other => vec![self.home(other)],
         };
         Snapshot {
-            authorities: Vec::new(),
+            authorities: vec![Arc::new(crate::credentials::authority("ca"))],
             connections: connections.into_iter().map(Arc::new).collect(),
             secrets: vec![Arc::new(SharedSecret {
                 id: String::new(),
@@ -219,8 +248,8 @@ impl Terms {
         Connection {
             local_addrs: vec![PeerAddr::Ip(ip("192.0.2.1"))],
             pools: vec!["v4".to_owned(), "v6".to_owned()],
-            local: vec![round("local", Some("moon"))],
-            remote: vec![round("remote", None)],
+            local: self.gateway("local", Some("moon")),
+            remote: self.client("remote", None),
             // A gateway does not call its road warriors back.
             children: [("net", NET), ("alt", ALT)]
                 .map(|(name, ts)| self.child(name, ts, &["dynamic"], false))
@@ -235,8 +264,8 @@ impl Terms {
         Connection {
             remote_addrs: vec![PeerAddr::Name("moon.test".to_owned()), PeerAddr::Ip(ip("192.0.2.1"))],
             vips: any.iter().map(|a| ip(a)).collect(),
-            local: vec![round("local", Some(me))],
-            remote: vec![round("remote", Some("moon"))],
+            local: self.client("local", Some(me)),
+            remote: self.gateway("remote", Some("moon")),
             children: [("net", NET), ("alt", ALT)]
                 .map(|(name, ts)| self.child(name, &["dynamic"], ts, true))
                 .to_vec(),
@@ -254,12 +283,50 @@ impl Terms {
         Connection {
             local_addrs: vec![PeerAddr::Ip(ip(ours))],
             remote_addrs: vec![PeerAddr::Ip(ip(theirs))],
-            local: vec![round("local", Some(me))],
-            remote: vec![round("remote", Some(peer))],
+            local: self.neighbour("local", me),
+            remote: self.neighbour("remote", peer),
             children: vec![self.child("nets", &[left], &[right], true), Arc::new(hosts)],
             encap: self.encap,
             unique: self.unique,
             ..self.connection("site")
+        }
+    }
+
+    /// Rounds of the gateway towards road warriors.
+    fn gateway(&self, side: &str, id: Option<&str>) -> Vec<Auth> {
+        vec![match self.means {
+            Means::Secret => round(side, id, "psk"),
+            Means::Keys | Means::Eap | Means::Rounds => round(side, id, "pubkey"),
+            Means::EapOnly => round(side, id, "eap-tls"),
+        }]
+    }
+
+    /// Rounds of a road warrior; on the gateway's side its name is unknown.
+    fn client(&self, side: &str, id: Option<&str>) -> Vec<Auth> {
+        let eap = |method: &str| {
+            let class = if id.is_some() { "eap".to_owned() } else { format!("eap-{method}") };
+            let mut auth = round(side, id, &class);
+            auth.name = format!("{side}-eap");
+            auth.eap_id = Some(id.map_or(Identity::Any, |host| Identity::Fqdn(format!("{host}-user"))));
+            auth
+        };
+        match self.means {
+            Means::Secret => vec![round(side, id, "psk")],
+            Means::Keys => vec![round(side, id, "pubkey")],
+            Means::Eap => vec![eap("mschapv2")],
+            Means::EapOnly => vec![eap("tls")],
+            Means::Rounds => vec![round(side, id, "pubkey"), eap("md5")],
+        }
+    }
+
+    /// Rounds of one of two gateways.
+    fn neighbour(&self, side: &str, host: &str) -> Vec<Auth> {
+        let named = |name: &str, class| Auth { name: name.to_owned(), ..round(side, Some(host), class) };
+        match self.means {
+            Means::Secret => vec![named(side, "psk")],
+            Means::Keys | Means::Eap | Means::EapOnly => vec![named(side, "pubkey")],
+            Means::Rounds if host == "sun" => vec![named(side, "psk"), named("second", "pubkey")],
+            Means::Rounds => vec![named(side, "pubkey"), named("second", "psk"), named("third", "pubkey")],
         }
     }
 
@@ -301,9 +368,9 @@ impl Terms {
 const NET: &[&str] = &["10.1.0.0/16", "2001:db8:1::/64"];
 const ALT: &[&str] = &["10.7.0.0/16"];
 
-fn round(name: &str, id: Option<&str>) -> Auth {
+fn round(name: &str, id: Option<&str>, class: &str) -> Auth {
     let id = id.map(|host| Identity::Fqdn(format!("{host}.test")));
-    Auth { id, ..Auth::named(name, AuthClass::Psk) }
+    Auth { id, ..Auth::named(name, AuthClass::parse(class).expect("a class")) }
 }
 
 /// An address from text that is one.

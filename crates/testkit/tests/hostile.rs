@@ -45,7 +45,18 @@ fn whatever_a_peer_says_the_gateway_keeps_its_rules() {
 }
 
 #[test]
+fn whatever_a_stranger_says_it_stays_outside() {
+    let scripts = number("CYGNET_SCRIPTS").unwrap_or(SCRIPTS);
+    for seed in 0..scripts {
+        let played = std::panic::catch_unwind(|| hostile::knock(&script(seed)));
+        assert!(played.is_ok(), "knocking script {seed}");
+    }
+}
+
+#[test]
 fn silence_is_survived() {
+    hostile::knock(&[]);
+    hostile::knock(&[0; 400]);
     hostile::play(&[]);
     hostile::play(&[0; 200]);
     hostile::play(&[255; 200]);

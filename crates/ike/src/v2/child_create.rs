@@ -119,8 +119,8 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: CreateSent, p: &[P
     let result = (|| {
         let nonces = Nonces { ni: sent.ni.clone(), nr: nonce(p)? };
         let shared = finish_ke(sent.pending.as_ref(), p)?;
-        child_plan::plan(core, sa, &sent.offer, p, &nonces, sent.pending.as_ref().map(ke::Pending::method))
-            .map(|plan| (plan, shared))
+        let method = sent.pending.as_ref().map(ke::Pending::method);
+        child_plan::plan(core, sa, &sent.offer, p, &nonces, (false, method)).map(|plan| (plan, shared))
     })();
     match result {
         Ok((plan, shared)) => {

@@ -232,16 +232,15 @@ pub(crate) fn spi4(spi: &[u8]) -> Option<u32> {
     <[u8; 4]>::try_from(spi).ok().map(u32::from_be_bytes).filter(|s| *s > 255)
 }
 
-/// Checks an answer against our offer.
+/// Checks an answer against our offer: in IKE_AUTH, or with the key exchange that we sent.
 pub(crate) fn plan(
     core: &mut Core,
     sa: &IkeSa,
     offer: &Offer,
     p: &[Payload],
     nonces: &Nonces,
-    sent_ke: Option<Ke>,
+    (in_auth, sent_ke): (bool, Option<Ke>),
 ) -> Result<Plan, Fault> {
-    let in_auth = sent_ke.is_none() && pick!(p, Auth).is_some();
     let answer = pick!(p, Sa).ok_or(Fault::Broken("SA payload missing"))?;
     let (tsi, tsr) = (pick!(p, TsI), pick!(p, TsR));
     let (tsi, tsr) = tsi.zip(tsr).ok_or(Fault::Broken("TS payload missing"))?;
@@ -303,7 +302,7 @@ pub(crate) fn accept(
     p: &[Payload],
     nonces: &Nonces,
 ) -> Result<ChildLife, Fault> {
-    let plan = plan(core, sa, offer, p, nonces, None)?;
+    let plan = plan(core, sa, offer, p, nonces, (true, None))?;
     build(core, sa, keys, plan, &[])
 }
 

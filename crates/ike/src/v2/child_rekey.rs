@@ -81,7 +81,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: RekeySent, p: &[Pa
         let nonces = Nonces { ni: sent.ni.clone(), nr: nonce(p)? };
         let shared = child_create::finish_ke(sent.pending.as_ref(), p)?;
         let method = sent.pending.as_ref().map(ke::Pending::method);
-        Ok::<_, Fault>((child_plan::plan(core, sa, &sent.offer, p, &nonces, method)?, shared))
+        Ok::<_, Fault>((child_plan::plan(core, sa, &sent.offer, p, &nonces, (false, method))?, shared))
     })();
     match result {
         Ok((plan, shared)) => followup::gather(core, sa, Purpose::ChildRekey { plan, sent }, shared, p),

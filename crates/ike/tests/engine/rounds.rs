@@ -86,6 +86,19 @@ fn it_looks_as_in_the_rfc() {
             panic!("{text}");
         }
     }
+    // The last response has no AUTH; what was offered without key exchange is still without.
+    let mut snapshots = both(&[K1, K2], &[MK]);
+    for s in &mut snapshots {
+        let s = Arc::make_mut(s);
+        let mut c = Connection::clone(&s.connections[0]);
+        let mut child = policy::Child::clone(&c.children[0]);
+        let proposals = policy::proposal::parse_proposals(wire::iana::ProtocolId::Esp, "aes128gcm16-x25519");
+        child.proposals = proposals.unwrap();
+        c.children = vec![Arc::new(child)];
+        s.connections = vec![Arc::new(c)];
+    }
+    let w = established(snapshots);
+    assert!(w.has_log(0, "parsed IKE_AUTH response 2 [ CPRP(ADDR ADDR6 DNS) SA TSi TSr"));
     // The gateway has more to say than the client.
     let w = established(both(&[K1], &[MK, MP]));
     assert!(w.has_log(0, "parsed IKE_AUTH response 1 [ IDr AUTH N(AUTH_FOLLOWS) ]"));

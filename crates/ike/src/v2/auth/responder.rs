@@ -1,19 +1,26 @@
 //! The responder's part of IKE_AUTH.
-use super::eap::{self, Done, Run};
-use super::rounds::{self, How, Passed, RawId, distrust, same_demands, violated};
+
+mod choice;
+mod serve;
+
+use choice::{drop_first, filter, group, pass, takes_past, unfit};
+use serve::{ask_eap, eap_auth, eap_packet, serve, stepped};
+
+use super::eap::Run;
+use super::rounds::{self, How, Passed, RawId, distrust, violated};
 use super::{Own, Said, alarm, ask_to_sign, certs_of, judged_hashes, refused, sign_request, tell};
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
-use crate::io::{Ask, Candidate, EapInput, EapServe, EapStep, JudgeRequest, Judged, SignRequest};
+use crate::io::{Ask, Candidate, EapInput, JudgeRequest, Judged, SignRequest};
 use crate::message::{Inner, has, notify, pick};
 use crate::sa::{IkeSa, Phase, Wait};
+use crate::select;
 use crate::v2::init::Handshake;
 use crate::v2::ppk::{self, Verdict};
 use crate::v2::proof::{
     Proven, auth_key, by_key, by_signature, octets, own_identity, secrets_of, verify, wire_id,
 };
 use crate::v2::{close, send, take_phase};
-use crate::{negotiate, select};
 use crypto::Secret;
 use policy::{AuthClass, Connection, Identity};
 use serde::{Deserialize, Serialize};
@@ -279,101 +286,6 @@ fn hear(
     }
 }
 
-/// Why a connection cannot be meant. `follows`: whether the peer announced a further round, where it is known yet.
-fn unfit(conn: &Connection, v: &Vetting, sa: &IkeSa, how: How, follows: Option<bool>) -> Option<String> {
-    if v.passed.is_empty() && !negotiate::allows(&conn.proposals, &v.hs.keys.suite) {
-        return Some("no matching IKE proposal".to_owned());
-    }
-    let done = v.passed.len();
-    let all = rounds::theirs(conn);
-    let Some(round) = all.get(done) else { return Some("non-matching authentication done".to_owned()) };
-    if how == How::Eap && !matches!(round.class, AuthClass::Eap(_)) {
-        return Some("peer requested EAP, config unacceptable".to_owned());
-    }
-    if !how.fits(&round.class) {
-        let passed = Passed {
-            how,
-            identity: sa.remote_id.clone().unwrap_or(Identity::Any),
-            eap_identity: None,
-            groups: Vec::new(),
-        };
-        return violated(round, &passed);
-    }
-    if let (Some(id), Some(peer)) = (&round.id, &sa.remote_id)
-        && id.matches(peer).is_none()
-    {
-        return Some(format!("identity '{id}' required, not matched by '{peer}'"));
-    }
-    match follows {
-        Some(true) if all.len() <= done.saturating_add(1) => {
-            return Some("peer announces more authentication rounds than configured".to_owned());
-        }
-        Some(false) if all.len() > done.saturating_add(1) => {
-            return Some("insufficient authentication rounds".to_owned());
-        }
-        _ => {}
-    }
-    let ours = rounds::ours(conn);
-    if ours.len() > 1 && !v.hs.wishes.multiple {
-        return Some("peer does not support multiple authentication rounds".to_owned());
-    }
-    if ours.iter().any(|r| matches!(r.class, AuthClass::Eap(_))) {
-        if how != How::Eap {
-            return Some("EAP-only authentication configured, but peer does not use EAP".to_owned());
-        }
-        if !v.hs.wishes.eap_only && !v.hs.force_eap_only {
-            return Some("EAP-only authentication configured, but peer does not support it".to_owned());
-        }
-    }
-    None
-}
-
-/// Drops candidates from the head of the list until one fits.
-fn filter(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    unfit: impl Fn(&Connection, &Vetting, &IkeSa) -> Option<String>,
-) -> Result<(), Fault> {
-    while let Some(conn) = v.candidates.first().cloned() {
-        let Some(why) = unfit(&conn, v, sa) else {
-            // Those behind it are asked for nothing they could not give.
-            let rest: Vec<_> =
-                v.candidates.iter().skip(1).filter(|c| unfit(c, v, sa).is_none()).cloned().collect();
-            v.candidates.truncate(1);
-            v.candidates.extend(rest);
-            return Ok(());
-        };
-        drop_first(core, sa, v, &why)?;
-    }
-    Err(refused())
-}
-
-/// The first candidate is not it.
-fn drop_first(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, why: &str) -> Result<(), Fault> {
-    if v.candidates.is_empty() {
-        return Err(refused());
-    }
-    let gone = v.candidates.remove(0);
-    say!(core, sa, Cfg 1, "selected peer config '{}' unacceptable: {why}", gone.name);
-    let Some(next) = v.candidates.first() else {
-        say!(core, sa, Cfg 1, "no alternative config found");
-        return Err(Fault::Distrusted(distrust(why)));
-    };
-    say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
-    sa.conn = Arc::clone(next);
-    Ok(())
-}
-
-/// Whether the first candidate, which was switched to, takes the rounds that are done.
-fn takes_past(conn: &Connection, before: &Connection, passed: &[Passed]) -> bool {
-    let (a, b) = (rounds::theirs(conn), rounds::theirs(before));
-    passed.iter().enumerate().all(|(i, done)| match (a.get(i), b.get(i)) {
-        (Some(a), Some(b)) => same_demands(a, b) && violated(a, done).is_none(),
-        _ => false,
-    })
-}
-
 /// How RFC 8784 has it for the AUTH payload at hand: the keys, and the value to check.
 fn with_ppk(
     core: &mut Core,
@@ -449,57 +361,7 @@ fn confirm_ppk(sa: &mut IkeSa, v: &mut Vetting, mixed: bool) {
     }
 }
 
-/// A round of the peer's is good. The connection must take it, or another one does.
-fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Passed) -> Result<(), Fault> {
-    let at = v.passed.len();
-    // The EAP server runs the method of the first connection that the identity fits.
-    let fits = |round: &policy::Auth| match (&round.eap_id, &passed.eap_identity) {
-        (Some(pattern), Some(id)) => pattern.matches(id).is_some(),
-        (Some(_), None) => false,
-        (None, _) => true,
-    };
-    let mut all = v.candidates.iter().filter_map(|c| rounds::theirs(c).get(at).cloned());
-    let shown = if passed.how == How::Eap { all.find(|r| fits(r)) } else { all.next() };
-    loop {
-        let round = rounds::theirs(&sa.conn).get(at).cloned();
-        let why = match &round {
-            Some(round) => violated(round, &passed),
-            None => Some("non-matching authentication done".to_owned()),
-        };
-        let Some(why) = why else { break };
-        say!(core, sa, Cfg 1, "{why}");
-        let before = Arc::clone(&sa.conn);
-        drop_first(core, sa, v, "constraint checking failed")?;
-        // What was shown to one connection counts for another only if that demands the same.
-        while !takes_past(&sa.conn, &before, &v.passed) || !alike(&sa.conn, at, shown.as_deref(), passed.how)
-        {
-            drop_first(core, sa, v, "non-matching authentication done")?;
-        }
-    }
-    sa.remote_eap_id = passed.eap_identity.clone().or(sa.remote_eap_id.take());
-    sa.groups.extend(passed.groups.iter().cloned());
-    v.passed.push(passed);
-    Ok(())
-}
-
-/// The round of a connection demands what `shown` did, but for groups and EAP identity.
-fn alike(conn: &Connection, at: usize, shown: Option<&policy::Auth>, how: How) -> bool {
-    let all = rounds::theirs(conn);
-    match (all.get(at), shown) {
-        (Some(round), Some(shown)) if how == How::Eap => round.class == shown.class,
-        (Some(round), Some(shown)) => same_demands(round, shown),
-        _ => false,
-    }
-}
-
 // ---------------------------------------------------------------------------------------------- signatures
-
-/// Candidates that go the same way about post-quantum pre-shared keys as the first.
-fn group(v: &Vetting) -> Vec<Arc<Connection>> {
-    let Some(first) = v.candidates.first() else { return Vec::new() };
-    let same = |c: &&Arc<Connection>| (&c.ppk_id, c.ppk_required) == (&first.ppk_id, first.ppk_required);
-    v.candidates.iter().filter(same).cloned().collect()
-}
 
 fn judge(
     core: &mut Core,
@@ -610,138 +472,6 @@ fn judged(
     v.proof = Some(proof);
     pass(core, sa, v, passed)?;
     own_round(core, sa, v)
-}
-
-// ---------------------------------------------------------------------------------------------- EAP
-
-fn eap_packet(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    inner: &Inner,
-    p: &[Payload],
-) -> Result<Next, Fault> {
-    let packet = pick!(p, Eap).ok_or(Fault::Broken("EAP payload missing"))?;
-    ask_eap(core, sa, v, inner, EapInput::Packet(packet.clone()))
-}
-
-fn ask_eap(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    inner: &Inner,
-    input: EapInput,
-) -> Result<Next, Fault> {
-    let Some(mut run) = v.eap.take() else { return Err(Fault::Broken("EAP is not under way")) };
-    let asked = run.ask(core, sa, input);
-    v.eap = Some(run);
-    asked?;
-    v.stage = Stage::Eap(inner.clone());
-    Ok(Next::Wait)
-}
-
-fn serve(sa: &IkeSa, v: &Vetting) -> EapInput {
-    let at = v.passed.len();
-    let candidates = v.candidates.iter().filter_map(|conn| {
-        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(conn).get(at).cloned()? })
-    });
-    EapInput::Serve(Box::new(EapServe {
-        ike_id: sa.id,
-        candidates: candidates.collect(),
-        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
-        me: sa.local_id.clone().unwrap_or(Identity::Any),
-        local: sa.local,
-        remote: sa.remote,
-    }))
-}
-
-fn stepped(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, step: EapStep) -> Result<Next, Fault> {
-    tell(core, sa, eap::lines(&step));
-    match step {
-        EapStep::Send { packet, .. } => {
-            v.add(vec![Payload::Eap(packet)]);
-            Ok(Next::Send)
-        }
-        EapStep::Failure { packet, why, .. } => {
-            v.eap = None;
-            if !packet.is_empty() {
-                v.add(vec![Payload::Eap(packet)]);
-            }
-            Err(Fault::Distrusted(why))
-        }
-        EapStep::Success { packet, msk, identity, groups, mutual, lifetime, .. } => {
-            let Some(run) = v.eap.as_mut() else { return Err(Fault::Broken("EAP is not under way")) };
-            run.done = Some(Done { msk: msk.clone() });
-            let only = rounds::ours(&sa.conn).iter().any(|r| matches!(r.class, AuthClass::Eap(_)));
-            if only && (!mutual || msk.is_none()) {
-                return Err(Fault::Local(
-                    "EAP method does not authenticate us, EAP-only authentication is not possible".to_owned(),
-                ));
-            }
-            let identity_of_round = sa.remote_id.clone().unwrap_or(Identity::Any);
-            let passed =
-                Passed { how: How::Eap, identity: identity_of_round, eap_identity: identity, groups };
-            // It counts when AUTH shows that it was the same peer (RFC 7296 2.16): until then there is no proof.
-            pass(core, sa, v, passed)?;
-            v.lifetime = match (v.lifetime, lifetime) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            v.add(vec![Payload::Eap(packet)]);
-            Ok(Next::Send)
-        }
-    }
-}
-
-/// The peer's AUTH after EAP, and ours.
-fn eap_auth(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    done: &Done,
-    p: &[Payload],
-) -> Result<Next, Fault> {
-    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    if auth.method != AuthMethod::Psk {
-        return Err(Fault::Broken("AUTH after EAP is not made with its key"));
-    }
-    v.follows = has(p, NotifyType::AnotherAuthFollows);
-    let all = rounds::theirs(&sa.conn).len();
-    let why = match (v.follows, v.passed.len() < all) {
-        (true, false) => Some("peer announces more authentication rounds than configured"),
-        (false, true) => Some("insufficient authentication rounds"),
-        _ => None,
-    };
-    if let Some(why) = why {
-        let before = Arc::clone(&sa.conn);
-        let (follows, done) = (v.follows, v.passed.len());
-        drop_first(core, sa, v, why)?;
-        let fits = |c: &Connection| (rounds::theirs(c).len() > done) == follows;
-        while !takes_past(&sa.conn, &before, &v.passed) || !fits(&sa.conn) {
-            drop_first(core, sa, v, why)?;
-        }
-    }
-    let (hs, value, mixed) = with_ppk(core, sa, v, &auth.data, p)?;
-    let signed = v.peer_octets(&hs)?;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
-    let Some(proof) = by_key(&hs, &auth_key(&hs, done.msk.as_ref(), true), &value, &signed)? else {
-        say!(core, sa, Ike 1, "verification of AUTH payload with{} EAP MSK failed", if done.msk.is_some() { "" } else { "out" });
-        return Err(refused());
-    };
-    say!(core, sa, Ike 1, "authentication of '{other}' with EAP successful");
-    v.hs = hs;
-    v.proof = Some(proof);
-    v.eap = None;
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
-    let ours = octets(&v.hs, false, &wire_id(&me), v.auth_id)?;
-    let data = v.hs.keys.psk_auth(&auth_key(&v.hs, done.msk.as_ref(), false), &[&ours])?;
-    say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
-    v.add(vec![Payload::Auth(Auth { method: AuthMethod::Psk, data: data.as_slice().to_vec() })]);
-    confirm_ppk(sa, v, mixed);
-    if own_due(sa, v).is_some() {
-        v.add(vec![notify(NotifyType::AnotherAuthFollows, &[])]);
-    }
-    Ok(after_own(sa, v))
 }
 
 // ---------------------------------------------------------------------------------------------- what we say

@@ -15,7 +15,7 @@ use policy::Identity;
 use policy::connection::{Childless, Unique};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use wire::iana::{ConfigType, ExchangeType, NotifyType};
+use wire::iana::{ConfigType, ExchangeType, NotifyType, ProtocolId};
 use wire::ike::{ConfigAttr, Payload};
 
 /// Responder: the peer is authenticated, an address is being leased for it.
@@ -89,7 +89,14 @@ pub(super) fn settled(
         };
         match result {
             Ok(child) => child_create::place(core, sa, child),
-            Err(fault) => child_create::failed(core, sa, &offer, &name, &fault),
+            Err(fault) => {
+                if error(p).is_none() && pick!(p, Sa).is_some() {
+                    // The peer has a CHILD_SA that we do not want.
+                    let protocol = offer.config.proposals.first().map_or(ProtocolId::Esp, |x| x.protocol);
+                    crate::v2::enqueue(core, sa, Job::SpiDelete(protocol, offer.spi_in));
+                }
+                child_create::failed(core, sa, &offer, &name, &fault);
+            }
         }
     }
     for c in std::mem::take(&mut sa.wanted) {

@@ -1,0 +1,151 @@
+//! A responder as EAP authenticator (RFC 7296 2.16).
+use super::super::eap::{self, Done};
+use super::super::rounds::{self, How, Passed};
+use super::super::{refused, tell};
+use super::choice::{drop_first, pass, takes_past};
+use super::{Next, Stage, Vetting, after_own, confirm_ppk, own_due, with_ppk};
+use crate::core::Core;
+use crate::fault::Fault;
+use crate::io::{Candidate, EapInput, EapServe, EapStep};
+use crate::message::{Inner, has, notify, pick};
+use crate::sa::IkeSa;
+use crate::v2::proof::{auth_key, by_key, octets, wire_id};
+use policy::{AuthClass, Connection, Identity};
+use std::sync::Arc;
+use wire::iana::{AuthMethod, NotifyType};
+use wire::ike::{Auth, Payload};
+
+pub(super) fn eap_packet(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    let packet = pick!(p, Eap).ok_or(Fault::Broken("EAP payload missing"))?;
+    ask_eap(core, sa, v, inner, EapInput::Packet(packet.clone()))
+}
+
+pub(super) fn ask_eap(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    inner: &Inner,
+    input: EapInput,
+) -> Result<Next, Fault> {
+    let Some(mut run) = v.eap.take() else { return Err(Fault::Broken("EAP is not under way")) };
+    let asked = run.ask(core, sa, input);
+    v.eap = Some(run);
+    asked?;
+    v.stage = Stage::Eap(inner.clone());
+    Ok(Next::Wait)
+}
+
+pub(super) fn serve(sa: &IkeSa, v: &Vetting) -> EapInput {
+    let at = v.passed.len();
+    let candidates = v.candidates.iter().filter_map(|conn| {
+        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(conn).get(at).cloned()? })
+    });
+    EapInput::Serve(Box::new(EapServe {
+        ike_id: sa.id,
+        candidates: candidates.collect(),
+        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
+        me: sa.local_id.clone().unwrap_or(Identity::Any),
+        local: sa.local,
+        remote: sa.remote,
+    }))
+}
+
+pub(super) fn stepped(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    step: EapStep,
+) -> Result<Next, Fault> {
+    tell(core, sa, eap::lines(&step));
+    match step {
+        EapStep::Send { packet, .. } => {
+            v.add(vec![Payload::Eap(packet)]);
+            Ok(Next::Send)
+        }
+        EapStep::Failure { packet, why, .. } => {
+            v.eap = None;
+            if !packet.is_empty() {
+                v.add(vec![Payload::Eap(packet)]);
+            }
+            Err(Fault::Distrusted(why))
+        }
+        EapStep::Success { packet, msk, identity, groups, mutual, lifetime, .. } => {
+            let Some(run) = v.eap.as_mut() else { return Err(Fault::Broken("EAP is not under way")) };
+            run.done = Some(Done { msk: msk.clone() });
+            let only = rounds::ours(&sa.conn).iter().any(|r| matches!(r.class, AuthClass::Eap(_)));
+            if only && (!mutual || msk.is_none()) {
+                return Err(Fault::Local(
+                    "EAP method does not authenticate us, EAP-only authentication is not possible".to_owned(),
+                ));
+            }
+            let identity_of_round = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let passed =
+                Passed { how: How::Eap, identity: identity_of_round, eap_identity: identity, groups };
+            // It counts when AUTH shows that it was the same peer (RFC 7296 2.16): until then there is no proof.
+            pass(core, sa, v, passed)?;
+            v.lifetime = match (v.lifetime, lifetime) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            v.add(vec![Payload::Eap(packet)]);
+            Ok(Next::Send)
+        }
+    }
+}
+
+/// The peer's AUTH after EAP, and ours.
+pub(super) fn eap_auth(
+    core: &mut Core,
+    sa: &mut IkeSa,
+    v: &mut Vetting,
+    done: &Done,
+    p: &[Payload],
+) -> Result<Next, Fault> {
+    let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
+    if auth.method != AuthMethod::Psk {
+        return Err(Fault::Broken("AUTH after EAP is not made with its key"));
+    }
+    v.follows = has(p, NotifyType::AnotherAuthFollows);
+    let all = rounds::theirs(&sa.conn).len();
+    let why = match (v.follows, v.passed.len() < all) {
+        (true, false) => Some("peer announces more authentication rounds than configured"),
+        (false, true) => Some("insufficient authentication rounds"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        let before = Arc::clone(&sa.conn);
+        let (follows, done) = (v.follows, v.passed.len());
+        drop_first(core, sa, v, why)?;
+        let fits = |c: &Connection| (rounds::theirs(c).len() > done) == follows;
+        while !takes_past(&sa.conn, &before, &v.passed) || !fits(&sa.conn) {
+            drop_first(core, sa, v, why)?;
+        }
+    }
+    let (hs, value, mixed) = with_ppk(core, sa, v, &auth.data, p)?;
+    let signed = v.peer_octets(&hs)?;
+    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let Some(proof) = by_key(&hs, &auth_key(&hs, done.msk.as_ref(), true), &value, &signed)? else {
+        say!(core, sa, Ike 1, "verification of AUTH payload with{} EAP MSK failed", if done.msk.is_some() { "" } else { "out" });
+        return Err(refused());
+    };
+    say!(core, sa, Ike 1, "authentication of '{other}' with EAP successful");
+    v.hs = hs;
+    v.proof = Some(proof);
+    v.eap = None;
+    let me = sa.local_id.clone().unwrap_or(Identity::Any);
+    let ours = octets(&v.hs, false, &wire_id(&me), v.auth_id)?;
+    let data = v.hs.keys.psk_auth(&auth_key(&v.hs, done.msk.as_ref(), false), &[&ours])?;
+    say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
+    v.add(vec![Payload::Auth(Auth { method: AuthMethod::Psk, data: data.as_slice().to_vec() })]);
+    confirm_ppk(sa, v, mixed);
+    if own_due(sa, v).is_some() {
+        v.add(vec![notify(NotifyType::AnotherAuthFollows, &[])]);
+    }
+    Ok(after_own(sa, v))
+}
