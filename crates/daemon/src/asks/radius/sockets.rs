@@ -4,7 +4,6 @@ use radius::client::Socket;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,7 +12,8 @@ use tokio::task::JoinHandle;
 const LARGEST: usize = wire::radius::Packet::MAX + 1;
 
 struct Open {
-    socket: Arc<UdpSocket>,
+    /// For sending: tokio's socket refuses to until the reactor has seen it once.
+    socket: std::net::UdpSocket,
     reader: JoinHandle<()>,
 }
 
@@ -53,11 +53,11 @@ impl Sockets {
                 entry.insert(open(name, to, source, self.inputs.clone())?)
             }
         };
-        match open.socket.try_send(datagram) {
+        match open.socket.send(datagram) {
             Ok(_) => Ok(()),
             Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
                 // The answer to what was sent before; this one goes out when it is sent again.
-                open.socket.try_send(datagram).map(|_| ())
+                open.socket.send(datagram).map(|_| ())
             }
             Err(e) => Err(e),
         }
@@ -74,12 +74,12 @@ fn open(
     let socket = std::net::UdpSocket::bind((source.unwrap_or(any), 0))?;
     socket.connect(to)?;
     socket.set_nonblocking(true)?;
-    let socket = Arc::new(UdpSocket::from_std(socket)?);
-    let reader = tokio::spawn(read(name, socket.clone(), inputs));
+    let reading = UdpSocket::from_std(socket.try_clone()?)?;
+    let reader = tokio::spawn(read(name, reading, inputs));
     Ok(Open { socket, reader })
 }
 
-async fn read(name: Socket, socket: Arc<UdpSocket>, inputs: mpsc::WeakSender<Input>) {
+async fn read(name: Socket, socket: UdpSocket, inputs: mpsc::WeakSender<Input>) {
     let mut buffer = vec![0; LARGEST];
     loop {
         let received = socket.recv(&mut buffer).await;
