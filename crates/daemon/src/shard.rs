@@ -192,7 +192,10 @@ impl Shard {
     fn take(&mut self, input: Input) {
         match input {
             Input::Command(command) => self.engine.command(now(), command),
-            Input::Answer(ticket, answer) => self.engine.answer(now(), ticket, answer),
+            Input::Answer(ticket, answer) => {
+                self.asks.eap.answered(ticket, &answer);
+                self.engine.answer(now(), ticket, answer);
+            }
             Input::Query(Query::List(filter, tx)) => {
                 let _gone = tx.send(self.engine.list(&filter));
             }

@@ -196,6 +196,18 @@ fn ttls() {
     in_tls("ttls", "EAP_TTLS", Kind::Charon);
 }
 
+/// Debian's client has no PEAP; ours has.
+#[test]
+fn peap() {
+    in_tls("peap", "EAP_PEAP", Kind::Cygnet);
+}
+
+#[test]
+fn tls_and_ttls_of_our_own_client() {
+    in_tls("tls", "EAP_TLS", Kind::Cygnet);
+    in_tls("ttls", "EAP_TTLS", Kind::Cygnet);
+}
+
 /// The peer is told nothing but that it failed; the log says the rest.
 #[test]
 fn wrong_password() {

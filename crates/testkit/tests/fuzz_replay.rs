@@ -13,6 +13,8 @@ mod esp_checks;
 mod ike_checks;
 #[path = "../../../fuzz/checks/pki.rs"]
 mod pki_checks;
+#[path = "../../../fuzz/checks/radius.rs"]
+mod radius_checks;
 #[path = "../../../fuzz/checks/vici.rs"]
 mod vici_checks;
 #[path = "../../../fuzz/checks/wire.rs"]
@@ -113,4 +115,19 @@ fn pki_auth() {
 #[test]
 fn pki_pkcs12() {
     replay("pki_pkcs12", pki_checks::pkcs12);
+}
+
+#[test]
+fn radius_packet() {
+    replay("radius_packet", radius_checks::packet);
+}
+
+#[test]
+fn radius_login() {
+    replay("radius_login", radius_checks::login);
+}
+
+#[test]
+fn radius_dae() {
+    replay("radius_dae", radius_checks::dae);
 }

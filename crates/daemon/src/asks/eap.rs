@@ -50,15 +50,35 @@ pub(crate) struct Eaps {
     radius: radius::Handle,
     methods: local::Methods,
     sessions: BTreeMap<EapSession, Session>,
+    /// Questions that a backend answers later.
+    tickets: BTreeMap<Ticket, EapSession>,
 }
 
 impl Eaps {
     pub(crate) fn new(radius: radius::Handle, methods: local::Methods) -> Self {
-        Self { radius, methods, sessions: BTreeMap::new() }
+        Self { radius, methods, sessions: BTreeMap::new(), tickets: BTreeMap::new() }
     }
 
     /// One step: answered at once, or by a backend later.
     pub(crate) fn take(&mut self, ticket: Ticket, session: EapSession, input: EapInput) -> Option<Answer> {
+        let answer = self.step(ticket, session, input);
+        self.tickets.insert(ticket, session);
+        if let Some(answer) = &answer {
+            self.answered(ticket, answer);
+        }
+        answer
+    }
+
+    /// An answer goes to the engine. The last one of a conversation ends it: the engine does not abandon what has ended.
+    pub(crate) fn answered(&mut self, ticket: Ticket, answer: &Answer) {
+        let Some(session) = self.tickets.remove(&ticket) else { return };
+        let goes_on = matches!(answer, Answer::Eap(step) if matches!(**step, EapStep::Send { .. }));
+        if !goes_on {
+            self.sessions.remove(&session);
+        }
+    }
+
+    fn step(&mut self, ticket: Ticket, session: EapSession, input: EapInput) -> Option<Answer> {
         match input {
             EapInput::Serve(serve) => self.serve(ticket, session, serve),
             EapInput::Join(join) => {
