@@ -194,10 +194,7 @@ impl Credentials {
 
     /// Everything there is: what clients loaded, the newest first, what tokens show, what connections name, and the
     /// authorities' certificates.
-    pub(crate) fn list<'a>(
-        &self,
-        connections: impl DoubleEndedIterator<Item = &'a Arc<Connection>>,
-    ) -> Vec<Held> {
+    pub(crate) fn list<'a>(&self, connections: impl DoubleEndedIterator<Item = &'a Vec<Held>>) -> Vec<Held> {
         let mut out: Vec<Held> = Vec::new();
         let mut add = |item: Held| match &item {
             Held::Certificate(certificate, trust) => {
@@ -223,8 +220,8 @@ impl Credentials {
             .cloned()
             .map(|(certificate, trust)| Held::Certificate(certificate, trust))
             .for_each(&mut add);
-        for connection in connections.rev() {
-            named(connection).for_each(&mut add);
+        for named in connections.rev() {
+            named.iter().cloned().for_each(&mut add);
         }
         let authorities =
             self.authorities.values().map(|a| Held::Certificate(a.certificate.clone(), Trust::Ca));
@@ -235,7 +232,7 @@ impl Credentials {
     /// The store for judges and signers.
     pub(crate) fn store<'a>(
         &self,
-        connections: impl Iterator<Item = &'a Arc<Connection>>,
+        connections: impl Iterator<Item = &'a Vec<Held>>,
         engine: &Settings,
     ) -> Store {
         let c = &self.settings;
@@ -260,8 +257,8 @@ impl Credentials {
             .cloned()
             .map(|(certificate, trust)| Held::Certificate(certificate, trust))
             .for_each(&mut add);
-        for connection in connections {
-            named(connection).for_each(&mut add);
+        for named in connections {
+            named.iter().cloned().for_each(&mut add);
         }
         for authority in self.authorities.values() {
             store.add_authority(authority.clone());
@@ -274,7 +271,7 @@ impl Credentials {
 }
 
 /// Certificates and keys that a connection names; its `cacerts` are trusted, as in strongSwan for everybody.
-fn named(connection: &Connection) -> impl Iterator<Item = Held> {
+pub(crate) fn named(connection: &Connection) -> Vec<Held> {
     let held = |reference: &CertRef, trust: Trust| match reference {
         CertRef::Loaded(loaded) => {
             Certificate::from_der(&loaded.der).ok().map(|certificate| Held::Certificate(certificate, trust))
@@ -282,11 +279,13 @@ fn named(connection: &Connection) -> impl Iterator<Item = Held> {
         CertRef::Key(spki) => PublicKey::from_spki(spki).ok().map(Held::PublicKey),
         CertRef::Raw(_) | CertRef::File(_) | CertRef::Token { .. } => None,
     };
-    connection.local.iter().chain(&connection.remote).flat_map(move |round| {
+    let rounds = connection.local.iter().chain(&connection.remote);
+    let all = rounds.flat_map(move |round| {
         let plain = round.certs.iter().chain(&round.pubkeys).map(|reference| (reference, Trust::None));
         let cas = round.cacerts.iter().map(|reference| (reference, Trust::Ca));
         plain.chain(cas).filter_map(move |(reference, trust)| held(reference, trust))
-    })
+    });
+    all.collect()
 }
 
 /// How vici names a key.

@@ -95,3 +95,52 @@ fn a_chain_with_an_intermediate_and_names_from_the_certificate() {
         assert!(pair.gw.logged("CN=carol", SOON), "{}", pair.gw.said());
     }
 }
+
+#[test]
+fn raw_public_keys() {
+    for kinds in ROLES {
+        let pair = Pair::new(kinds, "");
+        let ca = pair.authority();
+        for name in ["moon", "carol"] {
+            ca.key(name, "ecdsa --size 256");
+            ca.run(&format!("pki --pub --in {name}.key --outform pem >{name}.pub"));
+        }
+        ca.give(&pair.gw, &[("private", "moon.key"), ("pubkey", "moon.pub"), ("pubkey", "carol.pub")]);
+        ca.give(&pair.cl, &[("private", "carol.key"), ("pubkey", "moon.pub"), ("pubkey", "carol.pub")]);
+        let (moon, carol) =
+            ("id = moon.cygnet.test\n pubkeys = moon.pub", "id = carol@cygnet.test\n pubkeys = carol.pub");
+        pair.load(&gateway(moon, carol), &client(carol, moon));
+        pair.works();
+    }
+}
+
+#[test]
+fn a_certificate_and_then_a_password() {
+    for kinds in ROLES {
+        let pair = Pair::new(kinds, "");
+        let ca = pair.authority();
+        meet(&ca, &pair, "ecdsa --size 256");
+        let user = pair::secrets("eap-carol {\n id = carol\n secret = \"Ar3etTnp\"\n }");
+        // A second section closes the first: the text is put between the braces of one.
+        let ours = format!("{CAROL}\n }}\n local-2 {{\n auth = eap-mschapv2\n id = carol");
+        let theirs = format!("{TO_CAROL}\n }}\n remote-2 {{\n auth = eap-mschapv2\n id = carol");
+        pair.load(&(gateway(MOON, &theirs) + &user), &(client(&ours, TO_MOON) + &user));
+        pair.works();
+    }
+}
+
+#[test]
+fn groups_from_attribute_certificates() {
+    let pair = Pair::new([lab::Kind::Cygnet, lab::Kind::Charon], "");
+    let ca = pair.authority();
+    meet(&ca, &pair, "ecdsa --size 256");
+    ca.end("aa", "rsa --size 2048", "ca", "");
+    ca.run("pki --acert --issuercert aa.pem --issuerkey aa.key --in carol.pem --group sales --outform pem >ac.pem");
+    ca.give(&pair.gw, &[("x509aa", "aa.pem"), ("x509ac", "ac.pem")]);
+    pair.load(&gateway(MOON, &format!("{TO_CAROL}\n groups = sales, research")), &client(CAROL, TO_MOON));
+    pair.works();
+    pair.load(&gateway(MOON, &format!("{TO_CAROL}\n groups = research")), &client(CAROL, TO_MOON));
+    let alerts = pair.alerts();
+    pair.fails();
+    alerts.wait_for("peer-auth-failed");
+}

@@ -75,9 +75,9 @@ impl Shelf {
 /// Words at blanks; a part between bars that begins with = is one word.
 fn words(line: &str) -> Vec<&str> {
     line.split('|')
-        .flat_map(
-            |part| if part.starts_with('=') { vec![&part[1..]] } else { part.split_whitespace().collect() },
-        )
+        .flat_map(|part| {
+            part.strip_prefix('=').map_or_else(|| part.split_whitespace().collect(), |word| vec![word])
+        })
         .collect()
 }
 

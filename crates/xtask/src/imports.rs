@@ -35,6 +35,7 @@ const LAW: &[(&str, &[&str])] = &[
             "vici",
             "linux",
             "dataplane",
+            "token",
         ],
     ),
     ("cli", &["vici", "config", "policy", "linux", "crypto", "pki"]),

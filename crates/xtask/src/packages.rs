@@ -16,11 +16,9 @@ const WANTED: &[(&str, &str)] = &[
     ("ping", "iputils-ping"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
-    ("openssl", "openssl"),
     ("softhsm2-util", "softhsm2"),
     ("freeradius", "freeradius"),
     ("radclient", "freeradius-utils"),
-    ("pki", "strongswan-pki"),
     ("resolvconf", "openresolv"),
 ];
 /// Packages without a program of their own; `(file, package)`.

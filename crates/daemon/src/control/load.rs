@@ -70,7 +70,7 @@ async fn with_certificates(desk: &Desk, mut connection: Connection) -> Result<Co
 pub(crate) async fn unload_conn(desk: &Desk, message: &Section) -> Outcome {
     let name = text(message, "name").ok_or("unload: missing connection name")?;
     let mut store = desk.store.lock().await;
-    if store.connections.shift_remove(name).is_none() {
+    if !store.remove(name) {
         return Err(format!("unload: connection '{name}' not found"));
     }
     desk.log.say(Voice::Control, Group::Cfg, 1, format!("removed vici connection: {name}"));

@@ -1,5 +1,5 @@
 //! What clients have loaded, and the snapshot the engine gets of it.
-use crate::credentials::{Credentials, Held, Shared};
+use crate::credentials::{self, Credentials, Held, Shared};
 use config::schema::secret::{SharedConfig, VaultPath};
 use ike::io::{Command, StartActions};
 use indexmap::IndexMap;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// that snapshots arrive in order.
 pub(crate) struct Store {
     pub(crate) connections: IndexMap<String, Arc<Connection>>,
+    /// What their rounds name, read once.
+    named: IndexMap<String, Vec<Held>>,
     pub(crate) secrets: Vec<Arc<SharedSecret>>,
     /// Where secrets come from that are read anew from the Vault, by their id.
     pub(crate) from_vault: IndexMap<String, (SharedConfig, VaultPath)>,
@@ -35,6 +37,7 @@ impl Store {
     pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>) -> Self {
         Self {
             connections: IndexMap::new(),
+            named: IndexMap::new(),
             secrets: Vec::new(),
             from_vault: IndexMap::new(),
             credentials: Credentials::default(),
@@ -45,11 +48,12 @@ impl Store {
 
     /// Certificates, public keys and CRLs, the newest first.
     pub(crate) fn held(&self) -> Vec<Held> {
-        self.credentials.list(self.connections.values())
+        self.credentials.list(self.named.values())
     }
 
     /// Adds or replaces a connection.
     pub(crate) fn put(&mut self, connection: Connection) -> Loaded {
+        self.named.insert(connection.name.clone(), credentials::named(&connection));
         match self.connections.get_mut(&connection.name) {
             Some(old) if **old == connection => Loaded::Same,
             Some(old) => {
@@ -63,6 +67,12 @@ impl Store {
                 Loaded::New
             }
         }
+    }
+
+    /// Removes a connection.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.named.shift_remove(name);
+        self.connections.shift_remove(name).is_some()
     }
 
     /// Adds a shared secret; one of the same id is replaced, and an equal one is not kept twice.
@@ -85,7 +95,7 @@ impl Store {
 
     /// Publishes everything; gives the engine's part.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let store = self.credentials.store(self.connections.values(), &self.settings);
+        let store = self.credentials.store(self.named.values(), &self.settings);
         let authorities = store
             .certificates()
             .iter()

@@ -28,7 +28,7 @@ struct Conversation {
     /// `eap_id` of the connection: also the identity that the method proves must match it.
     demanded: Option<Identity>,
     seen: Instant,
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 enum Machine {
@@ -98,8 +98,7 @@ impl Methods {
                 Ok((machine, demanded, step)) => {
                     if matches!(step, EapStep::Send { .. }) {
                         let place = Arc::new(place);
-                        let conversation =
-                            Conversation { machine, demanded, seen: Instant::now(), _place: place };
+                        let conversation = Conversation { machine, demanded, seen: Instant::now(), place };
                         lock(&conversations).insert(session, conversation);
                     }
                     Answer::Eap(Box::new(step))
@@ -117,7 +116,7 @@ impl Methods {
             return Some(Answer::Failed("there is no such EAP conversation".into()));
         };
         let (shard, conversations) = (self.shard.clone(), self.conversations.clone());
-        let place = conversation._place.clone();
+        let place = conversation.place.clone();
         tokio::spawn(async move {
             let worked = place
                 .run(move || {
