@@ -169,7 +169,7 @@ impl fmt::Display for SignScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RsaPkcs1(hash) => write!(f, "RSA_EMSA_PKCS1_{hash}"),
-            Self::RsaPss(hash) => write!(f, "RSA_EMSA_PSS_{hash}"),
+            Self::RsaPss(hash) => write!(f, "RSA_EMSA_PSS_{hash}_SALT_{}", hash.size()),
             Self::EcdsaDer(Hash::Sha1) => f.write_str("ECDSA_WITH_SHA1_DER"),
             Self::EcdsaDer(hash) => write!(f, "ECDSA_WITH_SHA{}_DER", hash.size() * 8),
             Self::EcdsaRaw(Hash::Sha512) => f.write_str("ECDSA-521"),

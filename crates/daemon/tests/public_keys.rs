@@ -52,8 +52,8 @@ fn every_kind_of_key_in_both_roles() {
 fn rsa_with_pss_and_without_rfc_7427() {
     for kinds in ROLES {
         for (settings, auth, words) in [
-            ("rsa_pss = yes", "pubkey", "RSA_EMSA_PSS_SHA2_256"),
-            ("", "ike:rsa/pss-sha384", "RSA_EMSA_PSS_SHA2_384"),
+            ("rsa_pss = yes", "pubkey", "RSA_EMSA_PSS_SHA2_256_SALT_32"),
+            ("", "ike:rsa/pss-sha384", "RSA_EMSA_PSS_SHA2_384_SALT_48"),
             ("signature_authentication = no", "pubkey", "RSA_EMSA_PKCS1_SHA1"),
         ] {
             let pair = Pair::new(kinds, settings);

@@ -102,7 +102,7 @@ impl Path {
     }
 }
 
-/// The chains of `leaf` that hold at `now`, from those at hand and `extra`; those to a self-signed anchor first.
+/// The chains of `leaf` that hold at `now`, from those at hand and `extra`.
 ///
 /// # Errors
 /// What is wrong with the one that came furthest.
@@ -227,10 +227,13 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Goes on from the last certificate of the stack.
+    ///
+    /// An anchor that somebody else certified ends a chain only if no certificate of its issuer is trusted, too: whoever
+    /// trusts both wants to hear of the root what became of the other (revoked, expired, constrained).
     fn climb(&mut self) {
         let Some(top) = self.stack.last().cloned() else { return };
         let anchor = self.store.trust(&top) == Trust::Ca && self.stack.len() > 1;
-        if anchor && top.is_self_issued() {
+        if anchor && top.is_self_signed() {
             self.judge();
             return;
         }
@@ -238,7 +241,7 @@ impl Search<'_> {
             self.blame(self.too_long());
             return;
         }
-        if top.is_self_issued() && top.is_self_signed() {
+        if top.is_self_signed() {
             let subject = top.subject();
             self.blame(Distrust::new(
                 Rule::Untrusted,
@@ -247,11 +250,20 @@ impl Search<'_> {
             ));
             return;
         }
-        let (mut named, mut looped) = (false, false);
+        let (mut named, mut looped, mut certified) = (false, false, false);
         for issuer in self.issuers(&top) {
-            if self.found.len() >= MAX_PATHS || self.budget == 0 {
+            if self.found.len() >= MAX_PATHS {
                 break;
             }
+            if self.budget == 0 {
+                // Whether an issuer is trusted was not found out; those come first.
+                certified = true;
+                break;
+            }
+            self.budget = self.budget.saturating_sub(1);
+            let outcome = self.signed_by(&top, &issuer);
+            let trusted = self.store.trust(&issuer) == Trust::Ca && issuer.key() != top.key();
+            certified |= trusted && (outcome.is_ok() || top.verify(&issuer).is_ok());
             // A loop: the same CA again leads nowhere that we have not been.
             if self.stack.iter().any(|c| same_name(c.subject(), issuer.subject()) && c.key() == issuer.key())
             {
@@ -259,8 +271,7 @@ impl Search<'_> {
                 continue;
             }
             named = true;
-            self.budget = self.budget.saturating_sub(1);
-            match self.signed_by(&top, &issuer) {
+            match outcome {
                 Ok(scheme) => {
                     self.stack.push(issuer);
                     self.schemes.push(scheme);
@@ -275,7 +286,7 @@ impl Search<'_> {
             // To go round and round would be a chain without end.
             self.blame(if looped { self.too_long() } else { no_issuer(&top) });
         }
-        if anchor && self.found.len() < MAX_PATHS {
+        if anchor && !certified && self.found.len() < MAX_PATHS {
             self.judge();
         }
     }

@@ -106,6 +106,8 @@ enum Stage {
         options: Vec<Choice>,
         at: usize,
         check: Option<Box<Check>>,
+        /// What was found revoked; no chain with it is any better.
+        revoked: Vec<(Certificate, Distrust)>,
     },
     Over,
 }
@@ -159,7 +161,9 @@ impl Judgement {
                 return Step::Fetch(vec![Fetch { id, kind: FetchKind::Certificate, url, body: None }]);
             }
             match self.offline(now) {
-                Ok(options) => self.stage = Stage::Status { options, at: 0, check: None },
+                Ok(options) => {
+                    self.stage = Stage::Status { options, at: 0, check: None, revoked: Vec::new() }
+                }
                 Err(fault) => return self.done(Err(fault)),
             }
         }
@@ -171,7 +175,7 @@ impl Judgement {
         let mut first_fault: Option<Distrust> = None;
         let store = Arc::clone(&self.store);
         loop {
-            let Stage::Status { options, at, check } = &mut self.stage else {
+            let Stage::Status { options, at, check, revoked } = &mut self.stage else {
                 return self.done(Err(Distrust::new(Rule::NoKey, "", "nothing to judge")));
             };
             let Some(option) = options.get(*at).cloned() else {
@@ -190,10 +194,15 @@ impl Judgement {
                     Check::new(path, self.seed)
                 }
             };
-            let wanted = current.advance(&mut context);
+            let known = revoked.iter().find(|(bad, _)| current.path().certificates().contains(bad));
+            let known = known.map(|(_, fault)| fault.clone());
+            let wanted = if known.is_some() { None } else { current.advance(&mut context) };
             let demand = self.request.candidates.get(option.candidate);
             let demand = demand.map_or(Demand::Strict, |c| Demand::parse(&c.auth.revocation));
-            let verdict = current.verdict(demand);
+            let verdict = known.map_or_else(|| current.verdict(demand), Err);
+            if let (Err(fault), Some(bad)) = (&verdict, current.revoked()) {
+                revoked.push((bad.clone(), fault.clone()));
+            }
             *check = Some(Box::new(current));
             if let Some(fetch) = wanted {
                 return Step::Fetch(vec![fetch]);

@@ -406,6 +406,12 @@ impl Check {
         }
     }
 
+    /// The certificate that is revoked, if one is.
+    pub(crate) fn revoked(&self) -> Option<&Certificate> {
+        let mut known = self.path.certificates().iter().zip(&self.statuses);
+        known.find(|(_, status)| matches!(status, Status::Revoked(_))).map(|(certificate, _)| certificate)
+    }
+
     /// Whether that is enough.
     pub(crate) fn verdict(&self, demand: Demand) -> Result<(), Distrust> {
         for (certificate, status) in self.path.certificates().iter().zip(&self.statuses) {

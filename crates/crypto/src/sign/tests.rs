@@ -136,7 +136,7 @@ fn older_forms_hold_the_same_keys() {
 fn what_is_not_offered_is_refused_by_name() {
     let key = PrivateKey::from_pkcs8(&rsa()).unwrap();
     let refused = key.sign(SignScheme::RsaPss(Hash::Sha1), b"").unwrap_err().to_string();
-    assert!(refused.starts_with("RSA_EMSA_PSS_SHA1 is not available"), "{refused}");
+    assert!(refused.starts_with("RSA_EMSA_PSS_SHA1_SALT_20 is not available"), "{refused}");
     let ecdsa = PrivateKey::from_pkcs8(&ec(KeyType::P384)).unwrap();
     let refused = ecdsa.sign(SignScheme::EcdsaDer(Hash::Sha256), b"").unwrap_err().to_string();
     assert!(refused.starts_with("ECDSA_WITH_SHA256_DER is not available"), "{refused}");
@@ -187,7 +187,7 @@ fn small_rsa_keys_are_refused() {
 fn names_are_those_of_the_log() {
     for (scheme, name) in [
         (SignScheme::RsaPkcs1(Hash::Sha256), "RSA_EMSA_PKCS1_SHA2_256"),
-        (SignScheme::RsaPss(Hash::Sha512), "RSA_EMSA_PSS_SHA2_512"),
+        (SignScheme::RsaPss(Hash::Sha512), "RSA_EMSA_PSS_SHA2_512_SALT_64"),
         (SignScheme::EcdsaDer(Hash::Sha384), "ECDSA_WITH_SHA384_DER"),
         (SignScheme::EcdsaRaw(Hash::Sha512), "ECDSA-521"),
         (SignScheme::Ed25519, "ED25519"),
