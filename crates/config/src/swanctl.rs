@@ -145,7 +145,7 @@ impl SwanctlConfig {
                 let path = format!("connections.{}.remote_addrs", c.name);
                 out.reports.push(report.hint(hint).at(place(c, "remote_addrs")).key(path));
             }
-            for pool in &c.pools {
+            for pool in c.pools.iter().filter(|pool| *pool != "radius") {
                 if !pools.contains(pool.as_str()) {
                     let report = Report::warning(format!("there is no pool `{pool}` in this file"));
                     out.reports

@@ -38,7 +38,7 @@ impl Asks {
             Ask::Eap { session, input } => self.eap.take(ticket, session, input),
             Ask::Sign(request) => self.signers.start(ticket, request),
             Ask::Judge(request) => self.judges.start(ticket, request),
-            Ask::Lease(request) => Some(self.leases.lease(&request)),
+            Ask::Lease(request) => self.leases.start(ticket, request),
             Ask::Release { pools, identity, addresses } => {
                 self.leases.release(&pools, &identity, &addresses);
                 Some(Answer::Done)

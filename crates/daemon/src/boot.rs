@@ -137,7 +137,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let pools = Arc::new(Mutex::new(pool::Pools::new()));
     let asks = Asks {
         eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
-        leases: Leases::new(pools.clone(), attributes, log.clone()),
+        leases: Leases::new(pools.clone(), attributes, log.clone(), (radius.clone(), shard.clone())),
         plane: plane.clone(),
         resolver: Resolver::new(shard.clone(), paths),
         signers: Signers::new(shard.clone(), credentials.clone()),

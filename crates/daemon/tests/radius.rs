@@ -354,6 +354,22 @@ fn session_timeout() {
     assert!(cl.logged(line, Duration::from_secs(3)), "{}\n{}", cl.said(), gw.said());
 }
 
+/// Framed-IP-Address: the pool `radius` is what the server says, and other pools serve whom it says nothing about.
+#[test]
+fn framed_address() {
+    let users = "carol Cleartext-Password := \"Ar3etTnp\"\n\tFramed-IP-Address = 10.3.9.7\n";
+    let (lab, server, gw, cl) = set_up("md5", users, "", "eap_id = %any");
+    gw.load(&gateway_conf("eap_id = %any").replace("pools = v4", "pools = radius, v4"));
+    up(&cl, &gw, &server);
+    assert!(gw.logged("assigning virtual IP 10.3.9.7 to peer", Duration::from_secs(2)), "{}", gw.said());
+    lab.ping("cl", "10.1.0.10", 1);
+    drop((lab, server, gw, cl));
+    let (_lab, server, gw, cl) = set_up("md5", USERS, "", "eap_id = %any");
+    gw.load(&gateway_conf("eap_id = %any").replace("pools = v4", "pools = radius, v4"));
+    up(&cl, &gw, &server);
+    assert!(gw.logged("assigning virtual IP 10.3.0.1 to peer", Duration::from_secs(2)), "{}", gw.said());
+}
+
 /// A silent server fails a login after its time, and holds up nobody else meanwhile.
 #[test]
 fn a_silent_server_blocks_nobody() {

@@ -1,7 +1,9 @@
-//! Virtual addresses and attributes for clients, from the pools in memory.
+//! Virtual addresses and attributes for clients, from the pools in memory and from RADIUS.
+use crate::asks::radius::Handle as Radius;
 use crate::conf::Conf;
 use crate::observers::log::{Log, Voice};
-use ike::io::{Answer, Group, LeaseRequest};
+use crate::shard::Handle as Shard;
+use ike::io::{Answer, Group, LeaseRequest, Ticket};
 use policy::Identity;
 use pool::Pools;
 use std::net::IpAddr;
@@ -12,12 +14,18 @@ use wire::ike::ConfigAttr;
 /// The pools, shared with the control commands that load and list them.
 pub(crate) type SharedPools = Arc<Mutex<Pools>>;
 
+/// The name of the pool that is the RADIUS server's.
+const RADIUS: &str = "radius";
+
 /// Leases addresses.
+#[derive(Clone)]
 pub(crate) struct Leases {
     pools: SharedPools,
     /// Attributes for every client (`charon.dns1`, `charon.plugins.attr`).
     global: Arc<arc_swap::ArcSwap<Vec<ConfigAttr>>>,
     log: Arc<Log>,
+    radius: Radius,
+    shard: Shard,
 }
 
 impl Leases {
@@ -25,8 +33,69 @@ impl Leases {
         pools: SharedPools,
         global: Arc<arc_swap::ArcSwap<Vec<ConfigAttr>>>,
         log: Arc<Log>,
+        (radius, shard): (Radius, Shard),
     ) -> Self {
-        Self { pools, global, log }
+        Self { pools, global, log, radius, shard }
+    }
+
+    /// Answers at once, or, where RADIUS has a say, when it has said it.
+    pub(crate) fn start(&self, ticket: Ticket, request: LeaseRequest) -> Option<Answer> {
+        let Some(at) = request.pools.iter().position(|name| name == RADIUS) else {
+            return Some(self.lease(&request));
+        };
+        let leases = self.clone();
+        tokio::spawn(async move {
+            let framed = leases.radius.framed(request.ike_id).await;
+            let answer = leases.framed(request, at, &framed);
+            leases.shard.answer(ticket, answer).await;
+        });
+        None
+    }
+
+    /// What the RADIUS server gives; for what it does not give, the other pools.
+    fn framed(&self, mut request: LeaseRequest, at: usize, framed: &radius::relay::Framed) -> Answer {
+        let mut rest = request.clone();
+        rest.pools.remove(at);
+        let mut given = Vec::new();
+        let mut offered = framed.addresses.clone();
+        request.requested.retain(|wanted| {
+            let found = offered.iter().position(|a| a.is_ipv4() == wanted.is_ipv4());
+            given.extend(found.map(|at| offered.remove(at)));
+            found.is_none()
+        });
+        if given.is_empty() {
+            return self.lease(&rest);
+        }
+        let mut attributes = Vec::new();
+        for (name, addresses) in [("dns", &framed.dns), ("nbns", &framed.nbns)] {
+            attributes.extend(addresses.iter().filter_map(|a| attribute(name, &a.to_string())));
+        }
+        if let Some(IpAddr::V4(mask)) = framed.netmask {
+            attributes.push(ConfigAttr { kind: ConfigAttribute::Ip4Netmask, value: mask.octets().to_vec() });
+        }
+        let text = |kind: ConfigAttribute, text: &Option<String>| {
+            text.as_ref().map(|text| ConfigAttr { kind, value: text.as_bytes().to_vec() })
+        };
+        attributes.extend(text(ConfigAttribute::UnityBanner, &framed.banner));
+        attributes.extend(text(ConfigAttribute::UnityDefDomain, &framed.domain));
+        attributes.extend(text(ConfigAttribute::UnitySplitDnsName, &framed.split_dns));
+        rest.requested = request.requested;
+        if rest.requested.is_empty() {
+            rest.pools.clear();
+        }
+        match self.lease(&rest) {
+            Answer::Leased { addresses, attributes: more } => {
+                given.extend(addresses);
+                attributes.extend(more);
+                for attribute in self.global.load().iter() {
+                    if !attributes.contains(attribute) {
+                        attributes.push(attribute.clone());
+                    }
+                }
+                Answer::Leased { addresses: given, attributes }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn lease(&self, request: &LeaseRequest) -> Answer {

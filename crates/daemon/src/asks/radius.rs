@@ -46,6 +46,8 @@ enum Input {
     Counted(Vec<ike::io::IkeView>, Vec<u32>),
     /// IKE_SAs to compare a server's wish with.
     Compared(radius::dae::WishId, radius::dae::Wish, Vec<ike::io::IkeView>),
+    /// What the server wants an IKE_SA's client to look like.
+    Framed(u32, oneshot::Sender<radius::relay::Framed>),
     Datagram(radius::client::Socket, Vec<u8>),
     Refused(radius::client::Socket),
     Wish(dae::Arrived),
@@ -105,6 +107,15 @@ impl Handle {
     /// Nobody waits for the login's end any more.
     pub(crate) fn abandon(&self, session: EapSession) {
         let _busy = self.inputs.try_send(Input::Abandon(session));
+    }
+
+    /// What the server that accepted the peer of an IKE_SA said about its addresses; nothing, if it said nothing.
+    pub(crate) async fn framed(&self, ike_id: u32) -> radius::relay::Framed {
+        let (tx, rx) = oneshot::channel();
+        if self.inputs.try_send(Input::Framed(ike_id, tx)).is_err() {
+            return radius::relay::Framed::default();
+        }
+        rx.await.unwrap_or_default()
     }
 
     /// Records are wanted.

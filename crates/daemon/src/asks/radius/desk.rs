@@ -137,6 +137,9 @@ impl Desk {
                 }
             }
             Input::Compared(id, wish, views) => self.wish(now, id, wish, &views).await,
+            Input::Framed(ike_id, answer) => {
+                let _gone = answer.send(self.logins.framed(ike_id));
+            }
             Input::Datagram(socket, datagram) => self.client.receive(now.mono, socket, &datagram),
             Input::Refused(socket) => self.client.refused(now.mono, socket),
             Input::Wish(arrived) => {

@@ -153,6 +153,11 @@ impl Logins {
         self.accepted.remove(&ike_id).map(|(_, accepted)| accepted)
     }
 
+    /// What a server said about the addresses of an IKE_SA's peer.
+    pub(super) fn framed(&self, ike_id: u32) -> radius::relay::Framed {
+        self.accepted.get(&ike_id).map(|(_, accepted)| accepted.framed.clone()).unwrap_or_default()
+    }
+
     /// Forgets peers that were accepted and did not come up.
     pub(super) fn forget(&mut self, now: u64) {
         self.accepted.retain(|_, (since, _)| now.saturating_sub(*since) < ACCEPTED);
