@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Version(List),
     /// Bring up two daemons in namespaces of their own and send traffic through their tunnel
     Demo(Demo),
+    /// Make this machine a gateway for road warriors: an authority, a certificate, connections and pools; and users
+    Quickstart(Quickstart),
     /// Print a completion script for a shell
     Completions {
         /// For which shell
@@ -229,6 +231,73 @@ pub(crate) struct Demo {
     /// How long the bulk transfer lasts
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Quickstart {
+    #[command(subcommand)]
+    pub(crate) command: Option<QuickstartCommand>,
+    /// Directory of swanctl.conf. Default: SWANCTL_DIR or /etc/swanctl
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Name (or address) under which clients find the gateway; also its identity
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Addresses of the gateway; they become local_addrs and names in the certificate. Default: any
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) address: Vec<String>,
+    /// Name servers that clients get
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) dns: Vec<String>,
+    /// Subnets out of which clients get addresses. Default: a private one of each family, chosen at random
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    pub(crate) pool: Vec<String>,
+    /// Subnets that clients reach through the tunnel. Default: everything
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    pub(crate) route: Vec<String>,
+    /// Only say what would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Make a new certificate for the gateway that is there already
+    #[arg(long, conflicts_with_all = ["name", "dry_run"])]
+    pub(crate) renew: bool,
+    /// One JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum QuickstartCommand {
+    /// Make, list or revoke users; what their devices import goes into a folder
+    User(QuickstartUser),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct QuickstartUser {
+    /// Name of the user: letters, digits, - and _
+    #[arg(conflicts_with_all = ["list", "revoke"])]
+    pub(crate) name: Option<String>,
+    /// With a certificate only
+    #[arg(long, conflicts_with_all = ["eap", "both"])]
+    pub(crate) cert: bool,
+    /// With a password only
+    #[arg(long, conflicts_with = "both")]
+    pub(crate) eap: bool,
+    /// With a certificate and a password; this is the default
+    #[arg(long)]
+    pub(crate) both: bool,
+    /// Write the user's files here. Default: quickstart/users/NAME beside swanctl.conf
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Apple: connect whenever there is a network
+    #[arg(long)]
+    pub(crate) on_demand: bool,
+    /// Show all users
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Let this user in no more
+    #[arg(long, value_name = "NAME", conflicts_with = "list")]
+    pub(crate) revoke: Option<String>,
 }
 
 /// Reads the command line; on `--help` or a mistake prints and ends.

@@ -33,6 +33,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Stats(args) => stats::stats(uri, &args),
         Command::Version(args) => stats::version(uri, &args),
         Command::Demo(args) => crate::demo::run(&args),
+        Command::Quickstart(args) => crate::quickstart::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(directory.as_deref()),
         Command::Pki { words } => Ok(crate::pki::main(words)),

@@ -4,7 +4,7 @@
 //! as `cygnet swanctl …`) it takes strongSwan's options and prints what strongSwan's tool prints ([`swanctl`]).
 //! Everything that talks to the daemon does so over vici ([`session`]); [`view`] is what a list of SAs means,
 //! [`load`] carries a configuration directory over, [`commands`] has one file per command, [`demo`] runs two daemons
-//! against each other, [`pki`] is strongSwan's tool of that name.
+//! against each other, [`pki`] is strongSwan's tool of that name, [`quickstart`] makes a gateway and its users.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -21,8 +21,8 @@ mod exit;
 mod getopt;
 mod load;
 mod out;
-#[allow(dead_code, reason = "quickstart will use the rest of it")]
 mod pki;
+mod quickstart;
 mod session;
 mod source;
 mod swanctl;

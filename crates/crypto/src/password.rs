@@ -5,7 +5,7 @@ use crate::secret::ct_eq;
 use crate::sign::{Hash, digest};
 use aes::{Aes128, Aes192, Aes256};
 use cipher::array::Array;
-use cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, InnerIvInit as _, KeyInit};
+use cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, BlockModeEncrypt as _, InnerIvInit as _, KeyInit};
 use des::{Des, TdesEde2, TdesEde3};
 use md5::{Digest as _, Md5};
 use rc2::Rc2;
@@ -78,6 +78,23 @@ pub fn pkcs12_decrypt(
         Pkcs12Cipher::Rc2 => cbc(Rc2::new_with_eff_key_len(&key, 128), &iv, data)?,
         Pkcs12Cipher::Rc2Short => cbc(Rc2::new_with_eff_key_len(&key, 40), &iv, data)?,
     })
+}
+
+/// Encrypts with pbeWithSHAAnd3-KeyTripleDES-CBC, for importers that know nothing newer. `None`: no salt or iterations
+/// that the scheme takes.
+#[must_use]
+pub fn pkcs12_encrypt(password: &str, salt: &[u8], iterations: u32, data: &[u8]) -> Option<Vec<u8>> {
+    let key = pkcs12_key(Hash::Sha1, 1, password, salt, iterations, 24)?;
+    let iv = pkcs12_key(Hash::Sha1, 2, password, salt, iterations, 8)?;
+    let cipher = TdesEde3::new_from_slice(&key).ok()?;
+    let iv: &Array<u8, _> = iv.as_slice().try_into().ok()?;
+    // RFC 8018 6.1.1: 1 to 8 bytes, each their number.
+    let pad = u8::try_from(8 - data.len() % 8).ok()?;
+    let mut out = data.to_vec();
+    out.resize(data.len().checked_add(usize::from(pad))?, pad);
+    let (blocks, _) = Array::slice_as_chunks_mut(&mut out);
+    cbc::Encryptor::inner_iv_init(cipher, iv).encrypt_blocks(blocks);
+    Some(out)
 }
 
 /// The MAC over a PKCS#12 file (RFC 7292 4).

@@ -4,7 +4,7 @@ mod pem;
 mod pkcs12;
 mod raw;
 
-pub use pkcs12::write as write_pkcs12;
+pub use pkcs12::{Protection, write as write_pkcs12};
 
 use crate::cert::{CertError, Certificate};
 use crate::crl::{Crl, CrlError};

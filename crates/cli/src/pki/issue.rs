@@ -152,6 +152,11 @@ impl Authority {
         self.is_ca() || usage.is_some_and(|usage| usage.crl_sign())
     }
 
+    /// Until when it is valid.
+    pub(crate) fn until(&self) -> jiff::Timestamp {
+        super::dates::timestamp(&self.certificate.read.tbs_certificate().validity().not_after)
+    }
+
     /// The identifier of its key: what its certificate says, else the usual digest.
     pub(crate) fn key_id(&self) -> Result<Vec<u8>, Trouble> {
         match self.certificate.extension::<SubjectKeyIdentifier>() {

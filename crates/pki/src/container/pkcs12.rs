@@ -1,11 +1,11 @@
 //! PKCS#12 (RFC 7292) with a password for integrity: reading, and writing as OpenSSL 3 does (PBES2 with AES-256, MAC with
-//! SHA-256).
+//! SHA-256) or as everybody did before (triple DES, SHA-1).
 use super::{ContainerError, Item, MAX_ITEMS, der_form::decrypt};
 use crate::algorithm::hash_of;
 use crate::cert::Certificate;
 use crate::crl::Crl;
 use crate::oid;
-use crypto::password::{MAX_ITERATIONS, pkcs12_mac, same_mac};
+use crypto::password::{MAX_ITERATIONS, pkcs12_encrypt, pkcs12_mac, same_mac};
 use crypto::sign::{Hash, PrivateKey, digest};
 use der::asn1::{Any, AnyRef, BmpString, ObjectIdentifier, OctetString, OctetStringRef, SetOfVec};
 use der::{Decode, Encode, Sequence, ValueOrd};
@@ -192,6 +192,22 @@ fn bags(der: &[u8], password: &str, items: &mut Vec<Item>, depth: u8) -> Result<
     Ok(())
 }
 
+/// How a file is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// PBES2 with AES-256, MAC with SHA-256.
+    Modern,
+    /// Triple DES and SHA-1, for importers that know nothing newer (Apple's, Windows before 10 1709).
+    Compatible,
+}
+
+/// Salt and number of iterations of the schemes of PKCS#12 (RFC 7292 C).
+#[derive(Sequence)]
+struct PbeParameters {
+    salt: OctetString,
+    iterations: u32,
+}
+
 /// Writes a key (PKCS#8 DER) and its certificates, the key's own first. `random` is for salts and IVs.
 ///
 /// # Errors
@@ -201,8 +217,13 @@ pub fn write(
     certificates: &[Certificate],
     name: &str,
     password: &str,
+    protection: Protection,
     random: &mut crypto::Rng,
 ) -> Result<Vec<u8>, ContainerError> {
+    let encrypt = |data: &[u8], random: &mut crypto::Rng| match protection {
+        Protection::Modern => encrypt(data, password, random),
+        Protection::Compatible => encrypt_compatibly(data, password, random),
+    };
     let attributes = |first: bool| -> Result<Option<SetOfVec<Attribute>>, ContainerError> {
         let Some(own) = certificates.first().filter(|_| first) else {
             return Ok(None);
@@ -222,12 +243,12 @@ pub fn write(
         let value = any(&TypedBag { id: oid::X509_CERT, value })?;
         cert_bags.push(SafeBag { id: oid::CERT_BAG, value, attributes: attributes(index == 0)? });
     }
-    let (algorithm, data) = encrypt(&cert_bags.to_der().map_err(|_| MALFORMED)?, password, random)?;
+    let (algorithm, data) = encrypt(&cert_bags.to_der().map_err(|_| MALFORMED)?, random)?;
     let encrypted = EncryptedData {
         version: 0,
         content: EncryptedContent { content_type: oid::PKCS7_DATA, algorithm, content: Some(data) },
     };
-    let (algorithm, data) = encrypt(key, password, random)?;
+    let (algorithm, data) = encrypt(key, random)?;
     let key_bags = vec![SafeBag {
         id: oid::SHROUDED_KEY_BAG,
         value: any(&ShroudedKey { algorithm, data })?,
@@ -239,14 +260,18 @@ pub fn write(
     ];
     let content = infos.to_der().map_err(|_| MALFORMED)?;
     let salt = random.bytes(16);
-    let mac = pkcs12_mac(Hash::Sha256, password, &salt, ITERATIONS, &content).ok_or(MALFORMED)?;
+    let (hash, hash_oid) = match protection {
+        Protection::Modern => (Hash::Sha256, oid::SHA256),
+        Protection::Compatible => (Hash::Sha1, oid::SHA1),
+    };
+    let mac = pkcs12_mac(hash, password, &salt, ITERATIONS, &content).ok_or(MALFORMED)?;
     let pfx = Pfx {
         version: 3,
         auth_safe: data_info(content)?,
         mac_data: Some(MacData {
             mac: DigestInfo {
                 algorithm: AlgorithmIdentifierOwned {
-                    oid: oid::SHA256,
+                    oid: hash_oid,
                     parameters: Some(AnyRef::NULL.into()),
                 },
                 digest: OctetString::new(mac).map_err(|_| MALFORMED)?,
@@ -280,5 +305,18 @@ fn encrypt(
     let data = params.encrypt(password, data).map_err(|_| MALFORMED)?;
     let scheme = pkcs5::EncryptionScheme::from(params).to_der().map_err(|_| MALFORMED)?;
     let algorithm = AlgorithmIdentifierOwned::from_der(&scheme).map_err(|_| MALFORMED)?;
+    Ok((algorithm, OctetString::new(data).map_err(|_| MALFORMED)?))
+}
+
+fn encrypt_compatibly(
+    data: &[u8],
+    password: &str,
+    random: &mut crypto::Rng,
+) -> Result<(AlgorithmIdentifierOwned, OctetString), ContainerError> {
+    let salt = random.bytes(8);
+    let data = pkcs12_encrypt(password, &salt, ITERATIONS, data).ok_or(MALFORMED)?;
+    let salt = OctetString::new(salt).map_err(|_| MALFORMED)?;
+    let parameters = any(&PbeParameters { salt, iterations: ITERATIONS })?;
+    let algorithm = AlgorithmIdentifierOwned { oid: oid::PBE_SHA1_3DES, parameters: Some(parameters) };
     Ok((algorithm, OctetString::new(data).map_err(|_| MALFORMED)?))
 }
