@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Quickstart) -> Result<ExitCode, Failure> {
 /// Random bytes of the operating system.
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::new(FAILED, format_args!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(FAILED, format_args!("no randomness: {error}")))?;
     Ok(bytes)
 }
 

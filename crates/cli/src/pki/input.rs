@@ -112,11 +112,6 @@ pub(crate) fn der_of(bytes: &[u8]) -> Result<(Option<String>, Secret), Trouble> 
     let bad = || Trouble::failed("the PEM armour is damaged");
     let (label, rest) = text["-----BEGIN ".len()..].split_once("-----").ok_or_else(bad)?;
     let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or_else(bad)?;
-    if body.contains("DEK-Info") {
-        return Err(Trouble::failed(
-            "keys encrypted in OpenSSL's old PEM form are not available: convert with 'openssl pkcs8 -topk8'",
-        ));
-    }
     let packed: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = data_encoding::BASE64.decode(&packed).map_err(|_| bad())?;
     Ok((Some(label.to_owned()), Secret::new(der)))
@@ -128,13 +123,16 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// A private key of that family, or of any.
 pub(crate) fn private_key(bytes: &[u8], family: Option<Family>) -> Result<PrivateKey, Trouble> {
+    if find(bytes, b"DEK-Info:").is_some() {
+        return check(decrypt(bytes)?, family);
+    }
     let (label, der) = der_of(bytes)?;
     let der = der.as_slice();
     let key = match label.as_deref() {
         Some("RSA PRIVATE KEY") => PrivateKey::from_pkcs1(der)?,
         Some("EC PRIVATE KEY") => PrivateKey::from_sec1(der)?,
         Some("PRIVATE KEY") => PrivateKey::from_pkcs8(der)?,
-        Some("ENCRYPTED PRIVATE KEY") => return Err(encrypted()),
+        Some("ENCRYPTED PRIVATE KEY") => decrypt(bytes)?,
         Some(other) => {
             return Err(Trouble::Failed(format!("parsing input failed: {other} is no private key")));
         }
@@ -143,11 +141,18 @@ pub(crate) fn private_key(bytes: &[u8], family: Option<Family>) -> Result<Privat
             match first {
                 Err(crypto::sign::SignError::Key(_)) => PrivateKey::from_pkcs1(der)
                     .or_else(|_| PrivateKey::from_sec1(der))
-                    .map_err(|_| Trouble::failed("parsing input failed: no usable private key"))?,
+                    .or_else(|_| match ::pki::load(der, None) {
+                        Err(::pki::container::ContainerError::NeedsPassword(_)) => decrypt(der),
+                        _ => Err(Trouble::failed("parsing input failed: no usable private key")),
+                    })?,
                 other => other?,
             }
         }
     };
+    check(key, family)
+}
+
+fn check(key: PrivateKey, family: Option<Family>) -> Result<PrivateKey, Trouble> {
     match family {
         Some(family) if !family.has(key.kind()) => {
             Err(Trouble::Failed(format!("parsing input failed: the key is {}", key.kind())))
@@ -156,8 +161,28 @@ pub(crate) fn private_key(bytes: &[u8], family: Option<Family>) -> Result<Privat
     }
 }
 
-fn encrypted() -> Trouble {
-    Trouble::failed("the private key is encrypted: decrypt it first, with 'openssl pkcs8'")
+/// An encrypted key; the password is asked for.
+fn decrypt(bytes: &[u8]) -> Result<PrivateKey, Trouble> {
+    let failed = |error: &dyn std::fmt::Display| Trouble::Failed(format!("parsing input failed: {error}"));
+    let items = ::pki::load(bytes, Some(&passphrase()?)).map_err(|error| failed(&error))?;
+    let key = items.into_iter().find_map(|item| match item {
+        ::pki::Item::PrivateKey(key) => Some(key),
+        _ => None,
+    });
+    key.ok_or_else(|| failed(&"no private key"))
+}
+
+/// Asks on the terminal, or takes what the environment has for scripts.
+pub(super) fn passphrase() -> Result<String, Trouble> {
+    if let Ok(given) = std::env::var("CYGNET_PASSPHRASE") {
+        return Ok(given);
+    }
+    rpassword::prompt_password("Private key passphrase: ").map_err(|error| {
+        Trouble::Failed(format!(
+            "asking for a passphrase failed: {} (CYGNET_PASSPHRASE holds one for scripts)",
+            reason(&error)
+        ))
+    })
 }
 
 /// A certificate, as bytes and read.

@@ -1,12 +1,123 @@
 //! `pki --verify`.
-use super::input::Certificate;
-use super::{Call, Outcome, Trouble};
+use super::input::{self, Certificate};
+use super::{Call, Outcome, Trouble, dates};
+use crate::out::{clean, complain, put};
+use ::pki::{Cache, Crl, Purpose, Rule, Settings, Store, TlsJudgement, Trust};
 use crypto::sign::{Hash, KeyType, SignScheme};
 use der::Encode as _;
+use policy::{Auth, AuthClass};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-pub(super) fn run(_call: &Call<'_>) -> Outcome {
-    super::missing("verify", "chains are not judged yet")
+/// The lifetimes do not hold.
+const NOT_NOW: u8 = 2;
+
+pub(super) fn run(call: &Call<'_>) -> Outcome {
+    if call.has("online") {
+        return Err(Trouble::failed(
+            "--online is not available: the daemon downloads CRLs and asks OCSP responders, this tool does not; give --crl",
+        ));
+    }
+    let certificate = Certificate::from_bytes(input::given(call)?.as_slice())
+        .map_err(|_| Trouble::failed("parsing certificate failed"))?;
+    let mut store = Store::new(Settings::default());
+    let mut trusted = false;
+    for file in files(call, "cacert")? {
+        let bytes = input::file(&file)?;
+        let found = ::pki::container::certificates(bytes.as_slice()).map_err(|error| {
+            Trouble::Failed(format!("parsing CA certificate '{}' failed: {error}", file.display()))
+        })?;
+        for authority in found {
+            trusted = true;
+            store.add_certificate(authority, Trust::Ca);
+        }
+    }
+    let subject = ::pki::Certificate::from_der(&certificate.der)
+        .map_err(|error| Trouble::Failed(format!("parsing certificate failed: {error}")))?;
+    if !trusted {
+        // Without an authority it is taken as trusted by itself.
+        let now = u64::try_from(dates::now().as_second()).unwrap_or(0);
+        if subject.valid_at(now) {
+            put!("certificate trusted, lifetimes valid");
+            return Ok(0);
+        }
+        put!("certificate trusted, but no valid lifetime");
+        return Ok(NOT_NOW);
+    }
+    let crls = files(call, "crl")?;
+    for file in &crls {
+        let (_, der) = input::der_of(input::file(file)?.as_slice())?;
+        let crl = Crl::from_der(der.as_slice())
+            .map_err(|error| Trouble::Failed(format!("parsing CRL '{}' failed: {error}", file.display())))?;
+        store.add_crl(Arc::new(crl));
+    }
+    Ok(judge(Arc::new(store), &certificate.der, !crls.is_empty()))
+}
+
+/// Prints the verdict; the exit code.
+fn judge(store: Arc<Store>, certificate: &[u8], status: bool) -> u8 {
+    let now = u64::try_from(dates::now().as_second()).unwrap_or(0);
+    let say = |lines: Vec<::pki::LogLine>| lines.iter().for_each(|line| complain!("{}", clean(&line.text)));
+    let anybody = Auth::named("remote", AuthClass::Pubkey("pubkey".into()));
+    match store.judge_tls(&[certificate], Purpose::Any, None, &anybody, now) {
+        Err((distrust, log)) => {
+            say(log);
+            complain!("{}", clean(&distrust.reason));
+            if matches!(distrust.rule, Rule::Expired | Rule::NotYetValid) {
+                put!("certificate trusted, but no valid lifetime");
+                return NOT_NOW;
+            }
+        }
+        Ok((path, log)) => {
+            say(log);
+            if !status {
+                put!("certificate trusted, lifetimes valid");
+                return 0;
+            }
+            let mut judgement = TlsJudgement::new(Arc::clone(&store), path, "strict", [0; 32]);
+            let mut cache = Cache::default();
+            let mut given = None;
+            let verdict = loop {
+                match judgement.step(&mut cache, given.take(), now) {
+                    Ok(verdict) => break verdict,
+                    Err(fetch) => given = Some(Err(format!("{} is not fetched by this tool", fetch.url))),
+                }
+            };
+            say(judgement.take_log());
+            match verdict {
+                Ok(()) => {
+                    put!("certificate trusted, lifetimes valid");
+                    return 0;
+                }
+                Err(distrust) => complain!("{}", clean(&distrust.reason)),
+            }
+        }
+    }
+    put!("certificate untrusted");
+    1
+}
+
+/// The files that an option names: itself, or what is in the directory.
+fn files(call: &Call<'_>, option: &str) -> Result<Vec<PathBuf>, Trouble> {
+    let mut all = Vec::new();
+    for path in call.options.values(option).map(Path::new) {
+        if !path.is_dir() {
+            all.push(path.to_owned());
+            continue;
+        }
+        let failed = |error| {
+            Trouble::Failed(format!("opening '{}' failed: {}", path.display(), input::reason(&error)))
+        };
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let file = entry.map_err(failed)?.path();
+            if file.is_file() {
+                all.push(file);
+            }
+        }
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// How a signature with that AlgorithmIdentifier was made.

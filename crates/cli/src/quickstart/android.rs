@@ -7,7 +7,12 @@ use uuid::Uuid;
 
 /// With key and certificate inside; the app asks for the container's password.
 pub(super) fn with_certificate(parts: &Parts<'_>, paper: &Paperwork) -> Result<String, Failure> {
-    text(parts, "ikev2-cert", "certificate", json!({"p12": BASE64.encode(&paper.modern), "id": parts.identity}))
+    text(
+        parts,
+        "ikev2-cert",
+        "certificate",
+        json!({"p12": BASE64.encode(&paper.modern), "id": parts.identity}),
+    )
 }
 
 /// With a user name; the app asks for the password, profiles cannot hold one.
@@ -47,5 +52,6 @@ fn text(parts: &Parts<'_>, kind: &str, label: &str, local: Value) -> Result<Stri
             }
         }
     }
-    serde_json::to_string(&profile).map_err(|error| Failure::new(FAILED, format_args!("writing JSON: {error}")))
+    serde_json::to_string(&profile)
+        .map_err(|error| Failure::new(FAILED, format_args!("writing JSON: {error}")))
 }

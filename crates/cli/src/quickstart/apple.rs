@@ -20,7 +20,8 @@ pub(super) fn profile(parts: &Parts<'_>, way: &Way<'_>) -> Result<Vec<u8>, Failu
     };
     let title = format!("{} ({label})", state.name);
     // Profiles of the same identifier replace each other: one per gateway, user and way.
-    let identifier = format!("org.cygnet.quickstart.{}.{}.{label}", plain(&state.name), plain(parts.identity));
+    let identifier =
+        format!("org.cygnet.quickstart.{}.{}.{label}", plain(&state.name), plain(parts.identity));
     let (root, own, vpn) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
     let mut payloads = vec![payload(
         &identifier,

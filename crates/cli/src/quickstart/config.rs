@@ -93,7 +93,10 @@ fn pool_names(state: &State) -> Vec<String> {
 
 /// The secret of a user with a password.
 pub(super) fn secret(user: &str, password: &str) -> String {
-    format!("# Made by 'cygnet quickstart user {user}'.\n\nsecrets {{\n  eap-quickstart-{user} {{\n    id = {user}\n    secret = \"{password}\"\n  }}\n}}\n", user = user)
+    format!(
+        "# Made by 'cygnet quickstart user {user}'.\n\nsecrets {{\n  eap-quickstart-{user} {{\n    id = {user}\n    secret = \"{password}\"\n  }}\n}}\n",
+        user = user
+    )
 }
 
 /// How a client authenticates.
@@ -114,7 +117,9 @@ pub(super) fn client(state: &State, client: &Client<'_>) -> String {
         ),
         Client::Login(name, password) => (
             format!("      auth = eap-mschapv2\n      id = {name}\n      eap_id = {name}\n"),
-            format!("\nsecrets {{\n  eap-quickstart {{\n    id = {name}\n    secret = \"{password}\"\n  }}\n}}\n"),
+            format!(
+                "\nsecrets {{\n  eap-quickstart {{\n    id = {name}\n    secret = \"{password}\"\n  }}\n}}\n"
+            ),
             "a name and a password",
         ),
     };

@@ -26,8 +26,11 @@ const BITS: usize = 3072;
 
 pub(super) fn create(directory: &Path, args: &Quickstart) -> Result<(), Failure> {
     let Some(name) = args.name.as_deref() else {
-        return Err(Failure::new(2, "--name is required: the name or address under which clients find the gateway")
-            .hint("cygnet quickstart --name gw.example.org"));
+        return Err(Failure::new(
+            2,
+            "--name is required: the name or address under which clients find the gateway",
+        )
+        .hint("cygnet quickstart --name gw.example.org"));
     };
     let state = describe(name, args)?;
     if State::file(directory).exists() {
@@ -72,7 +75,9 @@ fn describe(name: &str, args: &Quickstart) -> Result<State, Failure> {
     let fit = match Identity::parse(name) {
         Ok(Identity::Ip(_)) => true,
         Ok(Identity::Fqdn(text)) => {
-            text == name && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+            text == name
+                && text.len() <= 64
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
         }
         _ => false,
     };
@@ -149,8 +154,7 @@ fn papers(directory: &Path, state: &State, shelf: &mut Shelf) -> Result<(), Fail
 fn gateway_certificate(state: &State, key: &PrivateKey, authority: &Authority) -> Result<Vec<u8>, Failure> {
     let mut names: Vec<&str> = vec![&state.name];
     names.extend(state.addresses.iter().map(String::as_str).filter(|address| *address != state.name));
-    let mut wanted =
-        Wanted { usages: vec![Usage::ServerAuth, Usage::IkeIntermediate], ..Wanted::default() };
+    let mut wanted = Wanted { usages: vec![Usage::ServerAuth, Usage::IkeIntermediate], ..Wanted::default() };
     for name in names {
         wanted.names.push(alt_name(name)?);
         if name.parse::<IpAddr>().is_ok() {
@@ -183,7 +187,10 @@ pub(super) fn renew(directory: &Path, json: bool) -> Result<(), Failure> {
     let file = directory.join(config::CERTIFICATE);
     shelf::replace(&file, pem("CERTIFICATE", &certificate), false)?;
     if json {
-        put!("{}", serde_json::json!({"schema": "cygnet.quickstart.renew/1", "file": file, "days": LEAF_DAYS}));
+        put!(
+            "{}",
+            serde_json::json!({"schema": "cygnet.quickstart.renew/1", "file": file, "days": LEAF_DAYS})
+        );
     } else {
         say!("{} is good for {LEAF_DAYS} days; load it: cygnet load", file.display());
     }
@@ -218,7 +225,8 @@ fn report(
         steps.push("clients keep their own name servers; --dns would have given them yours".to_owned());
     }
     if args.json {
-        let files: Vec<String> = shelf.sheets().iter().map(|sheet| sheet.path.display().to_string()).collect();
+        let files: Vec<String> =
+            shelf.sheets().iter().map(|sheet| sheet.path.display().to_string()).collect();
         let document = serde_json::json!({
             "schema": "cygnet.quickstart.gateway/1",
             "written": !args.dry_run,
@@ -245,7 +253,11 @@ fn report(
     for sheet in shelf.sheets() {
         say!("  {}{}", sheet.path.display(), if sheet.secret { "  (for its owner only)" } else { "" });
     }
-    say!("Clients get addresses out of {} and reach {}.", state.pools.join(" and "), state.routes.join(" and "));
+    say!(
+        "Clients get addresses out of {} and reach {}.",
+        state.pools.join(" and "),
+        state.routes.join(" and ")
+    );
     say!("");
     say!("Next:");
     for (number, step) in steps.iter().enumerate() {

@@ -96,7 +96,10 @@ pub(super) fn write(parts: &Parts<'_>, home: &Path, shelf: &mut Shelf) -> Result
         add("cert.ps1", windows::with_certificate(parts, paper).into());
         add("user.p12", paper.modern.clone());
         add("user-compatible.p12", paper.compatible.clone());
-        add("swanctl-cert/swanctl.conf", config::client(parts.state, &Client::Certificate(parts.identity)).into());
+        add(
+            "swanctl-cert/swanctl.conf",
+            config::client(parts.state, &Client::Certificate(parts.identity)).into(),
+        );
         add("swanctl-cert/x509ca/ca.pem", authority.clone().into());
         add("swanctl-cert/x509/client.pem", pem("CERTIFICATE", &paper.certificate).into());
         add("swanctl-cert/private/client.pem", pem("PRIVATE KEY", paper.key.as_slice()).into());

@@ -71,7 +71,10 @@ pub(super) fn replace(path: &Path, content: impl Into<Vec<u8>>, secret: bool) ->
 
 fn put(sheet: &Sheet, new: bool) -> std::io::Result<()> {
     if let Some(parent) = sheet.path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(if sheet.secret { 0o700 } else { 0o755 }).create(parent)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(if sheet.secret { 0o700 } else { 0o755 })
+            .create(parent)?;
     }
     let mut file = std::fs::OpenOptions::new()
         .write(true)

@@ -124,7 +124,9 @@ fn create(
     if login.is_some() {
         say!("  - cygnet load, so that the daemon knows the password");
     }
-    say!("  - bring the folder to {name} on a safe way; it is as secret as the password. docs/clients.md: what each device does with it");
+    say!(
+        "  - bring the folder to {name} on a safe way; it is as secret as the password. docs/clients.md: what each device does with it"
+    );
     Ok(())
 }
 
@@ -141,11 +143,8 @@ fn identity(state: &State, name: &str) -> String {
 fn paper(authority: &Authority, name: &str, identity: &str, user: &mut User) -> Result<Paperwork, Failure> {
     let failed = |error| Failure::new(FAILED, error);
     let key = PrivateKey::generate(KeyType::Rsa, BITS).map_err(failed)?;
-    let wanted = Wanted {
-        usages: vec![Usage::ClientAuth],
-        names: vec![alt_name(identity)?],
-        ..Wanted::default()
-    };
+    let wanted =
+        Wanted { usages: vec![Usage::ClientAuth], names: vec![alt_name(identity)?], ..Wanted::default() };
     let subject = input::name(&format!("CN={identity}"), "name")?;
     let serial = random_serial()?;
     let paper = Paper {
@@ -214,7 +213,10 @@ fn revoke(directory: &Path, mut state: State, name: &str, json: bool) -> Result<
     let identity = user.identity.clone();
     state.store(directory)?;
     if json {
-        put!("{:#}", serde_json::json!({"schema": "cygnet.quickstart.revoked/1", "name": name, "identity": identity}));
+        put!(
+            "{:#}",
+            serde_json::json!({"schema": "cygnet.quickstart.revoked/1", "name": name, "identity": identity})
+        );
         return Ok(());
     }
     say!("{name} will not come in again once the daemon knows:");

@@ -270,10 +270,7 @@ pub fn write(
         auth_safe: data_info(content)?,
         mac_data: Some(MacData {
             mac: DigestInfo {
-                algorithm: AlgorithmIdentifierOwned {
-                    oid: hash_oid,
-                    parameters: Some(AnyRef::NULL.into()),
-                },
+                algorithm: AlgorithmIdentifierOwned { oid: hash_oid, parameters: Some(AnyRef::NULL.into()) },
                 digest: OctetString::new(mac).map_err(|_| MALFORMED)?,
             },
             salt: OctetString::new(salt).map_err(|_| MALFORMED)?,

@@ -112,9 +112,25 @@ fn pkcs12_old_and_new() {
     let certs =
         [std::fs::read(dir.path().join("c.pem")).unwrap(), std::fs::read(dir.path().join("ca.pem")).unwrap()]
             .map(|pem| certificates(&pem).unwrap().remove(0));
-    let ours = write_pkcs12(&key, &certs, "moon", "pass wörd", Protection::Modern, &mut crypto::Rng::from_seed([7; 32])).unwrap();
+    let ours = write_pkcs12(
+        &key,
+        &certs,
+        "moon",
+        "pass wörd",
+        Protection::Modern,
+        &mut crypto::Rng::from_seed([7; 32]),
+    )
+    .unwrap();
     assert_eq!(load(&ours, Some("pass wörd")).unwrap().len(), 3);
-    let ours = write_pkcs12(&key, &certs, "moon", "secret", Protection::Modern, &mut crypto::Rng::from_seed([7; 32])).unwrap();
+    let ours = write_pkcs12(
+        &key,
+        &certs,
+        "moon",
+        "secret",
+        Protection::Modern,
+        &mut crypto::Rng::from_seed([7; 32]),
+    )
+    .unwrap();
     std::fs::write(dir.path().join("ours.p12"), ours).unwrap();
     let text = String::from_utf8(run("pkcs12 -in ours.p12 -passin pass:secret -nodes")).unwrap();
     assert!(text.contains("friendlyName: moon") && text.contains("BEGIN PRIVATE KEY"), "{text}");
