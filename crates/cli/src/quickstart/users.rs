@@ -108,7 +108,7 @@ fn create(
     say!("{name} may come in. In {}:", home.display());
     for (file, about) in profiles::ABOUT {
         if files.iter().any(|written| written == file) {
-            say!("  {file:<22} {about}");
+            say!("  {file:<28} {about}");
         }
     }
     if let Some(login) = &login {
