@@ -53,7 +53,8 @@ fn good(file: &Path) {
 
 #[test]
 fn a_gateway_and_what_it_refuses() {
-    let gateway = Gateway::new(&["--address", "192.0.2.1,2001:db8::1", "--dns", "10.1.0.53", "--pool", "10.9.0.0/24"]);
+    let gateway =
+        Gateway::new(&["--address", "192.0.2.1,2001:db8::1", "--dns", "10.1.0.53", "--pool", "10.9.0.0/24"]);
     good(&gateway.path("swanctl.conf"));
     let mode = |name: &str| gateway.path(name).metadata().unwrap().permissions().mode() & 0o777;
     for secret in ["quickstart/ca-key.pem", "private/quickstart-gateway.pem", "quickstart/state.json"] {
@@ -138,7 +139,8 @@ fn users_come_and_go() {
     assert!(!secret.exists());
     let crl = pki::Crl::from_der(&std::fs::read(gateway.path("x509crl/quickstart.crl")).unwrap()).unwrap();
     assert_eq!((crl.len(), crl.number()), (2, &[3][..]));
-    let authority = certificates(&std::fs::read(gateway.path("x509ca/quickstart-ca.pem")).unwrap()).unwrap().remove(0);
+    let authority =
+        certificates(&std::fs::read(gateway.path("x509ca/quickstart-ca.pem")).unwrap()).unwrap().remove(0);
     crl.verify(&authority).unwrap();
     let bobs = gateway.path("quickstart/users/bob/swanctl-cert/x509/client.pem");
     assert!(crl.entry(&certificates(&std::fs::read(bobs).unwrap()).unwrap()[0]).is_some());
@@ -165,7 +167,8 @@ fn apple_profiles_have_what_apple_wants() {
         let profile = Value::from_file(home.join(file)).unwrap();
         let profile = profile.as_dictionary().unwrap();
         let mut ids = std::collections::BTreeSet::new();
-        let content = profile["PayloadContent"].as_array().unwrap().iter().map(|p| p.as_dictionary().unwrap());
+        let content =
+            profile["PayloadContent"].as_array().unwrap().iter().map(|p| p.as_dictionary().unwrap());
         for part in std::iter::once(profile).chain(content) {
             for key in ["PayloadType", "PayloadIdentifier", "PayloadUUID", "PayloadDisplayName"] {
                 assert!(part[key].as_string().is_some_and(|text| !text.is_empty()), "{file} {key}");
@@ -192,17 +195,25 @@ fn apple_profiles_have_what_apple_wants() {
             assert_eq!(algorithms["DiffieHellmanGroup"].as_signed_integer(), Some(19));
         }
         if certificate {
-            assert_eq!((text("AuthenticationMethod"), number("ExtendedAuthEnabled")), (Some("Certificate"), Some(0)));
+            assert_eq!(
+                (text("AuthenticationMethod"), number("ExtendedAuthEnabled")),
+                (Some("Certificate"), Some(0))
+            );
             let own = payload(profile, "com.apple.security.pkcs12");
             assert_eq!(text("PayloadCertificateUUID"), own["PayloadUUID"].as_string());
             let items = load(own["PayloadContent"].as_data().unwrap(), own["Password"].as_string()).unwrap();
             let named = items.iter().any(|item| match item {
-                Item::Certificate(c) => c.names().iter().any(|name| name.to_string() == "alice@gw.example.org"),
+                Item::Certificate(c) => {
+                    c.names().iter().any(|name| name.to_string() == "alice@gw.example.org")
+                }
                 _ => false,
             });
             assert!(named && items.iter().any(|item| matches!(item, Item::PrivateKey(_))));
         } else {
-            assert_eq!((text("AuthenticationMethod"), number("ExtendedAuthEnabled")), (Some("None"), Some(1)));
+            assert_eq!(
+                (text("AuthenticationMethod"), number("ExtendedAuthEnabled")),
+                (Some("None"), Some(1))
+            );
             assert_eq!((text("AuthName"), text("AuthPassword")), (Some("alice"), told["password"].as_str()));
         }
     }
@@ -216,7 +227,10 @@ fn android_profiles_are_as_documented() {
         let profile: serde_json::Value = serde_json::from_str(&read(&home.join(file))).unwrap();
         assert_eq!(profile["type"], kind);
         assert_eq!(profile["uuid"].as_str().unwrap().len(), 36);
-        assert_eq!((&profile["remote"]["addr"], &profile["remote"]["id"]), (&"gw.example.org".into(), &"gw.example.org".into()));
+        assert_eq!(
+            (&profile["remote"]["addr"], &profile["remote"]["id"]),
+            (&"gw.example.org".into(), &"gw.example.org".into())
+        );
         let authority = BASE64.decode(profile["remote"]["cert"].as_str().unwrap().as_bytes()).unwrap();
         assert!(certificates(&authority).unwrap()[0].is_ca());
         assert_eq!(profile["split-tunneling"]["subnets"], serde_json::json!(["10.1.0.0/16"]));

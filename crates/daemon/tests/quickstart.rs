@@ -18,7 +18,12 @@ use std::process::Command;
 fn quickstart(gateway: &Daemon, words: &[&str]) {
     let tool = Path::new(env!("CARGO_BIN_EXE_cygnetd")).with_file_name("cygnet");
     assert!(tool.exists(), "{} is missing: cargo build -p cli", tool.display());
-    let out = Command::new(tool).args(["quickstart", "--dir"]).arg(gateway.file("swanctl")).args(words).output().unwrap();
+    let out = Command::new(tool)
+        .args(["quickstart", "--dir"])
+        .arg(gateway.file("swanctl"))
+        .args(words)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "quickstart {words:?}: {}", lab::both(&out));
 }
 

@@ -224,11 +224,7 @@ fn each_takes_the_others_requests_and_keys() {
     for (maker, taker) in [(true, false), (false, true)] {
         for kind in ["rsa", "ecdsa", "ed25519"] {
             shelf.make(maker, &format!("--gen --type {kind} --outform pem"), "key.pem");
-            shelf.make(
-                maker,
-                &format!("--req --in key.pem --type {kind} --dn|=CN=x|--san a.example --profile dual"),
-                "x.req",
-            );
+            shelf.make(maker, "--req --in key.pem --dn|=CN=x|--san a.example --profile dual", "x.req");
             shelf.make(
                 taker,
                 &format!("--self --ca --in key.pem --type {kind} --dn|=CN=CA|--outform pem"),
@@ -244,6 +240,185 @@ fn each_takes_the_others_requests_and_keys() {
             assert_eq!(shelf.stock("--verify --in x.pem --cacert ca.pem").status.code(), Some(0), "{kind}");
         }
     }
+}
+
+#[test]
+fn chains_are_judged_alike() {
+    let shelf = Shelf::new();
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        shelf.make(true, &format!("--gen --type {kind}"), &format!("{kind}.der"));
+        shelf.make(true, &format!("--pub --in {kind}.der"), &format!("{kind}.pub"));
+    }
+    shelf.make(true, "--self --ca --in rsa.der --pathlen 1 --dn|=C=CH, O=Cygnet, CN=CA", "ca.der");
+    shelf.make(true, "--self --ca --in ed25519.der --dn|=C=CH, O=Cygnet, CN=Ed", "ed.der");
+    for name in ["moon", "asked"] {
+        let line = format!(
+            "--issue --in ecdsa.pub --cacert ca.der --cakey rsa.der --flag serverAuth --dn|=CN={name}"
+        );
+        shelf.make(true, &line, &format!("{name}.der"));
+    }
+    shelf.make(
+        true,
+        "--signcrl --cacert ca.der --cakey rsa.der --reason superseded --cert moon.der",
+        "a.crl",
+    );
+    shelf.make(
+        true,
+        "--self --in ecdsa.der --dn|=CN=old|--not-before|=01.02.25 03:04:05|--not-after|=01.02.26 03:04:05",
+        "old.der",
+    );
+    shelf.make(
+        true,
+        "--issue --in ecdsa.pub --cacert ca.der --cakey rsa.der --dn|=CN=over|--not-before|=01.02.25 03:04:05|\
+         --not-after|=01.02.26 03:04:05",
+        "over.der",
+    );
+    shelf.make(true, "--gen --type ecdsa", "other.der");
+    shelf.make(true, "--self --ca --in other.der --dn|=C=CH, O=Cygnet, CN=CA", "impostor.der");
+    shelf.make(true, "--signcrl --cacert ca.der --cakey rsa.der", "empty.crl");
+    for line in [
+        "--verify --in moon.der --cacert ca.der",
+        "--verify --in moon.der",
+        "--verify --in ca.der",
+        "--verify --in old.der",
+        "--verify --in over.der --cacert ca.der",
+        "--verify --in moon.der --cacert ed.der",
+        "--verify --in moon.der --cacert impostor.der",
+        "--verify --in asked.der --cacert ed.der --cacert ca.der",
+        "--verify --in moon.der --cacert ca.der --crl a.crl",
+        "--verify --in asked.der --cacert ca.der --crl empty.crl",
+        "--verify --in nofile",
+    ] {
+        shelf.same(line);
+    }
+}
+
+#[test]
+fn openssl_asks_our_responder() {
+    let shelf = Shelf::new();
+    furnish(&shelf, true);
+    for file in ["ca", "moon", "asked"] {
+        shelf.openssl(&format!("x509 -inform der -in {file}.der -out {file}.pem"));
+    }
+    let signer = "--cacert ca.der --crl a.crl --key rsa.der --lifetime 10";
+    let ask = |certificate: &str| format!("ocsp -issuer ca.pem -cert {certificate}.pem");
+    let judge = |certificate: &str| {
+        shelf.openssl(&format!("{} -no_nonce -respin answer.der -CAfile ca.pem", ask(certificate)))
+    };
+    for (certificate, words) in
+        [("moon", &["moon.pem: revoked", "superseded"][..]), ("asked", &["asked.pem: good"])]
+    {
+        shelf.openssl(&format!("{} -reqout request.der", ask(certificate)));
+        shelf.make(true, &format!("--ocsp --respond --in request.der {signer}"), "answer.der");
+        let said = judge(certificate);
+        assert!(said.contains("Response verify OK"), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    // A signer of its own, OpenSSL's index, and what is in neither.
+    shelf.make(
+        true,
+        "--issue --in ecdsa.pub --cacert ca.der --cakey rsa.der --flag ocspSigning --dn|=CN=ocsp",
+        "ocsp.der",
+    );
+    let serial = shelf.openssl("x509 -in moon.pem -noout -serial");
+    let serial = serial.trim().strip_prefix("serial=").unwrap();
+    std::fs::write(
+        shelf.0.path().join("index.txt"),
+        format!("R\t290101000000Z\t260102030405Z,keyCompromise\t{serial}\tunknown\t/CN=moon\n"),
+    )
+    .unwrap();
+    for (certificate, words) in
+        [("moon", &["revoked", "keyCompromise"][..]), ("asked", &["asked.pem: unknown"])]
+    {
+        shelf.openssl(&format!("{} -reqout request.der", ask(certificate)));
+        shelf.make(
+            true,
+            "--ocsp --respond --in request.der --cacert ca.der --index index.txt --key ecdsa.der --cert ocsp.der",
+            "answer.der",
+        );
+        let said = judge(certificate);
+        assert!(said.contains("Response verify OK"), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    // Somebody else's certificates, and something that is no request.
+    shelf.make(true, "--self --ca --in ed25519.der --dn|=CN=other|--outform pem", "other.pem");
+    shelf.openssl("ocsp -issuer other.pem -cert other.pem -reqout request.der");
+    shelf.make(true, &format!("--ocsp --respond --in request.der {signer}"), "answer.der");
+    assert!(shelf.openssl("ocsp -respin answer.der -noverify").contains("unauthorized"));
+    shelf.make(true, &format!("--ocsp --respond --in moon.pem {signer}"), "answer.der");
+    assert!(shelf.openssl("ocsp -respin answer.der -noverify").contains("malformedrequest"));
+}
+
+#[test]
+fn our_responder_listens() {
+    let shelf = Shelf::new();
+    furnish(&shelf, true);
+    for file in ["ca", "moon"] {
+        shelf.openssl(&format!("x509 -inform der -in {file}.der -out {file}.pem"));
+    }
+    let mut child = Command::new(cygnet())
+        .args([
+            "pki",
+            "--ocsp",
+            "--listen",
+            "127.0.0.1:0",
+            "--cacert",
+            "ca.der",
+            "--crl",
+            "a.crl",
+            "--key",
+            "rsa.der",
+        ])
+        .current_dir(shelf.0.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+    let out = shelf.run(
+        Path::new("openssl"),
+        &["ocsp", "-issuer", "ca.pem", "-cert", "moon.pem", "-CAfile", "ca.pem", "-url", &url],
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("Response verify OK") && text.contains("moon.pem: revoked"), "{line}{text}");
+}
+
+#[test]
+fn containers_of_openssl() {
+    let shelf = Shelf::new();
+    furnish(&shelf, true);
+    for file in ["ca", "moon"] {
+        shelf.openssl(&format!("x509 -inform der -in {file}.der -out {file}.pem"));
+    }
+    shelf.openssl("pkey -inform der -in ecdsa.der -out key.pem");
+    shelf.openssl(
+        "pkcs12 -export -in moon.pem -inkey key.pem -certfile ca.pem -passout pass:secret -out x.p12",
+    );
+    let ours = |line: &str, password: &str| {
+        let mut command = Command::new(cygnet());
+        command.arg("pki").args(words(line)).current_dir(shelf.0.path()).env("CYGNET_PASSPHRASE", password);
+        command.output().unwrap()
+    };
+    let list = ours("--pkcs12 --list --in x.p12", "secret");
+    // As Debian's pki 5.9.8 lists it.
+    assert_eq!(
+        String::from_utf8_lossy(&list.stdout),
+        "Certificates:\n[ 1] \"C=CH, O=Cygnet, CN=CA\" (CA)\n[ 2] \"C=CH, OU=Research, CN=moon\"\nPrivate keys:\n[ 3] ECDSA 384 bits\n"
+    );
+    for (number, file) in [("1", "ca.der"), ("2", "moon.der"), ("3", "ecdsa.der")] {
+        let out = ours(&format!("--pkcs12 --export {number} --in x.p12"), "secret");
+        assert_eq!(out.stdout, std::fs::read(shelf.0.path().join(file)).unwrap(), "{file}");
+    }
+    assert_eq!(ours("--pkcs12 --export 4 --in x.p12", "secret").status.code(), Some(1));
+    assert_eq!(ours("--pkcs12 --list --in x.p12", "wrong").status.code(), Some(1));
+    // Encrypted keys are read wherever keys are.
+    shelf.openssl("pkcs8 -topk8 -in key.pem -out locked.pem -passout pass:secret");
+    let out = ours("--pub --in locked.pem", "secret");
+    assert_eq!(out.stdout, std::fs::read(shelf.0.path().join("ecdsa.pub")).unwrap());
 }
 
 #[test]
