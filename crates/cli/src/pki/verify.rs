@@ -2,7 +2,7 @@
 use super::input::{self, Certificate};
 use super::{Call, Outcome, Trouble, dates};
 use crate::out::{clean, complain, put};
-use ::pki::{Cache, Crl, Purpose, Rule, Settings, Store, TlsJudgement, Trust};
+use ::pki::{Cache, Crl, Purpose, Settings, Store, TlsJudgement, Trust};
 use crypto::sign::{Hash, KeyType, SignScheme};
 use der::Encode as _;
 use policy::{Auth, AuthClass};
@@ -64,10 +64,6 @@ fn judge(store: Arc<Store>, certificate: &[u8], status: bool) -> u8 {
         Err((distrust, log)) => {
             say(log);
             complain!("{}", clean(&distrust.reason));
-            if matches!(distrust.rule, Rule::Expired | Rule::NotYetValid) {
-                put!("certificate trusted, but no valid lifetime");
-                return NOT_NOW;
-            }
         }
         Ok((path, log)) => {
             say(log);
@@ -87,7 +83,7 @@ fn judge(store: Arc<Store>, certificate: &[u8], status: bool) -> u8 {
             say(judgement.take_log());
             match verdict {
                 Ok(()) => {
-                    put!("certificate trusted, lifetimes valid");
+                    put!("certificate trusted, lifetimes valid, certificate not revoked");
                     return 0;
                 }
                 Err(distrust) => complain!("{}", clean(&distrust.reason)),
