@@ -1,5 +1,12 @@
 //! `cygnet quickstart` from the first command to the last, and what is in the files that users get.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "tests"
+)]
 use data_encoding::BASE64;
 use pki::container::certificates;
 use pki::{Item, load};

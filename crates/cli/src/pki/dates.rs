@@ -93,6 +93,11 @@ pub(super) fn show(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%b %d %H:%M:%S %Y").to_string()
 }
 
+/// `Nov 27 03:31:42 UTC 2026`.
+pub(super) fn show_utc(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%b %d %H:%M:%S UTC %Y").to_string()
+}
+
 /// A number of days, hours, minutes or seconds, whichever gives at least two.
 pub(super) fn distance(a: Timestamp, b: Timestamp) -> String {
     let seconds = a.as_second().abs_diff(b.as_second());
@@ -144,6 +149,7 @@ mod tests {
         assert_eq!(show(at), "Feb 01 03:04:05 2027");
         let at = read("%s", "1600000000", "not-after").unwrap();
         assert_eq!(at.as_second(), 1_600_000_000);
+        assert_eq!(show_utc(at), "Sep 13 12:26:40 UTC 2020");
         assert!(read("%d.%m.%y %T", "soon", "not-after").is_err());
     }
 }

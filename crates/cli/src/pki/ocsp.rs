@@ -180,10 +180,7 @@ impl Responder {
             responses,
             response_extensions: nonce.map(|nonce| vec![nonce]),
         };
-        let certs = match &self.certificate {
-            Some(certificate) => Some(vec![certificate.read.clone()]),
-            None => None,
-        };
+        let certs = self.certificate.as_ref().map(|certificate| vec![certificate.read.clone()]);
         let basic = BasicOcspResponse {
             signature: self.signer.signature(&data.to_der()?)?,
             signature_algorithm: self.signer.algorithm()?,

@@ -158,7 +158,7 @@ fn paper(authority: &Authority, name: &str, identity: &str, user: &mut User) -> 
     user.serial = Some(HEXLOWER.encode(&serial));
     let password = password(16)?;
     let seed = random()?;
-    Ok(Paperwork::new(name, certificate, key.to_pkcs8().map_err(failed)?, authority, password, seed)?)
+    Paperwork::new(name, certificate, key.to_pkcs8().map_err(failed)?, authority, password, seed)
 }
 
 fn list(state: &State, json: bool) {
