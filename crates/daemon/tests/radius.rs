@@ -457,9 +457,10 @@ fn a_login_moves_on() {
     );
     // The next one does not try the first any more.
     cl.swanctl(&["--terminate", "--ike", "home"]);
-    let begun = Instant::now();
+    let asked = "sending RADIUS Access-Request to server 'one'";
+    let before = gw.count_logged(asked);
     up(&cl, &gw, &two);
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}\n{}", begun.elapsed(), gw.said());
+    assert_eq!(gw.count_logged(asked), before, "{}", gw.said());
     one.silence(false);
     assert!(gw.logged("RADIUS server 'one' responds again", Duration::from_secs(20)), "{}", gw.said());
 }
@@ -474,7 +475,7 @@ fn a_server_dies_in_a_storm() {
         (0..LOGINS).map(|n| format!("user{n} Cleartext-Password := \"Ar3etTnp\"\n")).collect();
     let mut one = FreeRadius::start(&lab, "gw", "127.0.0.1", "md5", &users);
     let _two = FreeRadius::start(&lab, "gw", "127.0.0.2", "md5", &users);
-    let gw = lab.start_with("gw", Kind::Cygnet, &two_servers("      retransmit_timeout = 1.0"));
+    let gw = lab.start_with("gw", Kind::Cygnet, &two_servers("      retransmit_timeout = 3.0"));
     gw.load(&gateway_conf("eap_id = %any"));
     // Each initiation holds one of its threads.
     let cl = lab.start_with("cl", Kind::Charon, &format!("threads = 128\n  {CLIENT}"));
@@ -494,11 +495,11 @@ fn a_server_dies_in_a_storm() {
     let storm: Vec<_> = (0..LOGINS)
         .map(|n| {
             let name = format!("c{n}");
-            lab.spawn("cl", &["swanctl", "--initiate", "--ike", &name, "--timeout", "40", "--uri", &uri])
+            lab.spawn("cl", &["swanctl", "--initiate", "--ike", &name, "--timeout", "120", "--uri", &uri])
         })
         .collect();
     let accepted = "received RADIUS Access-Accept from server 'one'";
-    let busy = lab::wait_for(Duration::from_secs(20), || gw.count_logged(accepted) >= 5);
+    let busy = lab::wait_for(Duration::from_secs(60), || gw.count_logged(accepted) >= 5);
     assert!(busy, "{}", gw.said());
     one.kill();
     let failed: Vec<usize> = storm
