@@ -44,6 +44,7 @@ fn snapshot(name: &str, ends: (&str, &str), ids: (&str, &str), proposals: &str) 
     let settings = Settings { dos_protection: false, ..Settings::default() };
     Arc::new(Snapshot {
         authorities: Vec::new(),
+        ocsp_signers: Vec::new(),
         connections: vec![Arc::new(c)],
         secrets: vec![Arc::new(secret)],
         settings: Arc::new(settings),

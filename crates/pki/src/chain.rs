@@ -48,6 +48,11 @@ pub struct Path {
 }
 
 impl Path {
+    /// A certificate of ours and its issuer.
+    pub(crate) fn of_ours(certificate: Certificate, issuer: Certificate) -> Self {
+        Self { certificates: vec![certificate, issuer], schemes: Vec::new() }
+    }
+
     /// The certificate in question.
     #[must_use]
     pub fn leaf(&self) -> Option<&Certificate> {

@@ -302,7 +302,7 @@ impl Judgement {
     }
 
     /// Keys that may have signed, with their certificates: those sent (RFC 7296 3.6: the first is the one), then those at
-    /// hand that confirm the identity, then raw keys that a connection names.
+    /// hand that confirm the identity, then raw keys that a connection names, then those loaded that the identity names.
     fn keys(&self) -> Vec<(PublicKey, Option<Certificate>)> {
         let mut keys: Vec<(PublicKey, Option<Certificate>)> = Vec::new();
         let mut add = |key: &PublicKey, certificate: Option<&Certificate>| {
@@ -325,6 +325,9 @@ impl Judgement {
             for key in demands::raw_keys(&candidate.auth) {
                 add(&key, None);
             }
+        }
+        for key in self.store.public_keys().iter().filter(|key| demands::names(&self.request.peer, key)) {
+            add(key, None);
         }
         keys
     }
@@ -404,7 +407,7 @@ impl Judgement {
         let mut options = Vec::new();
         let mut fault = None;
         for (index, candidate) in self.request.candidates.iter().enumerate() {
-            match demands::raw_key(&candidate.auth, &self.request.peer, key, verified.scheme()) {
+            match demands::raw_key(&candidate.auth, &self.request.peer, key, &self.store, verified.scheme()) {
                 Ok(()) => options.push(Choice {
                     candidate: index,
                     verified: verified.clone(),
@@ -419,7 +422,8 @@ impl Judgement {
         match fault {
             Some(fault) if options.is_empty() => Err(fault),
             Some(_) | None => {
-                self.log.cfg(format_args!("  using trusted public key of '{}'", self.request.peer));
+                let name = Identity::KeyId(key.key_id());
+                self.log.cfg(format_args!("  using trusted certificate \"{name}\""));
                 Ok(options)
             }
         }
@@ -427,19 +431,15 @@ impl Judgement {
 }
 
 /// Responses that came in CERT payloads (RFC 4806) answer before anybody is asked.
-fn in_band(context: &mut Context<'_>, path: &Path, responses: &[Vec<u8>]) {
-    for bytes in responses {
-        let Ok(response) = Response::from_der(bytes) else {
-            context.log.cfg("parsing ocsp response failed");
-            continue;
-        };
+fn in_band(context: &mut Context<'_>, path: &Path, responses: &[(Response, Vec<u8>)]) {
+    for (response, bytes) in responses {
         if !context.store.settings.enable_ocsp {
             continue;
         }
         let pairs = path.certificates().iter().zip(path.issuers());
         for (certificate, issuer) in pairs {
             if response.answer(issuer, certificate).is_some() {
-                take_response(context, &response, bytes, certificate, issuer);
+                take_response(context, response, bytes, certificate, issuer);
                 break;
             }
         }

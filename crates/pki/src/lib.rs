@@ -32,6 +32,6 @@ pub use crl::Crl;
 pub use fetch::{Fetch, FetchKind};
 pub use judge::{Judged, Judgement, Step, TlsJudgement, Trusted};
 pub use revoke::Cache;
-pub use sign::{Plan, choose};
+pub use sign::{OwnStatus, Plan, choose};
 pub use store::{Authority, Settings, Signer, Store, Trust};
 pub use verdict::{Distrust, LogLine, Rule};

@@ -81,11 +81,30 @@ pub(crate) struct Check {
     seed: [u8; 32],
     asked: u32,
     nonce: Vec<u8>,
+    /// What is being fetched.
+    uri: String,
+    /// CRLs are left alone: only an OCSP response is wanted, to be sent to somebody.
+    ocsp_only: bool,
 }
 
 impl Check {
     pub(crate) fn new(path: Path, seed: [u8; 32]) -> Self {
-        Self { path, at: 0, stage: Stage::Begin, statuses: Vec::new(), seed, asked: 0, nonce: Vec::new() }
+        Self {
+            path,
+            at: 0,
+            stage: Stage::Begin,
+            statuses: Vec::new(),
+            seed,
+            asked: 0,
+            nonce: Vec::new(),
+            uri: String::new(),
+            ocsp_only: false,
+        }
+    }
+
+    /// Only asks responders.
+    pub(crate) fn of_responders(path: Path, seed: [u8; 32]) -> Self {
+        Self { ocsp_only: true, ..Self::new(path, seed) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -111,11 +130,13 @@ impl Check {
                         context.log.cfg(format_args!("  requesting ocsp status from '{uri}' ..."));
                         match ocsp::request(&issuer, &certificate, &self.nonce).filter(|_| is_http(&uri)) {
                             Some(body) => return Some(self.fetch(FetchKind::Ocsp, uri, Some(body))),
-                            None => context.log.cfg(format_args!("ocsp request to {uri} failed")),
+                            None => context.log.cfg(format_args!("ocsp request to '{uri}' failed")),
                         }
                     }
                     None => {
-                        context.log.cfg("ocsp check failed, fallback to crl");
+                        if !self.ocsp_only {
+                            context.log.cfg("ocsp check failed, fallback to crl");
+                        }
                         self.begin_crl(context, &certificate, &issuer, true);
                     }
                 },
@@ -161,7 +182,10 @@ impl Check {
                 self.stage = Stage::Ocsp(uris);
                 match result {
                     Ok(bytes) => self.ocsp_arrived(context, &bytes, &certificate, &issuer),
-                    Err(error) => context.log.cfg(format_args!("ocsp request failed: {error}")),
+                    Err(error) => {
+                        context.log.cfg(format_args!("fetching from '{}' failed: {error}", self.uri));
+                        context.log.cfg(format_args!("ocsp request to '{}' failed", self.uri));
+                    }
                 }
             }
             Stage::Crl { uris, asked, stale } => {
@@ -189,6 +213,7 @@ impl Check {
 
     fn fetch(&mut self, kind: FetchKind, url: String, body: Option<Vec<u8>>) -> Fetch {
         self.asked = self.asked.wrapping_add(1);
+        self.uri.clone_from(&url);
         Fetch { id: self.asked, kind, url, body }
     }
 
@@ -239,6 +264,7 @@ impl Check {
             return;
         }
         if let Some(answer) = take_response(context, &response, bytes, certificate, issuer) {
+            context.log.cfg(format_args!("  ocsp response is valid: until {}", charon(answer.until)));
             self.take_answer(context, answer);
         }
     }
@@ -261,6 +287,10 @@ impl Check {
         issuer: &Certificate,
         asked: bool,
     ) {
+        if self.ocsp_only {
+            self.conclude(context, if asked { Status::Failed } else { Status::Skipped });
+            return;
+        }
         if !context.store.settings.enable_crl {
             context.log.cfg("all CRL validation disabled");
             self.stage = Stage::Crl { uris: VecDeque::new(), asked, stale: None };
@@ -298,7 +328,8 @@ impl Check {
         let bytes = match result {
             Ok(bytes) => bytes,
             Err(error) => {
-                context.log.cfg(format_args!("crl fetching failed: {error}"));
+                context.log.cfg(format_args!("fetching from '{}' failed: {error}", self.uri));
+                context.log.cfg("crl fetching failed");
                 return None;
             }
         };
@@ -486,7 +517,6 @@ pub(crate) fn take_response(
         context.log.cfg(format_args!("  ocsp response is stale: since {}", charon(answer.until)));
         return None;
     }
-    context.log.cfg(format_args!("  ocsp response is valid: until {}", charon(answer.until)));
     context.cache.put_answer(issuer, certificate, answer, bytes, context.now);
     Some(answer)
 }

@@ -1,4 +1,8 @@
 //! Which key signs our AUTH, how, and which certificates go along.
+mod own_status;
+
+pub use own_status::OwnStatus;
+
 use crate::algorithm::assemble_auth;
 use crate::cert::Certificate;
 use crate::container::load;
@@ -61,6 +65,8 @@ pub struct Plan {
     signer: Arc<dyn Signer>,
     /// How it is signed.
     pub scheme: SignScheme,
+    /// Our certificate with its issuer, where both are at hand.
+    pair: Option<(Certificate, Certificate)>,
     /// For the AUTH payload.
     pub method: AuthMethod,
     /// CERT payloads, ours first.
@@ -129,7 +135,9 @@ pub fn choose(store: &Store, cache: &Cache, request: &SignRequest, now: u64) -> 
         } else {
             Vec::new()
         };
-        return Ok(Plan { signer: Arc::clone(candidate.signer), scheme, method, certs, log: log.take() });
+        let pair = candidate.certificate.clone().zip(candidate.issuers.first().cloned());
+        let signer = Arc::clone(candidate.signer);
+        return Ok(Plan { signer, scheme, pair, method, certs, log: log.take() });
     }
     Err(fault)
 }

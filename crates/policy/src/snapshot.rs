@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub secrets: Vec<Arc<SharedSecret>>,
     /// CA certificates that the daemon trusts: whom CERTREQ payloads ask for where a connection names none.
     pub authorities: Vec<Arc<Certificate>>,
+    /// Self-signed OCSP signers that the daemon trusts: OCSP requests in CERTREQ payloads name them (RFC 4806).
+    pub ocsp_signers: Vec<Arc<Certificate>>,
     /// Daemon-wide settings.
     pub settings: Arc<Settings>,
 }

@@ -102,11 +102,18 @@ impl Store {
             .filter(|(_, trust)| *trust == Trust::Ca)
             .map(|(certificate, _)| Arc::new(certificate.to_policy()))
             .collect();
+        let ocsp_signers = store
+            .certificates()
+            .iter()
+            .filter(|(certificate, trust)| *trust == Trust::Ocsp && certificate.is_self_signed())
+            .map(|(certificate, _)| Arc::new(certificate.to_policy()))
+            .collect();
         self.shared.store.store(Arc::new(store));
         self.shared.secrets.store(Arc::new(self.secrets.clone()));
         self.shared.connections.store(Arc::new(self.connections.values().cloned().collect()));
         Snapshot {
             authorities,
+            ocsp_signers,
             connections: self.connections.values().cloned().collect(),
             secrets: self.secrets.clone(),
             settings: self.settings.clone(),

@@ -58,6 +58,7 @@ pub fn snapshot(
 ) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         authorities: Vec::new(),
+        ocsp_signers: Vec::new(),
         connections: connections.into_iter().map(Arc::new).collect(),
         secrets,
         settings: Arc::new(settings),

@@ -1,6 +1,7 @@
 //! What a connection demands of the peer's key, certificate and chain.
 use crate::cert::Certificate;
 use crate::chain::Path;
+use crate::store::Store;
 use crate::verdict::{Distrust, Rule};
 use crypto::sign::{PublicKey, SignScheme};
 use policy::{Auth, AuthClass, CertRef, Identity, KeyConstraints};
@@ -18,6 +19,11 @@ pub(super) fn raw_keys(auth: &Auth) -> Vec<PublicKey> {
             CertRef::Loaded(_) | CertRef::Raw(_) | CertRef::File(_) | CertRef::Token { .. } => None,
         })
         .collect()
+}
+
+/// Whether the identity is that of the key itself: the SHA-1 of its bits, or of its SubjectPublicKeyInfo.
+pub(super) fn names(peer: &Identity, key: &PublicKey) -> bool {
+    matches!(peer, Identity::KeyId(id) if *id == key.key_id() || *id == key.spki_id())
 }
 
 /// What is demanded of identity, kind of round and groups.
@@ -44,15 +50,17 @@ fn common(
     auth.class.constraints().map_err(|word| failed(subject, format_args!("`{word}` is no constraint")))
 }
 
-/// Checks a raw public key.
+/// Checks a raw public key: one that the round names, or, where it names nothing, one that was loaded and is the identity.
 pub(super) fn raw_key(
     auth: &Auth,
     peer: &Identity,
     key: &PublicKey,
+    store: &Store,
     scheme: SignScheme,
 ) -> Result<(), Distrust> {
     let constraints = common(auth, peer, &[], "")?;
-    if !raw_keys(auth).contains(key) {
+    let named = auth.pubkeys.is_empty() && auth.certs.is_empty() && names(peer, key);
+    if !raw_keys(auth).contains(key) && !(named && store.public_keys().contains(key)) {
         return Err(failed("", "peer not authenticated with a public key of this connection"));
     }
     // Nothing issued a raw key: whoever wants a CA, a certificate or a policy does not want it.

@@ -2,6 +2,7 @@
 use crate::acert::AttributeCertificate;
 use crate::cert::Certificate;
 use crate::fetch::is_http;
+use crate::ocsp::Response;
 use crate::store::Store;
 use crate::verdict::Log;
 use crypto::secret::ct_eq;
@@ -22,7 +23,8 @@ const MAX_URLS: usize = 8;
 pub(super) struct Received {
     pub(super) certificates: Vec<Certificate>,
     pub(super) attributes: Vec<AttributeCertificate>,
-    pub(super) ocsp: Vec<Vec<u8>>,
+    /// With their DER.
+    pub(super) ocsp: Vec<(Response, Vec<u8>)>,
     urls: VecDeque<Url>,
     current: Option<Url>,
     count: u32,
@@ -42,10 +44,14 @@ impl Received {
                 CertEncoding::X509 => new.certificate(&cert.data, log),
                 CertEncoding::HashUrl => new.url(&cert.data, false, store, log),
                 CertEncoding::HashUrlBundle => new.url(&cert.data, true, store, log),
-                CertEncoding::Ocsp => {
-                    log.cfg("received OCSP response");
-                    new.ocsp.push(cert.data.clone());
-                }
+                CertEncoding::Ocsp => match Response::from_der(&cert.data) {
+                    Ok(response) => {
+                        let who = response.responder().map_or_else(String::new, |who| who.to_string());
+                        log.ike(format_args!("received OCSP response issued by \"{who}\""));
+                        new.ocsp.push((response, cert.data.clone()));
+                    }
+                    Err(error) => log.ike(format_args!("received OCSP response ignored: {error}")),
+                },
                 CertEncoding::X509Attribute => match AttributeCertificate::from_der(&cert.data) {
                     Ok(attribute) => {
                         log.ike(format_args!(

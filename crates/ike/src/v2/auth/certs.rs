@@ -161,8 +161,16 @@ pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -
     let authorities = cas.iter().flat_map(|ca| ca.key_hash).collect();
     out.push(Payload::CertReq(CertReq { encoding: CertEncoding::X509, authorities }));
     if ocsp {
-        say!(core, sa, Ike 1, "sending empty OCSP cert request");
-        out.push(Payload::CertReq(CertReq { encoding: CertEncoding::Ocsp, authorities: Vec::new() }));
+        if snapshot.ocsp_signers.is_empty() {
+            say!(core, sa, Ike 1, "sending empty OCSP cert request");
+        }
+        // RFC 4806 3.1: whose responses are taken, besides those that the issuers' certificates vouch for.
+        let signers = snapshot.ocsp_signers.iter().take(MAX_CAS);
+        for signer in signers.clone() {
+            say!(core, sa, Ike 1, "sending OCSP cert request with self-signed OCSP-signer \"{}\"", signer.subject);
+        }
+        let authorities = signers.flat_map(|signer| signer.key_hash).collect();
+        out.push(Payload::CertReq(CertReq { encoding: CertEncoding::Ocsp, authorities }));
     }
     if snapshot.settings.hash_and_url {
         out.push(notify(NotifyType::HttpCertLookupSupported, &[]));
