@@ -133,6 +133,13 @@ impl Response {
         }
     }
 
+    /// Its name, where the response carries the certificate of a responder that names its key only.
+    #[must_use]
+    pub fn responder_name(&self) -> Option<Identity> {
+        let certificate = self.certificates.iter().find(|certificate| self.is_responder(certificate));
+        certificate.map(|certificate| certificate.subject().clone()).or_else(|| self.responder())
+    }
+
     fn is_responder(&self, certificate: &Certificate) -> bool {
         match self.responder() {
             Some(Identity::KeyId(key)) => certificate.key_id() == key,

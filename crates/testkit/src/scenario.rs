@@ -233,6 +233,7 @@ impl Terms {
         };
         Snapshot {
             authorities: vec![Arc::new(crate::credentials::authority("ca"))],
+            ocsp_signers: Vec::new(),
             connections: connections.into_iter().map(Arc::new).collect(),
             secrets: vec![Arc::new(SharedSecret {
                 id: String::new(),

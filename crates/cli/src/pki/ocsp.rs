@@ -76,15 +76,24 @@ enum Source {
 struct Issuer {
     certificate: Certificate,
     source: Option<Source>,
+    /// Its own signer, in [`Responder::speakers`].
+    speaker: Option<usize>,
+}
+
+/// Who signs answers.
+#[derive(Debug)]
+struct Speaker {
+    signer: Signer,
+    /// Where the authority does not sign by itself.
+    certificate: Option<Certificate>,
 }
 
 /// Who answers.
 #[derive(Debug)]
 struct Responder {
     issuers: Vec<Issuer>,
-    signer: Signer,
-    /// Where the authority does not sign by itself.
-    certificate: Option<Certificate>,
+    /// The first speaks for authorities without one of their own.
+    speakers: Vec<Speaker>,
     lifetime: Option<SignedDuration>,
 }
 
@@ -98,11 +107,18 @@ enum Status {
 impl Responder {
     fn of(call: &Call<'_>) -> Result<Self, Trouble> {
         let mut issuers: Vec<Issuer> = Vec::new();
+        // By the number of authorities before them: their files of certificate and key.
+        let mut signers: BTreeMap<usize, (Option<&str>, Option<&str>)> = BTreeMap::new();
         for (option, value) in call.options.given() {
             let Some(value) = *value else { continue };
             match *option {
-                "cacert" => issuers
-                    .push(Issuer { certificate: Certificate::from_file(Path::new(value))?, source: None }),
+                "cacert" => issuers.push(Issuer {
+                    certificate: Certificate::from_file(Path::new(value))?,
+                    source: None,
+                    speaker: None,
+                }),
+                "cert" => signers.entry(issuers.len()).or_default().0 = Some(value),
+                "key" => signers.entry(issuers.len()).or_default().1 = Some(value),
                 "index" | "crl" => {
                     let source = if *option == "crl" {
                         Source::Crl(value.into())
@@ -122,25 +138,34 @@ impl Responder {
         if issuers.is_empty() {
             return Err(Trouble::usage("--cacert is required"));
         }
-        let key = input::private_key(input::file(Path::new(call.need("key")?))?.as_slice(), None)?;
-        let certificate =
-            call.value("cert").map(|path| Certificate::from_file(Path::new(path))).transpose()?;
-        let speaks_for =
-            |certificate: &Certificate| certificate.spki().is_ok_and(|spki| spki == key.public().spki());
-        let fits = match &certificate {
-            Some(certificate) => speaks_for(certificate),
-            None => issuers.iter().any(|issuer| speaks_for(&issuer.certificate)),
-        };
-        if !fits {
-            return Err(Trouble::failed(
-                "the key is neither an authority's nor that of the signer's certificate",
-            ));
+        let mut speakers = Vec::new();
+        for (place, (cert, key)) in signers {
+            let key = key.map_or_else(|| call.need("key"), Ok)?;
+            let key = input::private_key(input::file(Path::new(key))?.as_slice(), None)?;
+            let certificate = cert.map(|path| Certificate::from_file(Path::new(path))).transpose()?;
+            let speaks_for =
+                |certificate: &Certificate| certificate.spki().is_ok_and(|spki| spki == key.public().spki());
+            let fits = match &certificate {
+                Some(certificate) => speaks_for(certificate),
+                None => issuers.iter().any(|issuer| speaks_for(&issuer.certificate)),
+            };
+            if !fits {
+                return Err(Trouble::failed(
+                    "the key is neither an authority's nor that of the signer's certificate",
+                ));
+            }
+            if let Some(issuer) = place.checked_sub(1).and_then(|place| issuers.get_mut(place)) {
+                issuer.speaker = Some(speakers.len());
+            }
+            speakers.push(Speaker { signer: Signer::of(call, key)?, certificate });
+        }
+        if speakers.is_empty() {
+            call.need("key")?;
         }
         let minutes = call.number::<u32>("lifetime")?;
         Ok(Self {
             issuers,
-            signer: Signer::of(call, key)?,
-            certificate,
+            speakers,
             lifetime: minutes.map(|minutes| SignedDuration::from_mins(i64::from(minutes))),
         })
     }
@@ -156,34 +181,38 @@ impl Responder {
             return refused(OcspResponseStatus::MalformedRequest);
         }
         let mut responses = Vec::new();
-        let mut known = false;
+        let mut first: Option<usize> = None;
         for asked in asked {
             let issuer = self.issuers.iter().find(|issuer| issuer.is_meant(&asked.req_cert).unwrap_or(false));
-            known |= issuer.is_some();
+            let speaker = issuer.map(|issuer| issuer.speaker.unwrap_or(0));
+            first = first.or(speaker);
             let status = match issuer {
-                Some(issuer) => issuer.status(input::trim(asked.req_cert.serial_number.as_bytes()))?,
-                None => Status::Unknown,
+                // One response has one signature, and another authority's signer has no say.
+                Some(issuer) if speaker == first => {
+                    issuer.status(input::trim(asked.req_cert.serial_number.as_bytes()))?
+                }
+                Some(_) | None => Status::Unknown,
             };
             responses.push(self.single(asked.req_cert.clone(), &status, now)?);
         }
         // RFC 6960 2.3: "unauthorized" when the server knows nothing about any of them.
-        if !known {
+        let Some(speaker) = first.and_then(|first| self.speakers.get(first)) else {
             return refused(OcspResponseStatus::Unauthorized);
-        }
+        };
         let nonce = nonce(&request)
             .map(|nonce| extension(NONCE, false, &Nonce(OctetString::new(nonce)?).to_der()?))
             .transpose()?;
         let data = ResponseData {
             version: Version::V1,
-            responder_id: ResponderId::ByKey(OctetString::new(self.signer.key().public().key_id())?),
+            responder_id: ResponderId::ByKey(OctetString::new(speaker.signer.key().public().key_id())?),
             produced_at: time(now)?,
             responses,
             response_extensions: nonce.map(|nonce| vec![nonce]),
         };
-        let certs = self.certificate.as_ref().map(|certificate| vec![certificate.read.clone()]);
+        let certs = speaker.certificate.as_ref().map(|certificate| vec![certificate.read.clone()]);
         let basic = BasicOcspResponse {
-            signature: self.signer.signature(&data.to_der()?)?,
-            signature_algorithm: self.signer.algorithm()?,
+            signature: speaker.signer.signature(&data.to_der()?)?,
+            signature_algorithm: speaker.signer.algorithm()?,
             tbs_response_data: data,
             certs,
         };

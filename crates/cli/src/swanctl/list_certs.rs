@@ -1,6 +1,6 @@
 //! `--list-certs`, as strongSwan's swanctl prints it (seen with version 5.9.8).
 use super::{Call, Outcome, list};
-use crate::out::{complain, put};
+use crate::out::{clean, complain, put};
 use crate::pki::input::Certificate;
 use crate::pki::print::{self, View};
 use crate::pki::{Trouble, describe, signcrl};
@@ -57,7 +57,9 @@ fn show(kind: &str, data: &[u8], view: View) -> Result<(), Trouble> {
             Ok(())
         }
         "OCSP_RESPONSE" => {
-            put!("  response:  {} bytes", data.len());
+            let response = pki::ocsp::Response::from_der(data).map_err(Trouble::failed)?;
+            let name = response.responder_name().map_or_else(String::new, |name| name.to_string());
+            put!("  issuer:   \"{}\"", clean(&name));
             Ok(())
         }
         _ => describe::certificate(&Certificate::from_bytes(data)?, view),

@@ -206,6 +206,13 @@ fn the_signer_learns_what_the_peer_wants() {
     );
     assert!(w.has_log(0, "parsed IKE_AUTH response 1 [ IDr CERT CERT AUTH"));
 
+    // Self-signed OCSP signers are named (RFC 4806).
+    let mut all = with_keys(|c| c.ocsp = "request".into(), |_| {}, Settings::default());
+    Arc::make_mut(&mut all[0]).ocsp_signers = vec![Arc::new(authority("ocsp"))];
+    let w = established(all);
+    assert!(w.has_log(0, "sending OCSP cert request with self-signed OCSP-signer \"CN=ocsp\""));
+    assert!(w.has_log(1, "received OCSP cert request claiming trust for "));
+
     // A peer that announces nothing gets the older methods.
     let settings = Settings { signature_authentication: false, ..Settings::default() };
     let (_, ask) = held(with_keys(|_| {}, |_| {}, settings), 0, sign);

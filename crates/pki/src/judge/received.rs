@@ -46,7 +46,7 @@ impl Received {
                 CertEncoding::HashUrlBundle => new.url(&cert.data, true, store, log),
                 CertEncoding::Ocsp => match Response::from_der(&cert.data) {
                     Ok(response) => {
-                        let who = response.responder().map_or_else(String::new, |who| who.to_string());
+                        let who = response.responder_name().map_or_else(String::new, |who| who.to_string());
                         log.ike(format_args!("received OCSP response issued by \"{who}\""));
                         new.ocsp.push((response, cert.data.clone()));
                     }

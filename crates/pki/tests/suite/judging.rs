@@ -195,6 +195,31 @@ fn raw_public_keys() {
     assert_eq!(bare(named(&sun.cert)).unwrap_err().rule, Rule::Auth);
     // A key that the peer sends, and nobody named, is none.
     assert_eq!(bare(pubkey("pubkey")).unwrap_err().rule, Rule::NoKey);
+    // One that was loaded stands for the identity that it is, and no other; a round that names keys or certificates wants
+    // those.
+    let known = |key: &Certificate, peer: &str, auth: Auth| {
+        let mut loaded = store(&[], &[]);
+        loaded.add_public_key(key.key().clone());
+        let mut request = request(&moon, peer, &[], vec![auth]);
+        request.certs = Vec::new();
+        judge(loaded, request)
+    };
+    let key_id = |cert: &Certificate| format!("keyid:#{}", data_encoding::HEXLOWER.encode(&cert.key_id()));
+    let judged = known(&moon.cert, &key_id(&moon.cert), pubkey("pubkey"));
+    assert!(judged.verdict.is_ok(), "{:?}", judged.verdict);
+    has(&judged.log, &format!("  using trusted certificate \"{}\"", id(&key_id(&moon.cert))));
+    let spki = data_encoding::HEXLOWER.encode(&moon.cert.spki_id());
+    assert!(known(&moon.cert, &format!("keyid:#{spki}"), pubkey("pubkey")).verdict.is_ok());
+    for (key, peer, auth, rule) in [
+        (&moon.cert, "moon", pubkey("pubkey"), Rule::NoKey),
+        (&moon.cert, &*key_id(&sun.cert), pubkey("pubkey"), Rule::NoKey),
+        (&sun.cert, &*key_id(&moon.cert), pubkey("pubkey"), Rule::NoKey),
+        (&sun.cert, &*key_id(&sun.cert), pubkey("pubkey"), Rule::Auth),
+        (&moon.cert, &*key_id(&moon.cert), named(&sun.cert), Rule::Constraint),
+        (&moon.cert, &*key_id(&moon.cert), pubkey("rsa"), Rule::Constraint),
+    ] {
+        assert_eq!(known(key, peer, auth).verdict.unwrap_err().rule, rule, "{peer}");
+    }
     let mut strict = named(&moon.cert);
     strict.cacerts = vec![reference(&root.cert)];
     assert!(bare(strict).unwrap_err().reason.contains("certificate is required"));

@@ -548,9 +548,53 @@ fn answers_that_answer_nothing() {
     in_band.certs.push(wire::ike::Cert { encoding: wire::iana::CertEncoding::Ocsp, data: replay });
     let judged = run(store(&[&root], &[]), &mut Cache::default(), in_band.clone(), today(), &no_web);
     assert!(judged.verdict.is_ok(), "{:?}", judged.verdict);
+    has(&judged.log, "received OCSP response issued by \"");
     // Not beyond it.
     let late = today() + 3 * 86400;
     let judged = run(store(&[&root], &[]), &mut Cache::default(), in_band, late, &|_| Err("down".into()));
     assert!(judged.verdict.is_err());
     has(&judged.log, "  ocsp response is stale: since");
+}
+
+#[test]
+fn our_own_status_to_be_sent_along() {
+    let root = root();
+    let moon = with_ocsp(&root, "moon");
+    let responder = Responder::new(&root, &root.cert, &root.key.serialize_der(), &[(&moon.cert, "V")]);
+    let mut loaded = store(&[&root], &[&moon.cert]);
+    loaded.add_signer(Arc::new(moon.key.clone()));
+    let loaded = Arc::new(loaded);
+    let wanted = pki::sign::SignRequest {
+        auth: Arc::new(Auth::named("local", policy::AuthClass::parse("pubkey").unwrap())),
+        me: id("moon"),
+        cas: Vec::new(),
+        send_cert: true,
+        hash_and_url: false,
+        ocsp: true,
+        hashes: Some(vec![crypto::sign::Hash::Sha256]),
+    };
+    let mut cache = Cache::default();
+    let begun = |cache: &Cache| {
+        let plan = pki::choose(&loaded, cache, &wanted, today()).unwrap();
+        (plan.certs.len(), pki::OwnStatus::new(loaded.clone(), cache, &plan, SEED, today()))
+    };
+    // Nobody answers: the responders are all that is asked, and nothing goes along.
+    let (_, status) = begun(&cache);
+    let mut status = status.unwrap();
+    assert_eq!(status.step(&mut cache, None, today()).unwrap().url, OCSP);
+    assert!(status.step(&mut cache, Some(Err("down".into())), today()).is_none());
+    let log = status.take_log();
+    has(&log, &format!("fetching from '{OCSP}' failed: down"));
+    has(&log, &format!("ocsp request to '{OCSP}' failed"));
+    let (certs, status) = begun(&cache);
+    assert_eq!(certs, 1);
+    let mut status = status.unwrap();
+    let fetch = status.step(&mut cache, None, today()).unwrap();
+    assert!(status.step(&mut cache, Some(responder.answer(&fetch)), today()).is_none());
+    // Now it is at hand, and not asked for again.
+    let (certs, status) = begun(&cache);
+    assert!(certs == 2 && status.is_none());
+    let plan = pki::choose(&loaded, &cache, &wanted, today()).unwrap();
+    assert_eq!(plan.certs[1].encoding, wire::iana::CertEncoding::Ocsp);
+    has(&plan.log, "sending OCSP status for certificate \"C=CH, O=Cygnet, CN=moon\"");
 }
