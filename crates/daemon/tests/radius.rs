@@ -8,10 +8,14 @@
     reason = "tests"
 )]
 
+#[path = "lab/authority.rs"]
+mod authority;
 #[path = "lab/freeradius.rs"]
 mod freeradius;
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/pair.rs"]
+mod pair;
 
 use freeradius::{FreeRadius, SECRET, value};
 use lab::{Daemon, Kind, Lab, Path4};
@@ -213,6 +217,7 @@ fn tls_and_ttls_of_our_own_client() {
 fn wrong_password() {
     let (_lab, _server, gw, cl) = set_up("md5", USERS, "", "eap_id = %any");
     cl.load(&client_conf(CAROL, "wrong"));
+    let alerts = pair::Alerts::of(&gw);
     let (ok, _) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "15"]);
     assert!(!ok && cl.logged("received EAP_FAILURE, EAP authentication failed", Duration::from_secs(2)));
     for line in [
@@ -222,6 +227,7 @@ fn wrong_password() {
     ] {
         assert!(gw.logged(line, Duration::from_secs(2)), "{line}\n{}", gw.said());
     }
+    assert_eq!(alerts.one("peer-auth-failed").certificate, "");
 }
 
 /// Class attributes are groups, and choose the connection.
@@ -427,8 +433,11 @@ fn another_secret() {
     gw.load(&gateway_conf("eap_id = %any"));
     let cl = lab.start_with("cl", Kind::Charon, CLIENT);
     cl.load(&client_conf(CAROL, PASSWORD));
+    let alerts = pair::Alerts::of(&gw);
     let (ok, _) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "15"]);
     assert!(!ok);
+    let alert = alerts.one("radius-not-responding");
+    assert!(alert.reason.contains("respond"), "{alert:?}");
     assert!(gw.logged("does not respond", Duration::from_secs(2)), "{}", gw.said());
 }
 

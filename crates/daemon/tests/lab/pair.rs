@@ -3,8 +3,10 @@
 
 use super::authority::Authority;
 use super::lab::{Daemon, Kind, Lab, Path4, wait_for};
+use config::tree::Section;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use vici::Message as _;
 
 /// Until a log has a line.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
@@ -75,14 +77,61 @@ pub(crate) struct Pair {
 }
 
 /// Alerts that a daemon of ours has told.
-pub(crate) struct Alerts(Arc<Mutex<Vec<String>>>, Daemon);
+pub(crate) struct Alerts(Arc<Mutex<Vec<Section>>>, Daemon);
+
+/// What an alert says about somebody's credentials.
+#[derive(Debug)]
+pub(crate) struct Alert {
+    /// Subject of the certificate; empty where it is not about one.
+    pub(crate) certificate: String,
+    /// Which rule.
+    pub(crate) reason: String,
+}
 
 impl Alerts {
+    /// Those of this daemon from now on.
+    pub(crate) fn of(daemon: &Daemon) -> Self {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let uri = format!("unix://{}", daemon.file("vici").display());
+        let mut client = vici::Client::connect(&uri, None).unwrap();
+        client.register("alert").unwrap();
+        let heard = told.clone();
+        std::thread::spawn(move || {
+            while let Ok(Some((_, event))) = client.next_event(None) {
+                heard.lock().unwrap().push(event);
+            }
+        });
+        Self(told, daemon.clone())
+    }
+
+    fn text(&self) -> String {
+        let all = self.0.lock().unwrap();
+        all.iter()
+            .map(|one| String::from_utf8_lossy(&config::write::to_text(one)).into_owned() + "\n")
+            .collect()
+    }
+
     /// Waits for one whose text has the words; gives all.
     pub(crate) fn wait_for(&self, words: &str) -> String {
-        let told = || self.0.lock().unwrap().join("\n");
-        assert!(wait_for(SOON, || told().contains(words)), "{words} not in\n{}\n{}", told(), self.1.said());
-        told()
+        assert!(
+            wait_for(SOON, || self.text().contains(words)),
+            "{words} not in\n{}\n{}",
+            self.text(),
+            self.1.said()
+        );
+        self.text()
+    }
+
+    /// Waits for the first one of this type; both keys must be there, and a reason in it.
+    pub(crate) fn one(&self, kind: &str) -> Alert {
+        let find = || self.0.lock().unwrap().iter().find(|one| one.text("type") == Some(kind)).cloned();
+        assert!(wait_for(SOON, || find().is_some()), "no {kind} in\n{}\n{}", self.text(), self.1.said());
+        let found = find().unwrap();
+        let key =
+            |key: &str| found.text(key).unwrap_or_else(|| panic!("no {key} in\n{}", self.text())).to_owned();
+        let alert = Alert { certificate: key("certificate"), reason: key("reason") };
+        assert!(!alert.reason.is_empty(), "{}", self.text());
+        alert
     }
 }
 
@@ -139,19 +188,6 @@ impl Pair {
 
     /// Listens to the `alert` events of our daemon from now on.
     pub(crate) fn alerts(&self) -> Alerts {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let uri = format!("unix://{}", self.ours().file("vici").display());
-        let mut client = vici::Client::connect(&uri, None).unwrap();
-        client.register("alert").unwrap();
-        let heard = told.clone();
-        std::thread::spawn(move || {
-            while let Ok(Some((_, event))) = client.next_event(None) {
-                heard
-                    .lock()
-                    .unwrap()
-                    .push(String::from_utf8_lossy(&config::write::to_text(&event)).into_owned());
-            }
-        });
-        Alerts(told, self.ours().clone())
+        Alerts::of(self.ours())
     }
 }

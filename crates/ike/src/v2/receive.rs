@@ -147,7 +147,7 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
                     core.tell(crate::io::Event::Alert {
                         kind: "peer-auth-failed",
                         sa: Some(Box::new(crate::view::bare(sa))),
-                        detail: vec![("reason", reason.into())],
+                        detail: vec![("certificate", String::new()), ("reason", reason.into())],
                     });
                 }
             }

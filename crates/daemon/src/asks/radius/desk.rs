@@ -389,6 +389,7 @@ impl Desk {
         self.world.clients.emit("alert", || {
             let mut event = Section::default();
             event.put("type", "radius-not-responding");
+            event.put("certificate", "");
             event.put("reason", why);
             event
         });
