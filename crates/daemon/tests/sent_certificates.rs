@@ -139,7 +139,7 @@ fn crls_are_kept_and_deltas_count() {
     let server = web(&pair, &ca, "gw");
     let sign = "pki --signcrl --cacert ca.pem --cakey ca.key --lifetime 30";
     ca.run(&format!(
-        "{sign} --crluri http://127.0.0.1:8080/delta.crl >base.crl; {sign} --basecrl base.crl >delta.crl"
+        "{sign} --crluri http://127.0.0.1:8080/delta.crl >base.crl; {sign} --lastcrl base.crl --basecrl base.crl >delta.crl"
     ));
     let strict = format!("{TO_CAROL}\n revocation = strict");
     pair.load(&gateway(MOON, &strict), &client(CAROL, TO_MOON));
@@ -160,7 +160,7 @@ fn crls_are_kept_and_deltas_count() {
 
     // Revoked since, and only the delta knows.
     ca.run(&format!(
-        "{sign} --basecrl base.crl --reason key-compromise --cert carol.pem >new.crl; mv new.crl delta.crl"
+        "{sign} --lastcrl base.crl --basecrl base.crl --reason key-compromise --cert carol.pem >new.crl; mv new.crl delta.crl"
     ));
     let _server = web(&pair, &ca, "gw");
     std::fs::remove_dir_all(pair.gw.dir.join("swanctl/x509crl")).unwrap();

@@ -87,7 +87,9 @@ impl Shared {
             directory.join("x509crl").join(format!("{}{delta}.crl", data_encoding::HEXLOWER.encode(id)));
         // Beside, then in its place: whoever reads it meanwhile reads a whole one.
         let new = path.with_extension("crl.new");
-        std::fs::write(&new, crl.der())
+        // There need not have been one yet.
+        std::fs::create_dir_all(directory.join("x509crl"))
+            .and_then(|()| std::fs::write(&new, crl.der()))
             .and_then(|()| std::fs::rename(&new, &path))
             .map_err(|e| format!("writing crl to {} failed: {e}", path.display()))?;
         Ok(Some(path))

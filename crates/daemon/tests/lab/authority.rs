@@ -25,7 +25,7 @@ impl Authority {
 
     /// Runs a shell line in the directory.
     pub(crate) fn run(&self, line: &str) -> String {
-        sh(&format!("cd {}; PATH=$PATH:/usr/sbin:/sbin; {line}", self.dir.display()))
+        sh(&format!("cd {}; PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH; {line}", self.dir.display()))
     }
 
     /// A file in the directory.
