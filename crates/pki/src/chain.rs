@@ -11,8 +11,25 @@ use crate::verdict::{Distrust, Log, Rule};
 use crypto::sign::{Hash, SignScheme};
 use der::asn1::ObjectIdentifier;
 
-/// Signatures that are checked to find the chains of one certificate.
-const MAX_SIGNATURES: usize = 100;
+/// Signatures that are checked to find chains, of all certificates of one judgement together: a peer decides how many of
+/// its certificates have the key that signed, and how many others lead on from each.
+pub(crate) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl Budget {
+    /// Whether one more may be checked.
+    fn spend(&mut self) -> bool {
+        let left = self.0.checked_sub(1);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
 /// Chains of one certificate that are judged.
 const MAX_PATHS: usize = 8;
 
@@ -117,6 +134,7 @@ pub(crate) fn build(
     leaf: &Certificate,
     purpose: Purpose,
     now: u64,
+    budget: &mut Budget,
     log: &mut Log,
 ) -> Result<Vec<Path>, Distrust> {
     // What was loaded is trusted by itself, with or without a chain.
@@ -131,7 +149,7 @@ pub(crate) fn build(
         store,
         extra,
         now,
-        budget: MAX_SIGNATURES,
+        budget,
         stack: vec![leaf.clone()],
         schemes: Vec::new(),
         found: Vec::new(),
@@ -222,7 +240,7 @@ struct Search<'a> {
     store: &'a Store,
     extra: &'a [Certificate],
     now: u64,
-    budget: usize,
+    budget: &'a mut Budget,
     stack: Vec<Certificate>,
     schemes: Vec<SignScheme>,
     found: Vec<Path>,
@@ -260,12 +278,11 @@ impl Search<'_> {
             if self.found.len() >= MAX_PATHS {
                 break;
             }
-            if self.budget == 0 {
+            if !self.budget.spend() {
                 // Whether an issuer is trusted was not found out; those come first.
                 certified = true;
                 break;
             }
-            self.budget = self.budget.saturating_sub(1);
             let outcome = self.signed_by(&top, &issuer);
             let trusted = self.store.trust(&issuer) == Trust::Ca && issuer.key() != top.key();
             certified |= trusted && (outcome.is_ok() || top.verify(&issuer).is_ok());

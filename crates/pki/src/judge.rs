@@ -12,7 +12,7 @@ pub use tls::TlsJudgement;
 
 use crate::algorithm::parse_auth;
 use crate::cert::Certificate;
-use crate::chain::{self, Path, Purpose};
+use crate::chain::{self, Budget, Path, Purpose};
 use crate::fetch::{Fetch, FetchKind};
 use crate::ocsp::Response;
 use crate::revoke::{Cache, Check, Context, Demand, take_response};
@@ -256,6 +256,7 @@ impl Judgement {
         let mut fault: Option<Distrust> = None;
         let mut options = Vec::new();
         let mut verified_any = false;
+        let mut budget = Budget::default();
         for (key, certificate) in keys {
             let verified = match claim.prove(&key, &self.request) {
                 Ok(verified) => verified,
@@ -270,7 +271,7 @@ impl Judgement {
                 (verified_any, fault) = (true, None);
             }
             let outcome = match certificate {
-                Some(certificate) => self.with_certificate(&certificate, &verified, now),
+                Some(certificate) => self.with_certificate(&certificate, &verified, &mut budget, now),
                 None => self.with_key(&key, &verified),
             };
             match outcome {
@@ -336,11 +337,19 @@ impl Judgement {
         &mut self,
         certificate: &Certificate,
         verified: &Verified,
+        budget: &mut Budget,
         now: u64,
     ) -> Result<Vec<Choice>, Distrust> {
         let store = Arc::clone(&self.store);
-        let paths =
-            chain::build(&store, &self.received.certificates, certificate, Purpose::Ike, now, &mut self.log)?;
+        let paths = chain::build(
+            &store,
+            &self.received.certificates,
+            certificate,
+            Purpose::Ike,
+            now,
+            budget,
+            &mut self.log,
+        )?;
         if !certificate.covers(&self.request.peer) {
             let subject = certificate.subject();
             return Err(Distrust::new(

@@ -7,7 +7,7 @@ mod cache;
 pub use cache::Cache;
 
 use crate::cert::Certificate;
-use crate::chain::{self, Path, Purpose};
+use crate::chain::{self, Budget, Path, Purpose};
 use crate::crl::{Crl, Reason, Revocation};
 use crate::fetch::{Fetch, FetchKind, is_http};
 use crate::ocsp::{self, Answer, Response, Said};
@@ -559,6 +559,7 @@ fn signer(
             other,
             Purpose::Any,
             context.now,
+            &mut Budget::default(),
             &mut Log::default(),
         );
         let same_anchor = |p: &Path| {

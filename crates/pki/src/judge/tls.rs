@@ -2,7 +2,7 @@
 //! it.
 use super::demands;
 use crate::cert::Certificate;
-use crate::chain::{self, Path, Purpose};
+use crate::chain::{self, Budget, Path, Purpose};
 use crate::fetch::Fetch;
 use crate::revoke::{Cache, Check, Context, Demand};
 use crate::store::Store;
@@ -59,7 +59,7 @@ impl Store {
             }
         }
         let leaf = certificates.first().ok_or_else(|| Distrust::new(Rule::NoKey, "", "no certificate"))?;
-        let paths = chain::build(self, &certificates, leaf, purpose, now, log)?;
+        let paths = chain::build(self, &certificates, leaf, purpose, now, &mut Budget::default(), log)?;
         if let Some(identity) = identity.filter(|identity| !leaf.covers(identity)) {
             let subject = leaf.subject();
             let reason = format!("certificate \"{subject}\" does not confirm identity '{identity}'");

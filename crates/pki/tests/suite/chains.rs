@@ -244,6 +244,45 @@ fn many_of_one_name_cost_no_more_than_a_bound() {
 }
 
 #[test]
+fn a_mesh_of_authorities_costs_no_more_than_a_bound() {
+    // Everybody certifies everybody, under one name and without key identifiers; no way leads to an anchor.
+    let plain = |p: &mut rcgen::CertificateParams| p.use_authority_key_identifier_extension = false;
+    let members: Vec<Ca> = (0..5).map(|_| ca("Mesh", None, plain)).collect();
+    let mut mesh = Vec::new();
+    for a in &members {
+        for b in members.iter().filter(|b| b.cert != a.cert) {
+            let cross = a.params.signed_by(&a.key, &b.issuer()).unwrap();
+            mesh.push(Certificate::from_der(cross.der()).unwrap());
+        }
+    }
+    // The key that signed has many certificates from the mesh, and one that is good.
+    let root = root();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certify = |issuer: &Ca| {
+        let mut params = params("moon");
+        params.subject_alt_names = vec![SanType::DnsName("moon".try_into().unwrap())];
+        plain(&mut params);
+        Certificate::from_der(params.signed_by(&key, &issuer.issuer()).unwrap().der()).unwrap()
+    };
+    let bad: Vec<Certificate> = (0..10).map(|_| certify(&members[0])).collect();
+    let end = |cert: Certificate| End {
+        cert,
+        key: crypto::sign::PrivateKey::from_pkcs8(&key.serialize_der()).unwrap(),
+    };
+    let chain: Vec<&Certificate> = bad[1..].iter().chain(&mesh).collect();
+    let attack = request(&end(bad[0].clone()), "moon", &chain, vec![pubkey("pubkey")]);
+    let good = certify(&root);
+    let mut last = attack.clone();
+    last.certs.truncate(29);
+    last.certs.push(x509(&good));
+    let mut first = attack;
+    first.certs.insert(0, x509(&good));
+    assert!(judge(store(&[&root], &[]), first).verdict.is_ok());
+    // It is not even looked for: what all of them together may cost is spent.
+    assert!(judge(store(&[&root], &[]), last).verdict.is_err());
+}
+
+#[test]
 fn name_constraints() {
     let root = root();
     let constrained = |permitted: Vec<GeneralSubtree>, excluded: Vec<GeneralSubtree>| {
