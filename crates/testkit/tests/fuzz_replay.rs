@@ -83,6 +83,11 @@ fn ike_peer() {
 }
 
 #[test]
+fn ike_knock() {
+    replay("ike_knock", ike_checks::knock);
+}
+
+#[test]
 fn eap_server() {
     replay("eap_server", eap_checks::server);
 }
