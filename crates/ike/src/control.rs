@@ -109,6 +109,7 @@ impl Engine {
                     replaces: None,
                     path: None,
                     command: Some(id),
+                    vips: Vec::new(),
                 });
             }
             Err(why) => self.core.done(id, 0, 0, Some(why)),
@@ -170,6 +171,7 @@ impl Engine {
         sa.spi_i = self.core.shard.ike_spi(&mut self.core.rng);
         sa.wanted = start.children;
         sa.replaces = start.replaces;
+        sa.vips_before = start.vips;
         if let Some(command) = start.command {
             self.core.commands.add(command, Want::Up { ike: id, child: wanted });
         }
@@ -207,6 +209,7 @@ impl Engine {
             replaces: Some(id),
             path: Some((sa.local.ip(), sa.remote)),
             command: None,
+            vips: sa.local_vips.clone(),
         };
         // A client with an address of ours, or one that authenticates by EAP, can only do so by itself.
         let client = !sa.remote_vips.is_empty() || v2::auth::by_eap(&sa.conn);

@@ -85,6 +85,8 @@ pub(crate) struct Start {
     pub(crate) path: Option<(std::net::IpAddr, std::net::SocketAddr)>,
     /// Command that wants it.
     pub(crate) command: Option<crate::io::CommandId>,
+    /// The predecessor's virtual IPs, to be asked for again.
+    pub(crate) vips: Vec<std::net::IpAddr>,
 }
 
 /// A child to bring up.

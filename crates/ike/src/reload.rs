@@ -69,6 +69,7 @@ impl Engine {
                         replaces: None,
                         path: None,
                         command: None,
+                        vips: Vec::new(),
                     });
                 }
             }

@@ -173,6 +173,8 @@ pub(crate) struct IkeSa {
     pub(crate) groups: Vec<String>,
     /// Ours, installed (initiator).
     pub(crate) local_vips: Vec<IpAddr>,
+    /// Those of the IKE_SA before this one (reauthentication, restart): asked for again.
+    pub(crate) vips_before: Vec<IpAddr>,
     /// The peer's, leased (responder).
     pub(crate) remote_vips: Vec<IpAddr>,
     /// The peer may use these addresses too (MOBIKE).
@@ -210,6 +212,8 @@ pub(crate) struct IkeSa {
     pub(crate) new_path: Option<(IpAddr, IpAddr)>,
     /// Children of the IKE_SA that follows this one (reauthentication, break before make).
     pub(crate) restart: Vec<StartChild>,
+    /// The hash of our address as the peer sees it (NAT_DETECTION_DESTINATION_IP), of its last answer.
+    pub(crate) seen_as: Option<Vec<u8>>,
     /// Vanished source of our datagrams: a new path is needed.
     pub(crate) path_lost: bool,
     /// A child went for inactivity (`inactivity_close_ike`).
@@ -323,6 +327,7 @@ impl IkeSa {
             remote_eap_id: None,
             groups: Vec::new(),
             local_vips: Vec::new(),
+            vips_before: Vec::new(),
             remote_vips: Vec::new(),
             remote_addresses: Vec::new(),
             attributes: Vec::new(),
@@ -343,6 +348,7 @@ impl IkeSa {
             candidates: Vec::new(),
             new_path: None,
             restart: Vec::new(),
+            seen_as: None,
             path_lost: false,
             idle_close: false,
             ppk: false,

@@ -210,6 +210,14 @@ impl Engine {
                 if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             (any, SocketAddr::new(ip, conn.remote_port))
         });
-        self.initiate(Start { conn, children, fresh: false, replaces: None, path, command: None });
+        self.initiate(Start {
+            conn,
+            children,
+            fresh: false,
+            replaces: None,
+            path,
+            command: None,
+            vips: Vec::new(),
+        });
     }
 }

@@ -20,6 +20,21 @@ pub(crate) fn request(vips: &[IpAddr]) -> Option<Cp> {
     Some(Cp { kind: ConfigType::Request, attributes })
 }
 
+/// What to ask for where the IKE_SA before this one had `before`: the same again, where the connection leaves it open.
+pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
+    let mut left: Vec<IpAddr> = before.iter().copied().filter(|a| !configured.contains(a)).collect();
+    let again = |v: &IpAddr| {
+        if !v.is_unspecified() {
+            return *v;
+        }
+        match left.iter().position(|a| a.is_ipv4() == v.is_ipv4()) {
+            Some(at) => left.remove(at),
+            None => *v,
+        }
+    };
+    configured.iter().map(again).collect()
+}
+
 /// The responder's reply.
 pub(crate) fn reply(addresses: &[IpAddr], attributes: &[ConfigAttr]) -> Cp {
     let mut all: Vec<ConfigAttr> = addresses.iter().map(|v| address(*v)).collect();
@@ -90,6 +105,16 @@ pub(crate) fn show(v: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_successor_asks_for_what_there_was_unless_the_connection_says_what() {
+        let all = |list: &[&str]| -> Vec<IpAddr> { list.iter().map(|s| s.parse().unwrap()).collect() };
+        let before = all(&["10.3.0.1", "10.3.0.9", "fec3::1"]);
+        let configured = all(&["0.0.0.0", "::", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
+        let wanted = all(&["10.3.0.9", "fec3::1", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
+        assert_eq!(super::wanted(&configured, &before), wanted);
+        assert_eq!(super::wanted(&configured, &[]), configured);
+    }
 
     #[test]
     fn addresses_survive_the_round_trip() {

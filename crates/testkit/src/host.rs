@@ -235,11 +235,18 @@ impl Host {
                 PeerAddr::Any(_) | PeerAddr::Range(..) => None,
             };
             let Some(remote) = remote else { continue };
-            let ours = self.config.addresses.iter().find(|a| {
-                a.is_ipv4() == remote.is_ipv4()
-                    && (local.is_empty() || local.iter().any(|l| !matches!(l, PeerAddr::Ip(ip) if ip != *a)))
-            });
-            pairs.extend(ours.map(|ours| (*ours, remote)));
+            let there = |is: &dyn Fn(&IpAddr) -> bool| {
+                self.config.addresses.iter().copied().find(|a| a.is_ipv4() == remote.is_ipv4() && is(a))
+            };
+            let ours = if local.is_empty() {
+                there(&|_| true)
+            } else {
+                local.iter().find_map(|l| match l {
+                    PeerAddr::Ip(ip) => there(&|a| a == ip),
+                    PeerAddr::Any(_) | PeerAddr::Range(..) | PeerAddr::Name(_) => there(&|_| true),
+                })
+            };
+            pairs.extend(ours.map(|ours| (ours, remote)));
         }
         pairs
     }

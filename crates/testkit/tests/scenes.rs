@@ -175,6 +175,39 @@ fn a_new_nat_mapping_is_followed() {
 }
 
 #[test]
+fn a_client_that_authenticates_anew_keeps_its_addresses() {
+    for make_before_break in [true, false] {
+        let mut terms = Terms::calm();
+        terms.settings.make_before_break = make_before_break;
+        play(&terms, |world| {
+            // The other client makes that the first free addresses are not carol's.
+            initiate(world, DAVE, "home", "net");
+            wait(world, 3_000);
+            initiate(world, CAROL, "home", "net");
+            wait(world, 3_000);
+            let vips: Vec<IpAddr> = vec![ip("10.3.0.2"), ip("2001:db8:3::2")];
+            for _ in 0..3 {
+                let before = list(world, CAROL)[0].unique_id;
+                assert_eq!(list(world, CAROL)[0].local_vips, vips);
+                let id = world.command_id(CAROL, "reauthenticate");
+                let filter = Filter { ike: Some("home".into()), ..Filter::default() };
+                world.command(CAROL, Command::Rekey { id, filter, reauth: true }).unwrap();
+                wait(world, 20_000);
+                quiet(world);
+                let carol = list(world, CAROL);
+                assert_eq!((carol.len(), carol[0].children.len()), (1, 1));
+                assert_ne!(carol[0].unique_id, before);
+                assert_eq!(carol[0].local_vips, vips);
+                let moon = list(world, MOON);
+                assert_eq!(moon.iter().filter(|sa| sa.remote_vips == vips).count(), 1);
+                let id = child(world, CAROL);
+                assert!(world.traffic(CAROL, id).unwrap());
+            }
+        });
+    }
+}
+
+#[test]
 fn a_roaming_peer_keeps_its_sas() {
     play(&Terms::calm(), |world| {
         initiate(world, DAVE, "home", "net");

@@ -105,12 +105,26 @@ impl Leases {
             request.pools.iter().filter_map(|name| pools.get(name)).map(pool::Pool::offline).sum()
         };
         let before = offline(&pools);
+        let mine = |pools: &Pools, address: IpAddr| {
+            request
+                .pools
+                .iter()
+                .filter_map(|name| pools.get(name))
+                .any(|p| p.user(address) == Some(&request.identity))
+        };
+        let held: Vec<IpAddr> = request.requested.iter().copied().filter(|a| mine(&pools, *a)).collect();
         let granted = pools.lease(&request.pools, &request.identity, &request.requested);
         let mut known = before.saturating_sub(offline(&pools));
         drop(pools);
-        for _ in &granted.addresses {
-            let verb = if known > 0 { "reassigning offline" } else { "assigning new" };
-            known = known.saturating_sub(1);
+        for address in &granted.addresses {
+            let verb = if held.contains(address) {
+                "reassigning online"
+            } else if known > 0 {
+                known = known.saturating_sub(1);
+                "reassigning offline"
+            } else {
+                "assigning new"
+            };
             let text = format!("{verb} lease to '{}'", request.identity);
             self.log.line(Voice::Engine, Group::Cfg, 1, ike.clone(), text);
         }

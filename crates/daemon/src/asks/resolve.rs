@@ -125,10 +125,13 @@ fn pair(remotes: &[IpAddr], locals: &[PeerAddr], rules: PathRules) -> linux::Res
     let mut pairs = Vec::new();
     let open = locals.is_empty() || locals.iter().any(|local| matches!(local, PeerAddr::Any(_)));
     for remote in remotes {
-        let fixed = locals.iter().find_map(|local| match local {
+        let mut fixed = locals.iter().filter_map(|local| match local {
             PeerAddr::Ip(ip) if ip.is_ipv4() == remote.is_ipv4() && !ip.is_unspecified() => Some(*ip),
             _ => None,
         });
+        // Where any address will do, one that is named comes first, but only while it leads there.
+        let fixed =
+            if open { fixed.find(|ip| leads(&mut netlink, *ip, *remote, rules)) } else { fixed.next() };
         if let Some(local) = fixed {
             pairs.push((local, *remote));
             continue;
@@ -167,6 +170,20 @@ fn pair(remotes: &[IpAddr], locals: &[PeerAddr], rules: PathRules) -> linux::Res
         }
     }
     Ok(pairs)
+}
+
+/// Whether what we send from this address leaves through the interface that has it.
+fn leads(netlink: &mut Netlink, local: IpAddr, remote: IpAddr, rules: PathRules) -> bool {
+    let query = PathQuery {
+        mark: rules.mark,
+        source: Some(local),
+        avoid_table: rules.table,
+        prefer_temporary: rules.prefer_temporary,
+    };
+    let Ok(path) = netlink.path(remote, &query) else { return false };
+    netlink
+        .addresses()
+        .is_ok_and(|all| all.iter().any(|a| a.address == local && a.interface == path.interface))
 }
 
 /// The interface that has an address of ours.

@@ -155,6 +155,7 @@ pub(crate) fn restart_with(core: &mut Core, sa: &IkeSa, children: Vec<StartChild
         replaces: None,
         path: Some((sa.local.ip(), sa.remote)),
         command: None,
+        vips: sa.local_vips.clone(),
     }));
 }
 

@@ -7,7 +7,8 @@ use crate::lifetime::IkeTimes;
 use crate::sa::{Established, IkeSa, Phase, Standing};
 
 /// The IKE_SA is in service.
-pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven) {
+/// `lifetime`: the peer's AUTH_LIFETIME.
+pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, lifetime: Option<u64>) {
     let random = core.rng.u64();
     let now = core.now.mono;
     let mut times = crate::lifetime::ike(&sa.conn, now, random);
@@ -15,12 +16,13 @@ pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Prov
         // The initiator reauthenticates; it heard AUTH_LIFETIME.
         times.reauth_at = None;
     }
+    let already = lifetime.is_some_and(|seconds| heed(core, sa, seconds, &mut times));
     enter(core, sa, keys, proof, times);
     sa.half_open_until = None;
     sa.attempts = 0;
     let ends = sa.ends();
     say!(core, sa, Ike 0, "IKE_SA {} established between {ends}", sa.title());
-    report_times(core, sa);
+    report_times(core, sa, already);
     sa.announced = true;
     let view = crate::view::bare(sa);
     core.tell(Event::IkeUpDown { up: true, sa: Box::new(view) });
@@ -50,7 +52,8 @@ pub(crate) fn enter(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, 
 }
 
 /// `scheduling rekeying in 123s`, `maximum IKE_SA lifetime 456s`.
-pub(crate) fn report_times(core: &mut Core, sa: &IkeSa) {
+/// `already`: the peer's AUTH_LIFETIME had its way, and was told.
+pub(crate) fn report_times(core: &mut Core, sa: &IkeSa, already: bool) {
     let Some(e) = sa.established() else { return };
     let (rekey, reauth, expire) = (e.rekey_at, e.reauth_at, e.expire_at);
     let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
@@ -59,7 +62,11 @@ pub(crate) fn report_times(core: &mut Core, sa: &IkeSa) {
     }
     let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
     if let Some(s) = reauth.map(seconds) {
-        say!(core, sa, Ike 1, "scheduling reauthentication in {s}s");
+        if already {
+            say!(core, sa, Ike 1, "reauthentication already scheduled in {s}s");
+        } else {
+            say!(core, sa, Ike 1, "scheduling reauthentication in {s}s");
+        }
     }
     let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
     if let Some(s) = expire.map(seconds) {
@@ -75,19 +82,34 @@ pub(crate) fn end_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
     }
 }
 
-/// The peer wants us to authenticate again in time (RFC 4478).
+/// Somebody wants an IKE_SA in service to be authenticated again in time.
 pub(crate) fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
+    let Some(e) = sa.established() else { return };
+    let mut times = IkeTimes { rekey_at: e.rekey_at, reauth_at: e.reauth_at, expire_at: e.expire_at };
+    if !heed(core, sa, seconds, &mut times)
+        && let Some(r) = times.reauth_at
+    {
+        let left = r.saturating_sub(core.now.mono) / 1000;
+        say!(core, sa, Ike 1, "reauthentication already scheduled in {left}s");
+    }
+    if let Some(e) = sa.established_mut() {
+        (e.reauth_at, e.expire_at) = (times.reauth_at, times.expire_at);
+    }
+}
+
+/// The peer wants us to authenticate again in time (RFC 4478). Whether that is before we would have done so.
+fn heed(core: &mut Core, sa: &IkeSa, seconds: u64, times: &mut IkeTimes) -> bool {
     // As long before as the connection gives it, or a tenth where that is more than there is.
     let over = Some(sa.conn.over_time).filter(|over| *over > 0 && *over < seconds);
-    let margin = over.unwrap_or(seconds / 10).max(1);
-    let at = core.now.mono.saturating_add(seconds.saturating_sub(margin).max(1).saturating_mul(1000));
-    let Some(e) = sa.established_mut() else { return };
-    let already = e.reauth_at.filter(|r| *r <= at);
-    if let Some(r) = already {
-        let left = r.saturating_sub(core.now.mono) / 1000;
-        say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, reauthentication already scheduled in {left}s");
-    } else {
-        e.reauth_at = Some(at);
-        say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, scheduling reauthentication in {}s", seconds.saturating_sub(margin));
+    let soft = seconds.saturating_sub(over.unwrap_or(seconds / 10).max(1)).max(1);
+    say!(core, sa, Ike 1, "received AUTH_LIFETIME of {seconds}s, scheduling reauthentication in {soft}s");
+    let at = |seconds: u64| core.now.mono.saturating_add(seconds.saturating_mul(1000));
+    let (soft, hard) = (at(soft), at(seconds));
+    let sooner = times.reauth_at.is_none_or(|own| soft <= own);
+    if sooner {
+        times.reauth_at = Some(soft);
+        // The peer ends it then.
+        times.expire_at = Some(times.expire_at.map_or(hard, |own| own.min(hard)));
     }
+    sooner
 }

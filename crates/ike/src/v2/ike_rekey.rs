@@ -202,7 +202,7 @@ fn superseded(core: &mut Core, sa: &mut IkeSa, new: u32) {
 /// `IKE_SA home[2] rekeyed between …`: it has taken over.
 pub(crate) fn announce(core: &mut Core, old: Box<crate::io::IkeView>, new: &IkeSa) {
     say!(core, new, Ike 0, "IKE_SA {} rekeyed between {}", new.title(), new.ends());
-    report_times(core, new);
+    report_times(core, new, false);
     core.tell(crate::io::Event::IkeRekey { old, new: Box::new(crate::view::bare(new)) });
 }
 

@@ -49,11 +49,24 @@ pub(crate) fn moved(core: &mut Core, sa: &mut IkeSa, local: SocketAddr, remote: 
     if (local, remote) == (sa.local, sa.remote) {
         return;
     }
+    set_path(core, sa, local, remote);
+    update_children(core, sa);
+}
+
+/// Says where the IKE_SA moves, and moves it.
+fn set_path(core: &mut Core, sa: &mut IkeSa, local: SocketAddr, remote: SocketAddr) {
+    if (local, remote) == (sa.local, sa.remote) {
+        return;
+    }
+    for (which, from, to) in [("local", sa.local, local), ("remote", sa.remote, remote)] {
+        if from != to {
+            say!(core, sa, Ike 1, "{which} endpoint changed from {} to {}", send::host(from), send::host(to));
+        }
+    }
     let view = Box::new(crate::view::ike(sa));
     core.tell(Event::IkeUpdate { sa: view, local, remote });
     sa.local = local;
     sa.remote = remote;
-    update_children(core, sa);
 }
 
 /// Tells the data plane the addresses of all children.
@@ -87,7 +100,14 @@ pub(crate) fn addresses_changed(core: &mut Core, sa: &mut IkeSa) {
     }
     let mut names = vec![PeerAddr::Ip(sa.remote.ip())];
     names.extend(sa.remote_addresses.iter().map(|a| PeerAddr::Ip(*a)));
-    let ticket = core.ask(Waiter::Ike(sa.id), Ask::Resolve { names, local: sa.conn.local_addrs.clone() });
+    // The address in use is kept while it leads to the peer. After that, MOBIKE may take whatever there is, though the
+    // connection began at an address that is fixed.
+    let mut local = sa.conn.local_addrs.clone();
+    if sa.features.mobike {
+        local.insert(0, PeerAddr::Ip(sa.local.ip()));
+        local.push(PeerAddr::Any(None));
+    }
+    let ticket = core.ask(Waiter::Ike(sa.id), Ask::Resolve { names, local });
     sa.waiting.insert(ticket, Wait::Resolve);
 }
 
@@ -135,10 +155,11 @@ pub(crate) fn start(core: &mut Core, sa: &mut IkeSa) {
     let Some((local, remote)) = sa.new_path.take() else { return };
     let (local, remote) =
         (SocketAddr::new(local, sa.local.port()), SocketAddr::new(remote, sa.remote.port()));
-    let view = Box::new(crate::view::ike(sa));
-    core.tell(Event::IkeUpdate { sa: view, local, remote });
-    sa.local = local;
-    sa.remote = remote;
+    if (local, remote) != (sa.local, sa.remote) {
+        // Seen from elsewhere, it is not comparable.
+        sa.seen_as = None;
+    }
+    set_path(core, sa, local, remote);
     let cookie2 = core.rng.bytes(16);
     let mut p = vec![notify(NotifyType::UpdateSaAddresses, &[])];
     p.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, local, remote, core.wants_encap(sa)));
@@ -169,6 +190,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, sent: UpdateSent, d: &Da
     }
     if crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p) {
         crate::nat::report(core, sa);
+        super::liveness::note_mapping(sa, p);
     }
     note_additional(sa, p);
     update_children(core, sa);
@@ -191,21 +213,13 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, d: &Datagram, p: &[Payloa
     }
     let detects = has(p, NotifyType::NatDetectionSourceIp);
     if has(p, NotifyType::UpdateSaAddresses) && !sa.initiator {
-        say!(core, sa, Ike 1, "peer moves to {}", send::host(d.remote));
         crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
         moved(core, sa, d.local, d.remote);
         // The NAT may have changed without the addresses.
         update_children(core, sa);
     }
     if detects {
-        reply.extend(crate::nat::payloads(
-            core,
-            sa.spi_i,
-            sa.spi_r,
-            sa.local,
-            sa.remote,
-            core.wants_encap(sa),
-        ));
+        reply.extend(crate::nat::payloads(core, sa.spi_i, sa.spi_r, d.local, d.remote, core.wants_encap(sa)));
     }
     if let Some(c) = find(p, NotifyType::Cookie2) {
         reply.push(notify(NotifyType::Cookie2, &c.data));

@@ -258,7 +258,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: Message) {
                 super::Exchange::IkeRekey(s) => ike_rekey::answered(core, sa, *s, &payloads),
                 super::Exchange::Followup(s) => followup::answered(core, sa, *s, &payloads),
                 super::Exchange::IkeDelete => super::ike_delete::answered(core, sa),
-                super::Exchange::Liveness => {}
+                super::Exchange::Liveness => super::liveness::answered(core, sa, &payloads),
                 super::Exchange::Mobike(s) => super::mobike::answered(core, sa, *s, &d, &payloads),
             }
         }

@@ -174,8 +174,8 @@ fn children(core: &mut Core, sa: &mut IkeSa, now: u64) {
         } else if installed && due(inactive_at(c)) {
             // Not asked again while the delete is queued.
             c.last_used = now;
-            let (title, secs) = (c.title(), c.sa.config.inactivity);
-            say!(core, sa, Job 1, "deleting CHILD_SA {title} after {secs} seconds of inactivity");
+            let secs = c.sa.config.inactivity;
+            say!(core, sa, Job 1, "deleting CHILD_SA after {secs} seconds of inactivity");
             sa.idle_close = true;
             enqueue(core, sa, Job::ChildDelete(id));
         } else if c.state == ChildState::Rekeyed && due(c.remove_at) {

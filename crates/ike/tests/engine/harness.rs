@@ -74,6 +74,8 @@ pub struct Node {
     pub vips: Vec<IpAddr>,
     pub pool: VecDeque<IpAddr>,
     pub leased: Vec<IpAddr>,
+    /// Leases may come back that nobody knows of.
+    pub forgetful: bool,
     pub events: Vec<Event>,
     pub log: Vec<String>,
     pub done: Vec<(CommandId, u32, u32, Option<String>)>,
@@ -131,6 +133,7 @@ impl World {
                 vips: Vec::new(),
                 pool: VecDeque::new(),
                 leased: Vec::new(),
+                forgetful: false,
                 events: Vec::new(),
                 log: Vec::new(),
                 done: Vec::new(),
@@ -378,7 +381,10 @@ impl Node {
             Ask::Lease(r) => {
                 let mut addresses = Vec::new();
                 for want in r.requested {
-                    if let Some(i) = self.pool.iter().position(|p| p.is_ipv4() == want.is_ipv4()) {
+                    // Who has it, may have it twice.
+                    if self.leased.contains(&want) {
+                        addresses.push(want);
+                    } else if let Some(i) = self.pool.iter().position(|p| p.is_ipv4() == want.is_ipv4()) {
                         addresses.extend(self.pool.remove(i));
                     }
                 }
@@ -392,9 +398,14 @@ impl Node {
             }
             Ask::Release { addresses, .. } => {
                 for a in addresses {
-                    let at = self.leased.iter().position(|l| *l == a).expect("what comes back was leased");
+                    let Some(at) = self.leased.iter().position(|l| *l == a) else {
+                        assert!(self.forgetful, "what comes back was leased");
+                        continue;
+                    };
                     self.leased.remove(at);
-                    self.pool.push_back(a);
+                    if !self.leased.contains(&a) {
+                        self.pool.push_back(a);
+                    }
                 }
                 Answer::Done
             }

@@ -1,9 +1,9 @@
 //! NAT, ports, fragments, MOBIKE, lost datagrams.
 use crate::harness::*;
 use ike::Command;
-use ike::io::{Event, Filter};
+use ike::io::{Ask, Event, Filter};
 use policy::connection::Fragmentation;
-use policy::{Connection, Settings};
+use policy::{Connection, PeerAddr, Settings};
 use std::net::SocketAddr;
 
 fn nat() -> Nat {
@@ -12,7 +12,7 @@ fn nat() -> Nat {
 
 fn behind_nat(settings: Settings) -> World {
     let mut w = World::new(road_warrior_with(
-        |c| c.local_addrs = vec![policy::PeerAddr::Ip(ip("10.0.0.1"))],
+        |c| c.local_addrs = vec![PeerAddr::Ip(ip("10.0.0.1"))],
         |_| {},
         settings,
     ));
@@ -139,6 +139,54 @@ fn the_client_moves() {
     w.nodes[0].engine.command(now, Command::AddressesChanged);
     w.run();
     assert_eq!(w.transcript.len(), sent);
+}
+
+#[test]
+fn a_client_hears_of_a_changed_mapping_by_its_liveness_checks() {
+    let mut w = World::new(road_warrior_with(
+        |c| {
+            c.local_addrs = vec![PeerAddr::Ip(ip("10.0.0.1"))];
+            c.dpd_delay = 10;
+        },
+        |_| {},
+        Settings { keep_alive: 0, ..Settings::default() },
+    ));
+    w.nat = Some(nat());
+    w.nodes[1].pool = [ip("10.3.0.1"), ip("fec3::1")].into();
+    w.initiate(0, "net");
+    w.run();
+    // The ports of IKE_SA_INIT were others: the first check only notes.
+    w.advance(35_000);
+    assert!(w.has_log(0, "[ N(NATD_S_IP) N(NATD_D_IP) ]"));
+    let detected = "detected changes in NAT mappings, initiating MOBIKE update";
+    assert!(!w.has_log(0, detected));
+    w.nat = Some(Nat { port_shift: 2000, ..nat() });
+    w.advance(11_000);
+    assert!(w.has_log(0, detected));
+    assert!(w.has_log(1, "remote endpoint changed from 192.0.2.11[5500] to 192.0.2.11[6500]"));
+    assert_eq!(w.nodes[1].installed.values().next().unwrap().remote.port(), 6500);
+    w.assert_agreement();
+    // Once.
+    w.advance(60_000);
+    assert_eq!(w.nodes[0].log.iter().filter(|l| l.contains(detected)).count(), 1);
+}
+
+#[test]
+fn a_fixed_address_does_not_bind_who_moves() {
+    for mobike in [true, false] {
+        let mut w = established(road_warrior_with(|c| c.mobike = mobike, |_| {}, Settings::default()));
+        w.nodes[0].hold = |a| matches!(a, Ask::Resolve { .. });
+        let now = w.now;
+        w.nodes[0].engine.command(now, Command::AddressesChanged);
+        w.run();
+        let Some((_, Ask::Resolve { local, .. })) = w.nodes[0].held.pop() else { panic!() };
+        let fixed = PeerAddr::Ip(ip("192.0.2.1"));
+        if mobike {
+            assert_eq!(local, [fixed.clone(), fixed, PeerAddr::Any(None)]);
+        } else {
+            assert_eq!(local, [fixed]);
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use crate::harness::*;
 use ike::Command;
 use ike::io::{Event, Filter};
-use policy::Settings;
+use policy::{Connection, Settings};
 
 fn child_filter() -> Filter {
     Filter { child: Some("net".to_owned()), ..Filter::default() }
@@ -71,7 +71,7 @@ fn the_responder_sends_on_the_new_child_only_after_the_switch() {
 #[test]
 fn pfs_is_done_and_its_method_corrected() {
     let esp = |s: &str| policy::proposal::parse_proposals(wire::iana::ProtocolId::Esp, s).unwrap();
-    let with = |c: &mut policy::Connection, s: &str| {
+    let with = |c: &mut Connection, s: &str| {
         let mut child = (*c.children[0]).clone();
         child.proposals = esp(s);
         c.children = vec![child.into()];
@@ -206,7 +206,7 @@ fn ike_and_child_are_rekeyed_by_different_sides_at_once() {
 
 #[test]
 fn everything_is_rekeyed_on_time() {
-    let lively = |c: &mut policy::Connection| {
+    let lively = |c: &mut Connection| {
         c.rekey_time = 300;
         c.over_time = 60;
         c.rand_time = 30;
@@ -259,7 +259,55 @@ fn reauthentication_makes_before_it_breaks() {
     assert_eq!(v[0].children.len(), 1);
     assert!(w.has_log(0, "reauthenticating IKE_SA home[1]"));
     w.assert_agreement();
-    assert_eq!(w.nodes[1].leased.len(), 2);
+    // It asked for what it has, and has it still.
+    assert!(
+        w.has_log(1, "peer requested virtual IP %any") && w.has_log(1, "peer requested virtual IP 10.3.0.1")
+    );
+    assert_eq!(w.nodes[1].leased, [ip("10.3.0.1"), ip("fec3::1")]);
+    assert_eq!(w.nodes[0].vips, [ip("10.3.0.1"), ip("fec3::1")]);
+}
+
+#[test]
+fn a_successor_gets_another_address_where_it_must() {
+    // The gateway has forgotten, say by a restart: what is asked for is a wish.
+    let mut w = established(road_warrior_with(|c| c.reauth_time = 1000, |_| {}, Settings::default()));
+    w.nodes[1].leased.clear();
+    w.nodes[1].pool = [ip("10.3.0.2"), ip("fec3::2")].into();
+    w.nodes[1].forgetful = true;
+    w.advance(1_100_000);
+    assert_eq!(w.nodes[0].engine.list(&all()).len(), 1);
+    assert_eq!(w.nodes[0].vips, [ip("10.3.0.2"), ip("fec3::2")]);
+    w.assert_agreement();
+    // An address that the connection fixes stays fixed.
+    let fixed = |c: &mut Connection| {
+        c.reauth_time = 1000;
+        c.vips = vec![ip("10.3.0.77"), ip("::")];
+    };
+    let mut w = established(road_warrior_with(fixed, |_| {}, Settings::default()));
+    w.advance(1_100_000);
+    assert_eq!(w.nodes[1].log.iter().filter(|l| l.contains("virtual IP 10.3.0.77")).count(), 2);
+    assert!(w.has_log(1, "peer requested virtual IP fec3::1"));
+}
+
+#[test]
+fn the_earlier_of_two_reauthentications_counts() {
+    let w = established(road_warrior_with(
+        |c| (c.reauth_time, c.over_time) = (3600, 10),
+        |c| (c.reauth_time, c.rand_time) = (30, 0),
+        Settings::default(),
+    ));
+    assert!(w.has_log(0, "received AUTH_LIFETIME of 30s, scheduling reauthentication in 20s"));
+    assert!(w.has_log(0, "reauthentication already scheduled in 20s"));
+    assert!(w.has_log(0, "maximum IKE_SA lifetime 30s"));
+    let w = established(road_warrior_with(
+        |c| (c.reauth_time, c.rand_time, c.over_time) = (20, 0, 10),
+        |c| (c.reauth_time, c.rand_time) = (3600, 0),
+        Settings::default(),
+    ));
+    assert!(w.has_log(0, "received AUTH_LIFETIME of 3600s, scheduling reauthentication in 3590s"));
+    assert!(w.has_log(0, "scheduling reauthentication in 20s"));
+    assert!(!w.has_log(0, "already scheduled"));
+    assert!(w.has_log(0, "maximum IKE_SA lifetime 30s"));
 }
 
 #[test]

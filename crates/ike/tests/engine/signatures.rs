@@ -480,3 +480,24 @@ fn it_goes_with_intermediate_exchanges_and_preshared_keys_of_the_future() {
         assert!(w.has_log(0, "N(NO_PPK) N(PPK_ID) ]"));
     }
 }
+
+#[test]
+fn ocsp_responders_that_are_trusted_are_named() {
+    let mut snapshots =
+        with_keys(|c| c.ocsp = "request".into(), |c| c.ocsp = "both".into(), Settings::default());
+    let signer = Arc::new(authority("ocsp signer"));
+    Arc::make_mut(&mut snapshots[0]).ocsp_signers.push(Arc::clone(&signer));
+    let w = established(snapshots.clone());
+    assert!(w.has_log(0, "sending OCSP cert request with self-signed OCSP-signer \"CN=ocsp signer\""));
+    // The gateway does not know it, and sees a hash; it trusts none itself.
+    let hash: Vec<String> = signer.key_hash.iter().map(|b| format!("{b:02x}")).collect();
+    assert!(w.has_log(1, &format!("received OCSP cert request claiming trust for \"{}\"", hash.join(":"))));
+    assert!(
+        w.has_log(1, "sending empty OCSP cert request") && w.has_log(0, "received empty OCSP cert request")
+    );
+    let all: Vec<_> = (0..40).map(|n| Arc::new(authority(&format!("signer {n}")))).collect();
+    Arc::make_mut(&mut snapshots[0]).ocsp_signers = all.clone();
+    Arc::make_mut(&mut snapshots[1]).ocsp_signers = all;
+    let w = established(snapshots);
+    assert_eq!(w.nodes[1].log.iter().filter(|l| l.contains("claiming trust for \"CN=signer")).count(), 16);
+}

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::message::{find, has, notify};
 use crate::sa::IkeSa;
 use crypto::sign::Hash;
-use policy::{AuthClass, Certificate, Connection};
+use policy::{AuthClass, Certificate, Connection, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,6 +39,9 @@ pub(crate) const HASHES: [Hash; 3] = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
 const IDENTITY: u16 = 5;
 /// Key hashes in one payload, and those of a peer that we keep.
 const MAX_CAS: usize = 3000;
+
+/// OCSP responders in one payload, and those of a peer that we look at.
+const MAX_SIGNERS: usize = 16;
 
 /// SIGNATURE_HASH_ALGORITHMS for an IKE_SA_INIT message.
 pub(crate) fn hash_algorithms(core: &Core) -> Option<Payload> {
@@ -74,8 +77,12 @@ impl Wishes {
                     if request.authorities.is_empty() {
                         say!(core, sa, Ike 1, "received empty OCSP cert request");
                     }
-                    for id in hashes_of(request).take(16) {
-                        say!(core, sa, Ike 1, "received OCSP cert request claiming trust for {}", hex(&id));
+                    let snapshot = Arc::clone(&core.snapshot);
+                    for id in hashes_of(request).take(MAX_SIGNERS) {
+                        let known = snapshot.ocsp_signers.iter().chain(&snapshot.authorities);
+                        let name = known.filter(|c| c.key_hash == id).map(|c| c.subject.to_string()).next();
+                        let name = name.unwrap_or_else(|| hex(&id));
+                        say!(core, sa, Ike 1, "received OCSP cert request claiming trust for \"{name}\"");
                     }
                 }
                 other => say!(core, sa, Ike 1, "cert request encoding {} is not supported", u8::from(other)),
@@ -126,6 +133,20 @@ fn hex(bytes: &[u8]) -> String {
     pairs.join(":")
 }
 
+/// That OCSP responses be sent, by the responders that are trusted for themselves; an empty one leaves it to the peer
+/// (RFC 4806 3.1).
+fn ocsp_request(core: &mut Core, sa: &IkeSa, snapshot: &Snapshot) -> Payload {
+    let mut authorities = Vec::new();
+    for signer in snapshot.ocsp_signers.iter().take(MAX_SIGNERS) {
+        say!(core, sa, Ike 1, "sending OCSP cert request with self-signed OCSP-signer \"{}\"", signer.subject);
+        authorities.extend(signer.key_hash);
+    }
+    if authorities.is_empty() {
+        say!(core, sa, Ike 1, "sending empty OCSP cert request");
+    }
+    Payload::CertReq(CertReq { encoding: CertEncoding::Ocsp, authorities })
+}
+
 /// What we ask of a peer that may turn out to be meant by these connections: CERTREQ and what belongs to it.
 pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -> Vec<Payload> {
     let snapshot = Arc::clone(&core.snapshot);
@@ -161,16 +182,7 @@ pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -
     let authorities = cas.iter().flat_map(|ca| ca.key_hash).collect();
     out.push(Payload::CertReq(CertReq { encoding: CertEncoding::X509, authorities }));
     if ocsp {
-        if snapshot.ocsp_signers.is_empty() {
-            say!(core, sa, Ike 1, "sending empty OCSP cert request");
-        }
-        // RFC 4806 3.1: whose responses are taken, besides those that the issuers' certificates vouch for.
-        let signers = snapshot.ocsp_signers.iter().take(MAX_CAS);
-        for signer in signers.clone() {
-            say!(core, sa, Ike 1, "sending OCSP cert request with self-signed OCSP-signer \"{}\"", signer.subject);
-        }
-        let authorities = signers.flat_map(|signer| signer.key_hash).collect();
-        out.push(Payload::CertReq(CertReq { encoding: CertEncoding::Ocsp, authorities }));
+        out.push(ocsp_request(core, sa, &snapshot));
     }
     if snapshot.settings.hash_and_url {
         out.push(notify(NotifyType::HttpCertLookupSupported, &[]));

@@ -469,6 +469,10 @@ fn stepped(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, step: EapStep) -> Res
     let Some(mut run) = c.eap.take() else { return Err(Fault::Broken("EAP is not under way")) };
     match step {
         EapStep::Send { packet, .. } => {
+            if c.proof.is_none() && run.is_first() {
+                // Whether the method is one that is, is seen when it has succeeded.
+                say!(core, sa, Ike 1, "allow mutual EAP-only authentication");
+            }
             c.eap = Some(run);
             Ok(Next::Send(vec![Payload::Eap(packet)]))
         }
@@ -481,7 +485,6 @@ fn stepped(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, step: EapStep) -> Res
                     say!(core, sa, Ike 1, "{why}");
                     return Err(Fault::Distrusted(distrust(why)));
                 }
-                say!(core, sa, Ike 1, "allow mutual EAP-only authentication");
             }
             run.done = Some(Done { msk: msk.clone() });
             c.eap = Some(run);

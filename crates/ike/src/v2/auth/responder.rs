@@ -2,27 +2,27 @@
 
 mod choice;
 mod serve;
+mod speech;
 
 use choice::{drop_first, filter, group, pass, takes_past, unfit};
-use serve::{ask_eap, eap_auth, eap_packet, serve, stepped};
+use serve::{eap_auth, eap_packet, serve, stepped};
+use speech::{own_due, own_of, own_round, say_own, signing};
 
 use super::eap::Run;
 use super::rounds::{self, How, Passed, RawId, distrust, violated};
-use super::{Own, Said, alarm, ask_to_sign, certs_of, judged_hashes, refused, sign_request, tell};
+use super::{Own, Said, alarm, certs_of, judged_hashes, refused, tell};
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
-use crate::io::{Ask, Candidate, EapInput, JudgeRequest, Judged, SignRequest};
+use crate::io::{Ask, Candidate, EapInput, JudgeRequest, Judged};
 use crate::message::{Inner, has, notify, pick};
 use crate::sa::{IkeSa, Phase, Wait};
 use crate::select;
 use crate::v2::init::Handshake;
 use crate::v2::ppk::{self, Verdict};
-use crate::v2::proof::{
-    Proven, auth_key, by_key, by_signature, octets, own_identity, secrets_of, verify, wire_id,
-};
+use crate::v2::proof::{Proven, auth_key, by_key, by_signature, octets, secrets_of, verify};
 use crate::v2::{close, send, take_phase};
 use crypto::Secret;
-use policy::{AuthClass, Connection, Identity};
+use policy::{Connection, Identity};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, ExchangeType, NotifyType};
@@ -472,109 +472,6 @@ fn judged(
     v.proof = Some(proof);
     pass(core, sa, v, passed)?;
     own_round(core, sa, v)
-}
-
-// ---------------------------------------------------------------------------------------------- what we say
-
-/// Our round that is due; those that EAP does for us are none.
-fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<policy::Auth>> {
-    rounds::ours(&sa.conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_))).nth(v.ours)
-}
-
-/// Who we are in the round that is due.
-fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
-    let all = rounds::ours(&sa.conn);
-    let due = own_due(sa, v);
-    if let (None, Some(said)) = (&due, sa.local_id.clone().filter(|_| v.ours > 0)) {
-        // We stay who we said last.
-        return said;
-    }
-    match due.or_else(|| all.first().cloned()) {
-        Some(round) => own_identity(sa, &round, v.asked.as_ref()),
-        None => Identity::Ip(sa.local.ip()),
-    }
-}
-
-fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
-    let me = own_of(sa, v);
-    sa.local_id = Some(me.clone());
-    let Some(round) = own_due(sa, v) else {
-        if v.eap.is_some() && v.ours == 0 {
-            // EAP-only: who we are, the method proves (RFC 5998 3).
-            v.add(vec![Payload::IdR(wire_id(&me))]);
-        }
-        return after_round(core, sa, v);
-    };
-    let mac = |hs: &Handshake, key: &Secret| {
-        let ours = octets(hs, false, &wire_id(&me), v.auth_id)?;
-        Ok::<_, Fault>(hs.keys.psk_auth(key, &[&ours])?.as_slice().to_vec())
-    };
-    let own = match &round.class {
-        AuthClass::Psk => {
-            let other = sa.remote_id.clone().unwrap_or(Identity::Any);
-            let found = crate::v2::proof::secrets(core, sa, &me, &other).first().map(|s| s.data.clone());
-            let Some(key) = v.psk.clone().or(found) else {
-                return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
-            };
-            say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
-            Own { method: AuthMethod::Psk, data: mac(&v.hs, &key)?, without: None, certs: Vec::new() }
-        }
-        AuthClass::Null => {
-            say!(core, sa, Ike 1, "authentication of '{me}' (myself) with NULL");
-            let data = mac(&v.hs, &auth_key(&v.hs, None, false))?;
-            Own { method: AuthMethod::Null, data, without: None, certs: Vec::new() }
-        }
-        AuthClass::Pubkey(_) => {
-            let request = signing(sa, v, &round, &me)?;
-            ask_to_sign(core, sa, request);
-            v.stage = Stage::Signing;
-            return Ok(Next::Wait);
-        }
-        AuthClass::Eap(_) | AuthClass::Any | AuthClass::Xauth(_) => {
-            let class = rounds::class_name(&round.class);
-            return Err(Fault::Local(format!("{class} is no way to authenticate ourselves in IKEv2")));
-        }
-    };
-    say_own(core, sa, v, &me, &own)
-}
-
-fn signing(sa: &IkeSa, v: &Vetting, round: &Arc<policy::Auth>, me: &Identity) -> Result<SignRequest, Fault> {
-    let ours = octets(&v.hs, false, &wire_id(me), v.auth_id)?;
-    Ok(sign_request(sa, &v.hs, round, me, vec![ours]))
-}
-
-fn say_own(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    me: &Identity,
-    own: &Own,
-) -> Result<Next, Fault> {
-    let mut p = vec![Payload::IdR(wire_id(me))];
-    p.extend(own.certs.iter().cloned().map(Payload::Cert));
-    p.push(own.auth());
-    v.ours = v.ours.saturating_add(1);
-    if own_due(sa, v).is_some() {
-        p.push(notify(NotifyType::AnotherAuthFollows, &[]));
-    }
-    // What is there already are notifies.
-    p.extend(v.head());
-    v.reply = Inner::of(&p);
-    after_round(core, sa, v)
-}
-
-/// Our part of a round is said: EAP where the peer wants it, else on to the next or to the end.
-fn after_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
-    if v.eap.is_some() {
-        let input = serve(sa, v);
-        let first = v.first.clone();
-        return ask_eap(core, sa, v, &first, input);
-    }
-    Ok(after_own(sa, v))
-}
-
-fn after_own(sa: &IkeSa, v: &Vetting) -> Next {
-    if v.follows || own_due(sa, v).is_some() { Next::Send } else { Next::Up }
 }
 
 /// The world answered.

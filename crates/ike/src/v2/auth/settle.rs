@@ -6,7 +6,7 @@ use crate::io::{Ask, Event, LeaseRequest};
 use crate::message::{Inner, error, find, has, notify, notify_name, pick};
 use crate::sa::{IkeSa, Peers, Phase, Wait};
 use crate::v2::child_plan::{self, Answered as ChildAnswered, Offer};
-use crate::v2::establish::{end_within, establish, reauthenticate_within};
+use crate::v2::establish::{end_within, establish};
 use crate::v2::init::Handshake;
 use crate::v2::proof::Proven;
 use crate::v2::{Job, Passive, child_create, close, send, take_phase};
@@ -59,11 +59,8 @@ pub(super) fn settled(
     }
     let lifetime =
         find(p, NotifyType::AuthLifetime).and_then(|n| <[u8; 4]>::try_from(n.data.as_slice()).ok());
-    establish(core, sa, hs.keys.clone(), proof);
-    if let Some(bytes) = lifetime {
-        let seconds = u64::from(u32::from_be_bytes(bytes));
-        reauthenticate_within(core, sa, seconds);
-    }
+    let lifetime = lifetime.map(|bytes| u64::from(u32::from_be_bytes(bytes)));
+    establish(core, sa, hs.keys.clone(), proof, lifetime);
     if !sa.local_vips.is_empty() || !attributes.is_empty() {
         sa.vips_for = Some(sa.id);
         let ask = Ask::VirtualIps {
@@ -252,7 +249,7 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     if sa.features.mobike {
         tail.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    establish(core, sa, hs.keys.clone(), proof);
+    establish(core, sa, hs.keys.clone(), proof, None);
     if let Some(seconds) = lifetime {
         end_within(core, sa, seconds);
     }

@@ -171,7 +171,7 @@ fn config_and_child(
     c: &mut Claim,
     p: &mut Vec<Payload>,
 ) -> Result<(), Fault> {
-    if let Some(cp) = vip::request(&sa.conn.vips) {
+    if let Some(cp) = vip::request(&vip::wanted(&sa.conn.vips, &sa.vips_before)) {
         p.push(Payload::Cp(cp));
     }
     let childless =
