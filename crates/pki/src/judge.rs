@@ -180,6 +180,10 @@ impl Judgement {
             };
             let Some(option) = options.get(*at).cloned() else {
                 let fault = first_fault.unwrap_or_else(|| Distrust::new(Rule::NoKey, "", "nothing to judge"));
+                if let (Rule::Revoked, Ok(claim)) = (fault.rule, Claim::read(&self.request)) {
+                    let (kind, peer) = (claim.kind(), &self.request.peer);
+                    self.log.ike(format_args!("no trusted {kind} public key found for '{peer}'"));
+                }
                 return self.done(Err(fault));
             };
             let Some(path) = option.path.clone() else {

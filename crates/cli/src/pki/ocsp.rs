@@ -202,9 +202,18 @@ impl Responder {
         let nonce = nonce(&request)
             .map(|nonce| extension(NONCE, false, &Nonce(OctetString::new(nonce)?).to_der()?))
             .transpose()?;
+        // By name, as strongSwan's: whoever lists responses sees who gave them.
+        let key = speaker.signer.key().public();
+        let own = |issuer: &&Issuer| issuer.certificate.spki().is_ok_and(|spki| spki == key.spki());
+        let named = speaker.certificate.as_ref();
+        let named = named.or_else(|| self.issuers.iter().find(own).map(|issuer| &issuer.certificate));
+        let responder_id = match named {
+            Some(certificate) => ResponderId::ByName(certificate.read.tbs_certificate().subject().clone()),
+            None => ResponderId::ByKey(OctetString::new(key.key_id())?),
+        };
         let data = ResponseData {
             version: Version::V1,
-            responder_id: ResponderId::ByKey(OctetString::new(speaker.signer.key().public().key_id())?),
+            responder_id,
             produced_at: time(now)?,
             responses,
             response_extensions: nonce.map(|nonce| vec![nonce]),

@@ -59,8 +59,9 @@ pub(super) fn raw_key(
     scheme: SignScheme,
 ) -> Result<(), Distrust> {
     let constraints = common(auth, peer, &[], "")?;
-    let named = auth.pubkeys.is_empty() && auth.certs.is_empty() && names(peer, key);
-    if !raw_keys(auth).contains(key) && !(named && store.public_keys().contains(key)) {
+    let loaded = names(peer, key) && store.public_keys().contains(key);
+    let wanted = (auth.pubkeys.is_empty() && auth.certs.is_empty() && loaded) || raw_keys(auth).contains(key);
+    if !wanted {
         return Err(failed("", "peer not authenticated with a public key of this connection"));
     }
     // Nothing issued a raw key: whoever wants a CA, a certificate or a policy does not want it.

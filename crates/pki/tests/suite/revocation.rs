@@ -102,6 +102,7 @@ fn what_is_revoked_is_refused_whatever_is_demanded() {
     let list = crl(&root, vec![revoked(&moon.cert, Some(RevocationReason::KeyCompromise))]);
     let found = judged(store(&[&root], &[]), &moon, "relaxed", &|_| Ok(list.clone()));
     has(&found.log, "certificate was revoked on Nov 01 00:00:00 2026, reason: key compromise");
+    has(&found.log, "no trusted ECDSA public key found for 'moon'");
     // The CRL may be a file, and an intermediate CA may be revoked.
     let sub = ca("Sub", Some(&root), |_| {});
     let sun = sub.end("moon", |_| {});
