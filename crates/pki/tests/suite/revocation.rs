@@ -563,7 +563,7 @@ fn our_own_status_to_be_sent_along() {
     let moon = with_ocsp(&root, "moon");
     let responder = Responder::new(&root, &root.cert, &root.key.serialize_der(), &[(&moon.cert, "V")]);
     let mut loaded = store(&[&root], &[&moon.cert]);
-    loaded.add_signer(Arc::new(moon.key.clone()));
+    loaded.add_signer(Arc::new(moon.key));
     let loaded = Arc::new(loaded);
     let wanted = pki::sign::SignRequest {
         auth: Arc::new(Auth::named("local", policy::AuthClass::parse("pubkey").unwrap())),
