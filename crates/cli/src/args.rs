@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Pools(Pools),
     /// Show the loaded connections
     Conns(List),
+    /// Show the loaded certificates and how long they are good for
+    Certs(Certs),
     /// Read swanctl.conf and its directory and make the daemon obey it; what is no longer there is unloaded
     Load(Load),
     /// Check configuration files without a daemon: every error with file, line, column and the line itself
@@ -136,6 +138,13 @@ pub(crate) struct Pools {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// One JSON document, the daemon's answer as it is
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Certs {
+    /// One JSON document, schema cygnet.certs/1
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -3,6 +3,7 @@ use crate::args::{Command, Cygnet};
 use crate::exit::Failure;
 use std::process::ExitCode;
 
+mod certs;
 mod check;
 mod conns;
 mod down;
@@ -27,6 +28,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Leases(args) => pools::leases(uri, &args),
         Command::Pools(args) => pools::pools(uri, &args),
         Command::Conns(args) => conns::run(uri, &args),
+        Command::Certs(args) => certs::run(uri, &args),
         Command::Load(args) => load::run(uri, &args),
         Command::Check(args) => check::run(&args),
         Command::Log(args) => log::run(uri, &args),

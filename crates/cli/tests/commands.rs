@@ -177,6 +177,60 @@ fn status_as_a_table_and_as_json() {
     assert_eq!(daemon.asked()[1].1.text("ike"), Some("home"));
 }
 
+/// Certificates as `cygnet pki` makes them: one good for ten days, one for a year.
+static CERTIFICATES: std::sync::LazyLock<[Vec<u8>; 2]> = std::sync::LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key");
+    let made = cygnet(&["pki", "--gen", "--type", "ed25519"]).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    std::fs::write(&key, made.stdout).unwrap();
+    ["10", "365"].map(|days| {
+        let name = format!("C=CH, CN={days}");
+        let words = ["pki", "--self", "--dn", &name, "--lifetime", days, "--in"];
+        let made = cygnet(&words).arg(&key).output().unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        made.stdout
+    })
+});
+
+#[test]
+fn certificates_as_a_table_and_as_json() {
+    fn holding(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {
+        if command != "list-certs" || message.text("type") != Some("X509") {
+            return (Vec::new(), Section::default());
+        }
+        let mut own = section(&[("type", "X509"), ("flag", "NONE"), ("has_privkey", "yes")]);
+        own.put_bytes("data", CERTIFICATES[0].as_slice());
+        let mut ca = section(&[("type", "X509"), ("flag", "CA")]);
+        ca.put_bytes("data", CERTIFICATES[1].as_slice());
+        let broken = section(&[("type", "X509"), ("flag", "NONE"), ("data", "no certificate")]);
+        let events = [own, ca, broken].map(|event| ("list-cert", event));
+        (events.to_vec(), Section::default())
+    }
+    let daemon = Daemon::new(holding);
+    let output = daemon.run(&["certs"]);
+    assert!(output.status.success());
+    let shown = text(&output.stdout);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(lines[0].starts_with("SUBJECT ") && lines[0].ends_with(" STATE"), "{shown}");
+    assert!(lines[1].starts_with("C=CH, CN=10 ") && lines[1].ends_with(" expires soon"), "{shown}");
+    assert!(lines[2].contains(" CA ") && lines[2].ends_with(" valid"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours into a pipe");
+    assert!(text(&output.stderr).starts_with("a certificate of type X509 cannot be read: "));
+    let json: serde_json::Value = serde_json::from_slice(&daemon.run(&["certs", "--json"]).stdout).unwrap();
+    assert_eq!(json["schema"], "cygnet.certs/1");
+    let own = &json["certificates"][0];
+    assert_eq!((&own["subject"], &own["issuer"]), (&"C=CH, CN=10".into(), &"C=CH, CN=10".into()));
+    assert_eq!((&own["private_key"], &own["state"]), (&true.into(), &"expiring".into()));
+    let days = own["days_left"].as_i64().unwrap();
+    assert!((9..=10).contains(&days), "{days}");
+    assert_eq!(
+        (&json["certificates"][1]["flag"], &json["certificates"][1]["state"]),
+        (&"CA".into(), &"valid".into())
+    );
+}
+
 #[test]
 fn up_finds_out_what_a_name_means_and_shows_the_log() {
     fn none_up(command: &str, message: &Section) -> (Vec<(&'static str, Section)>, Section) {

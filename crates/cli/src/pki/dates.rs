@@ -71,7 +71,7 @@ pub(crate) fn time(at: Timestamp) -> Result<Time, Trouble> {
 }
 
 /// What X.509 wrote.
-pub(super) fn timestamp(time: &Time) -> Timestamp {
+pub(crate) fn timestamp(time: &Time) -> Timestamp {
     let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }

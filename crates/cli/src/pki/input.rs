@@ -301,7 +301,7 @@ pub(crate) fn name(text: &str, option: &str) -> Result<Dn, Trouble> {
 }
 
 /// A distinguished name as text.
-pub(super) fn text_of(name: &[u8]) -> String {
+pub(crate) fn text_of(name: &[u8]) -> String {
     Dn::from_der(name).map_or_else(|| "(unreadable name)".to_owned(), |name| name.to_string())
 }
 
