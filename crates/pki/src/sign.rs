@@ -36,6 +36,8 @@ pub struct SignRequest {
     pub ocsp: bool,
     /// The peer's hash functions; `None`: it does not know RFC 7427.
     pub hashes: Option<Vec<Hash>>,
+    /// Signature schemes that the peer announced (RFC 9593); empty: none. Preferred where one of them can be used.
+    pub announced: Vec<SignScheme>,
 }
 
 /// Why there is no signature.
@@ -221,6 +223,9 @@ fn scheme(
         // RFC 7427 4: only with a hash function that the peer announced. EdDSA has its own (RFC 8420).
         let mut usable = signer.schemes(settings.rsa_pss);
         usable.retain(|scheme| scheme.hash().is_none_or(|hash| hashes.contains(&hash)));
+        if usable.iter().any(|s| request.announced.contains(s) && constraints.ike_fits(*s)) {
+            usable.retain(|scheme| request.announced.contains(scheme));
+        }
         let first = if constraints.ike.is_empty() {
             usable.first()
         } else {

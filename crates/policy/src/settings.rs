@@ -52,6 +52,8 @@ pub struct Settings {
     pub signature_authentication: bool,
     pub hash_and_url: bool,
     pub force_eap_only_authentication: bool,
+    /// `announce_auth_methods`: say which authentication methods are accepted (RFC 9593).
+    pub announce_auth_methods: bool,
 }
 
 impl Default for Settings {
@@ -99,6 +101,7 @@ impl Default for Settings {
             signature_authentication: true,
             hash_and_url: false,
             force_eap_only_authentication: false,
+            announce_auth_methods: false,
         }
     }
 }

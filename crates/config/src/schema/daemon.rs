@@ -112,6 +112,12 @@ pub const KEYS: &[Key] = &[
         "no",
         "let EAP methods that authenticate both sides do so even if the peer did not offer it (RFC 5998)",
     ),
+    Key::new(
+        "announce_auth_methods",
+        Kind::Flag,
+        "no",
+        "tell peers which authentication methods are accepted (RFC 9593); not in strongSwan. What peers tell is always heeded",
+    ),
     Key::new("accept_private_algs", Kind::Flag, "no", "accept algorithms with private numbers from anybody"),
     Key::new("ignore_acquire_ts", Kind::Flag, "no", "leave the packet that woke a trap out of the selectors"),
     Key::new("flush_auth_cfg", Kind::Flag, "no", "forget what was only needed for authentication"),
@@ -355,6 +361,7 @@ fn engine(r: &mut Reader<'_>) -> Settings {
     r.set("signature_authentication", &mut s.signature_authentication, flag);
     r.set("hash_and_url", &mut s.hash_and_url, flag);
     r.set("force_eap_only_authentication", &mut s.force_eap_only_authentication, flag);
+    r.set("announce_auth_methods", &mut s.announce_auth_methods, flag);
     r.set("accept_private_algs", &mut s.accept_private_algs, flag);
     r.set("ignore_acquire_ts", &mut s.ignore_acquire_ts, flag);
     r.set("flush_auth_cfg", &mut s.flush_auth_cfg, flag);

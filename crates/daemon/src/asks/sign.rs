@@ -80,6 +80,7 @@ fn translated(request: &SignRequest) -> pki::sign::SignRequest {
         hash_and_url: request.hash_and_url,
         ocsp: request.ocsp,
         hashes: request.hashes.clone(),
+        announced: request.announced.clone(),
     }
 }
 

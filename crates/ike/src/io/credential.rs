@@ -53,6 +53,8 @@ pub struct SignRequest {
     pub hashes: Option<Vec<Hash>>,
     /// It takes signatures without a hash beside, Ed25519 and Ed448 (RFC 8420 3, "Identity").
     pub identity: bool,
+    /// Signature schemes that the peer announced (RFC 9593); empty: it announced none. They are preferred, not demanded.
+    pub announced: Vec<SignScheme>,
     /// What to sign; two where a post-quantum pre-shared key is optional (RFC 8784 NO_PPK_AUTH).
     pub octets: Vec<Vec<u8>>,
 }

@@ -4,6 +4,7 @@
 //! Signing, judging certificates and EAP methods are questions to the world. While one is open, the state of IKE_AUTH
 //! stands still in its phase, for a bounded time.
 
+mod announce;
 mod certs;
 mod eap;
 mod initiator;
@@ -11,6 +12,7 @@ mod responder;
 mod rounds;
 mod settle;
 
+pub(crate) use announce::supported;
 pub(crate) use certs::{Wishes, hash_algorithms, requests};
 pub(crate) use initiator::{Claim, answered, farewell, late, start};
 pub(crate) use responder::{Vetting, respond};
@@ -112,6 +114,7 @@ fn sign_request(
         ocsp: w.send_ocsp(&sa.conn),
         hashes: w.hashes.clone(),
         identity: w.identity,
+        announced: announce::named(&w.announced),
         octets,
     }
 }

@@ -461,6 +461,9 @@ fn answer(
     if settings.multiple_authentication {
         payloads.push(notify(NotifyType::MultipleAuthSupported, &[]));
     }
+    if settings.announce_auth_methods {
+        payloads.extend(auth::supported(candidates, wishes.hashes.is_some()));
+    }
     let h = header(sa, ExchangeType::IkeSaInit, true, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let response = Message::encode(h, &payloads);

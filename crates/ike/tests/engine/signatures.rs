@@ -1,5 +1,6 @@
 //! Authentication by signatures: what is asked of the world, and what comes of its answers.
 use crate::harness::*;
+use crypto::sign::{Hash, SignScheme};
 use ike::io::Event;
 use ike::{Answer, Ask};
 use policy::{Auth, AuthClass, CertRef, Connection, Identity, Settings, Snapshot};
@@ -218,6 +219,26 @@ fn the_signer_learns_what_the_peer_wants() {
     let (_, ask) = held(with_keys(|_| {}, |_| {}, settings), 0, sign);
     let Ask::Sign(request) = ask else { panic!() };
     assert!(request.hashes.is_none() && !request.identity && !request.hash_and_url && !request.ocsp);
+}
+
+/// RFC 9593: each end tells what it accepts, if its settings say so; the other's signer learns it.
+#[test]
+fn announced_methods_reach_the_signer() {
+    let sign = |a: &Ask| matches!(a, Ask::Sign(_));
+    let pss = SignScheme::RsaPss(Hash::Sha384);
+    for announce in [false, true] {
+        let settings = Settings { announce_auth_methods: announce, ..Settings::default() };
+        let only = |c: &mut Connection, id: &str| c.remote = vec![by("ike:rsa/pss-sha384", "remote", id)];
+        for n in [0, 1] {
+            let snapshots =
+                with_keys(|c| only(c, "moon.example.org"), |c| only(c, "*@example.org"), settings.clone());
+            let (_, ask) = held(snapshots, n, sign);
+            let Ask::Sign(request) = ask else { panic!() };
+            assert_eq!(request.announced, if announce { vec![pss] } else { Vec::new() }, "{n}");
+        }
+    }
+    let settings = Settings { announce_auth_methods: true, ..Settings::default() };
+    established(with_keys(|_| {}, |_| {}, settings));
 }
 
 #[test]

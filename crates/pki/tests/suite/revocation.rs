@@ -572,6 +572,7 @@ fn our_own_status_to_be_sent_along() {
         send_cert: true,
         hash_and_url: false,
         ocsp: true,
+        announced: Vec::new(),
         hashes: Some(vec![crypto::sign::Hash::Sha256]),
     };
     let mut cache = Cache::default();

@@ -20,6 +20,7 @@ fn asked(auth: Auth, me: &str) -> SignRequest {
         hash_and_url: false,
         ocsp: false,
         hashes: Some(vec![Hash::Sha256, Hash::Sha384, Hash::Sha512]),
+        announced: Vec::new(),
     }
 }
 
@@ -124,6 +125,14 @@ fn which_scheme() {
     assert_eq!(how(&store, "pubkey", "rsa", Some(&[Sha512])), digital(SignScheme::RsaPkcs1(Sha512)));
     store.settings.rsa_pss = true;
     assert_eq!(how(&store, "pubkey", "rsa", all), digital(SignScheme::RsaPss(Sha256)));
+    // What the peer announced is preferred, and demands nothing.
+    let announced = |schemes: &[SignScheme]| {
+        let announced = schemes.to_vec();
+        let request = SignRequest { announced, ..asked(local("pubkey"), "rsa") };
+        plan(&store, &request).unwrap().scheme
+    };
+    assert_eq!(announced(&[SignScheme::Ed25519, SignScheme::RsaPkcs1(Sha512)]), SignScheme::RsaPkcs1(Sha512));
+    assert_eq!(announced(&[SignScheme::Ed25519]), SignScheme::RsaPss(Sha256));
     // Peers without RFC 7427; and those with it are not given less.
     assert_eq!(how(&store, "pubkey", "rsa", None), Ok((AuthMethod::Rsa, SignScheme::RsaPkcs1(Sha1))));
     assert_eq!(how(&store, "pubkey", "ec", None), Ok((AuthMethod::Ecdsa256, SignScheme::EcdsaRaw(Sha256))));

@@ -39,6 +39,7 @@ pub(super) fn credentials(shared: &Shared, auth: &Auth, me: &Identity) -> Result
         hash_and_url: false,
         ocsp: false,
         hashes: None,
+        announced: Vec::new(),
     };
     let plan = {
         let cache = shared.cache.lock().unwrap_or_else(PoisonError::into_inner);

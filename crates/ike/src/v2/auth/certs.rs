@@ -1,5 +1,6 @@
 //! What both ends tell each other about certificates and signatures: CERTREQ (RFC 7296 3.7), certificates to be looked
 //! up (3.6), OCSP (RFC 4806), hash functions (RFC 7427).
+use super::announce::{self, Announcement};
 use super::rounds;
 use crate::core::Core;
 use crate::message::{find, has, notify};
@@ -31,6 +32,8 @@ pub(crate) struct Wishes {
     pub(crate) multiple: bool,
     /// EAP alone will do for it (RFC 5998).
     pub(crate) eap_only: bool,
+    /// Methods that it announced (RFC 9593).
+    pub(crate) announced: Vec<Announcement>,
 }
 
 /// Hash functions that we verify signatures with.
@@ -40,6 +43,8 @@ const IDENTITY: u16 = 5;
 /// Key hashes in one payload, and those of a peer that we keep.
 const MAX_CAS: usize = 3000;
 
+/// Announcements of a peer that we keep.
+const MAX_ANNOUNCED: usize = 64;
 /// OCSP responders in one payload, and those of a peer that we look at.
 const MAX_SIGNERS: usize = 16;
 
@@ -63,6 +68,12 @@ impl Wishes {
             let numbers: BTreeSet<u16> = numbers.map(u16::from_be_bytes).collect();
             self.identity = numbers.contains(&IDENTITY);
             self.hashes = Some(numbers.into_iter().filter_map(Hash::from_ikev2_number).collect());
+        }
+        for n in p.iter().filter_map(|p| if let Payload::Notify(n) = p { Some(n) } else { None }) {
+            if n.kind == NotifyType::SupportedAuthMethods {
+                let room = MAX_ANNOUNCED.saturating_sub(self.announced.len());
+                self.announced.extend(announce::read(&n.data).into_iter().take(room));
+            }
         }
         self.lookup |= has(p, NotifyType::HttpCertLookupSupported);
         self.multiple |=

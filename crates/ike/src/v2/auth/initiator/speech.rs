@@ -1,6 +1,6 @@
 //! What an initiator says in IKE_AUTH: its rounds, and beside them what it wants.
 use super::super::eap::Run;
-use super::super::{Own, ask_to_sign, requests, rounds, sign_request};
+use super::super::{Own, ask_to_sign, requests, rounds, sign_request, supported};
 use super::{Claim, Next, Stage};
 use crate::core::Core;
 use crate::fault::Fault;
@@ -136,6 +136,9 @@ pub(super) fn say_round(
         }
         let conns = [Arc::clone(&sa.conn)];
         p.extend(requests(core, sa, &conns));
+        if core.snapshot.settings.announce_auth_methods {
+            p.extend(supported(&conns, core.snapshot.settings.signature_authentication));
+        }
         if !other.is_pattern() {
             p.push(Payload::IdR(wire_id(&other)));
         }
