@@ -92,6 +92,14 @@ impl AuthClass {
 }
 
 impl Auth {
+    /// What is said of a peer that is in none of the round's groups: charon names the last, the others follow.
+    #[must_use]
+    pub fn groups_demanded(&self) -> String {
+        let Some((last, others)) = self.groups.split_last() else { return String::new() };
+        let others: String = others.iter().map(|group| format!(", or to '{group}'")).collect();
+        format!("group membership to '{last}' required{others}")
+    }
+
     /// A round with everything else as `swanctl.conf` has it by default.
     #[must_use]
     pub fn named(name: &str, class: AuthClass) -> Self {

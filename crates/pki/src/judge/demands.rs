@@ -42,10 +42,7 @@ fn common(
         return Err(failed(subject, format_args!("identity '{id}' required")));
     }
     if !auth.groups.is_empty() && !auth.groups.iter().any(|group| groups.contains(group)) {
-        return Err(failed(
-            subject,
-            format_args!("group membership to '{}' required", auth.groups.join(",")),
-        ));
+        return Err(failed(subject, format_args!("{}", auth.groups_demanded())));
     }
     auth.class.constraints().map_err(|word| failed(subject, format_args!("`{word}` is no constraint")))
 }

@@ -142,10 +142,7 @@ pub(crate) fn violated(round: &Auth, passed: &Passed) -> Option<String> {
         }
     }
     if !round.groups.is_empty() && !round.groups.iter().any(|g| passed.groups.contains(g)) {
-        return Some(format!(
-            "constraint check failed: group membership to '{}' required",
-            round.groups.join("' or '")
-        ));
+        return Some(format!("constraint check failed: {}", round.groups_demanded()));
     }
     None
 }
