@@ -38,7 +38,8 @@ pub(crate) enum Command {
     Certs(Certs),
     /// Read swanctl.conf and its directory and make the daemon obey it; what is no longer there is unloaded
     Load(Load),
-    /// Check configuration files without a daemon: every error with file, line, column and the line itself
+    /// Check configuration files without a daemon: every error with file, line, column and the line itself; also the
+    /// certificates and keys that they name
     Check(Check),
     /// Follow the daemon's log
     Log(Log),
@@ -170,6 +171,9 @@ pub(crate) struct Check {
     /// Check these as daemon settings, whatever their name
     #[arg(long, value_name = "FILE")]
     pub(crate) settings: Vec<PathBuf>,
+    /// Do not look at the certificates and keys in the directories beside swanctl.conf
+    #[arg(long)]
+    pub(crate) no_files: bool,
 }
 
 #[derive(Debug, Args)]

@@ -43,7 +43,7 @@ pub(crate) trait Progress {
 }
 
 /// Keys whose value names files in a directory of their own; vici carries their contents.
-const FILES: &[(&str, &str)] = &[("certs", "x509"), ("cacerts", "x509ca"), ("pubkeys", "pubkey")];
+pub(crate) const FILES: &[(&str, &str)] = &[("certs", "x509"), ("cacerts", "x509ca"), ("pubkeys", "pubkey")];
 
 /// Loads `connections`, unloads the others.
 pub(crate) fn connections(
@@ -106,7 +106,7 @@ pub(crate) fn authorities(
     Ok(job.tally)
 }
 
-pub(crate) use credentials::credentials;
+pub(crate) use credentials::{CONTAINERS, KEYS, credentials, files};
 
 /// One kind of thing being loaded.
 struct Job<'a> {

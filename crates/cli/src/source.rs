@@ -1,10 +1,13 @@
 //! Configuration files, read through the `config` crate.
 use crate::exit::{BAD_CONFIG, Failure};
 use crate::load::Source;
+use crate::pki::dates::now;
 use config::tree::Section;
 use config::{Context, Disk, LoadError, Loaded, Report, Sources};
 use std::path::{Path, PathBuf};
 use vici::Message;
+
+mod files;
 
 /// Where strongswan.conf is.
 pub(crate) fn settings_file() -> PathBuf {
@@ -66,10 +69,18 @@ impl Judgement {
     }
 }
 
-/// Judges a swanctl.conf with all it includes: the grammar, then every key.
-pub(crate) fn check_swanctl(file: &Path) -> Judgement {
+/// Judges a swanctl.conf with all it includes: the grammar, every key, and, `with_files`, the certificates and keys it
+/// names.
+pub(crate) fn check_swanctl(file: &Path, with_files: bool) -> Judgement {
     match config::load_swanctl(file) {
-        Ok(read) => Judgement::of(read.check(&Context::default()).reports, &read.loaded.sources),
+        Ok(read) => {
+            let mut reports = read.check(&Context::default()).reports;
+            if with_files {
+                let directory = if file.is_dir() { file } else { file.parent().unwrap_or(Path::new(".")) };
+                reports.extend(files::check(&read, directory, now()));
+            }
+            Judgement::of(reports, &read.loaded.sources)
+        }
         Err(error) => Judgement::of(error.reports, &error.sources),
     }
 }
@@ -138,7 +149,7 @@ conections {
 }
 ";
         std::fs::write(&file, text).unwrap();
-        let found = check_swanctl(&file);
+        let found = check_swanctl(&file, true);
         assert_eq!((found.errors, found.warnings), (3, 1), "{}", found.reports);
         for words in [
             "swanctl.conf:3:5",
@@ -159,7 +170,7 @@ conections {
             let directory =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/road-warrior").join(end);
             for found in [
-                check_swanctl(&directory.join("swanctl.conf")),
+                check_swanctl(&directory.join("swanctl.conf"), true),
                 check_settings(&directory.join("strongswan.conf")),
             ] {
                 assert_eq!((found.errors, found.warnings), (0, 0), "{}", found.reports);

@@ -456,6 +456,102 @@ fn a_broken_file_changes_nothing() {
     assert!(daemon.commands().is_empty(), "the daemon heard of it");
 }
 
+/// What `cygnet pki` makes, in a file.
+fn made(file: &Path, words: &[&str]) {
+    let output = cygnet(&["pki"]).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, output.stdout).unwrap();
+}
+
+#[test]
+fn check_looks_at_the_certificates_and_keys_that_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (own, other) = (at("private/own.der"), at("other.der"));
+    for key in [&own, &other] {
+        made(key, &["--gen", "--type", "ed25519"]);
+    }
+    let certify = |name: &str, key: &Path, dates: [&str; 4]| {
+        let head = ["--self", "--dn", "CN=gw", "--in", key.to_str().unwrap()];
+        made(&at(name), &[&head[..], &dates].concat());
+    };
+    let year = ["--lifetime", "365", "--outform", "der"];
+    certify("x509/good.der", &own, year);
+    certify("x509/foreign.der", &other, year);
+    certify("x509/soon.der", &own, ["--lifetime", "10", "--outform", "pem"]);
+    certify("x509/past.der", &own, ["--not-before", "01.01.20 00:00:00", "--not-after", "01.01.21 00:00:00"]);
+    std::fs::create_dir_all(at("x509ca")).unwrap();
+    std::fs::write(at("x509ca/broken.pem"), "nonsense").unwrap();
+    std::fs::copy(&own, at("x509/key.der")).unwrap();
+    let check = |text: &str, more: &[&str]| {
+        let file = at("swanctl.conf");
+        std::fs::write(&file, text).unwrap();
+        let output = cygnet(&["check"]).args(more).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let good = "connections {\n gw {\n  local {\n   certs = good.der\n  }\n  remote {\n   certs = foreign.der\n  }\n }\n}\n";
+    assert_eq!(check(good, &[]), (Some(0), String::new()));
+
+    let bad = "\
+connections {
+  gw {
+    local {
+      certs = good.der, soon.der
+    }
+    local-2 {
+      certs = foreign.der
+    }
+    remote {
+      certs = past.der
+      cacerts = broken.pem
+    }
+    remote-2 {
+      certs = gone.der
+    }
+    remote-3 {
+      certs = key.der
+    }
+  }
+}
+secrets {
+  private-own {
+    file = own.der
+  }
+  private-gone {
+    file = gone.key
+    secret = hush
+  }
+}
+";
+    let (code, shown) = check(bad, &[]);
+    assert_eq!(code, Some(4), "{shown}");
+    let place = |line: &str, words: &str| {
+        let lines: Vec<&str> = shown.lines().collect();
+        let found =
+            lines.iter().position(|l| l.contains(words)).unwrap_or_else(|| panic!("no {words}: {shown}"));
+        assert!(
+            lines[found..].iter().take(2).any(|l| l.contains(&format!("swanctl.conf:{line}:"))),
+            "{words}: {shown}"
+        );
+    };
+    place("4", "soon.der expires on ");
+    place("7", "there is no private key for ");
+    place("10", "past.der expired on ");
+    place("11", "x509ca/broken.pem: ");
+    place("14", "x509/gone.der: No such file");
+    place("17", "key.der holds no certificate");
+    place("26", "private/gone.key: No such file");
+    assert!(shown.contains("5 errors, 2 warnings") && !shown.contains("hush"), "{shown}");
+    assert_eq!(check(bad, &["--no-files"]), (Some(0), String::new()));
+
+    // A key that cannot be opened may be the one: nothing is said of missing keys then.
+    std::fs::write(at("private/broken"), "nonsense").unwrap();
+    let (code, shown) = check(&good.replace("good.der", "foreign.der"), &[]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("private/broken: ") && !shown.contains("no private key for"), "{shown}");
+}
+
 #[test]
 fn raw_and_pretty_print_messages_as_they_are() {
     let daemon = Daemon::new(one_up);

@@ -10,8 +10,11 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     let mut errors = 0;
     let mut warnings = 0;
     for (file, settings) in wanted(args) {
-        let Judgement { reports, errors: bad, warnings: odd } =
-            if settings { source::check_settings(&file) } else { source::check_swanctl(&file) };
+        let Judgement { reports, errors: bad, warnings: odd } = if settings {
+            source::check_settings(&file)
+        } else {
+            source::check_swanctl(&file, !args.no_files)
+        };
         if !reports.is_empty() {
             complain!("{}", clean(reports.trim_end()));
         }
@@ -58,6 +61,7 @@ mod tests {
         let args = Check {
             files: vec!["/a/strongswan.conf".into(), "/a/other.conf".into()],
             settings: vec!["/a/other.conf".into()],
+            no_files: false,
         };
         let kinds: Vec<bool> = wanted(&args).into_iter().map(|(_, settings)| settings).collect();
         assert_eq!(kinds, [true, false, true]);

@@ -22,10 +22,11 @@ const CERTIFICATES: &[(&str, &str, &str)] = &[
 ];
 
 /// Directory and vici type of private keys.
-const KEYS: &[(&str, &str)] = &[("private", "any"), ("rsa", "rsa"), ("ecdsa", "ecdsa"), ("pkcs8", "any")];
+pub(crate) const KEYS: &[(&str, &str)] =
+    &[("private", "any"), ("rsa", "rsa"), ("ecdsa", "ecdsa"), ("pkcs8", "any")];
 
 /// The directory of containers with certificates and keys.
-const CONTAINERS: &str = "pkcs12";
+pub(crate) const CONTAINERS: &str = "pkcs12";
 
 /// Loads all credentials; keys and secrets the daemon has and the configuration does not are unloaded. Nothing here
 /// is ever printed but names. Passphrases and PINs that are not configured are asked for by `asker`.
@@ -303,7 +304,7 @@ impl Job<'_> {
 }
 
 /// The plain files of a directory by name; none where there is no directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
         .into_iter()
         .flatten()

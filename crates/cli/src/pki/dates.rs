@@ -94,7 +94,7 @@ pub(super) fn show(at: Timestamp) -> String {
 }
 
 /// `Nov 27 03:31:42 UTC 2026`.
-pub(super) fn show_utc(at: Timestamp) -> String {
+pub(crate) fn show_utc(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%b %d %H:%M:%S UTC %Y").to_string()
 }
 

@@ -189,7 +189,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let file = directory.path().join("swanctl.conf");
             std::fs::write(&file, &text).unwrap();
-            let found = crate::source::check_swanctl(&file);
+            let found = crate::source::check_swanctl(&file, false);
             assert_eq!((found.errors, found.warnings), (0, 0), "{}\n{text}", found.reports);
         }
     }
