@@ -3,6 +3,7 @@
 //! Computed by aws-lc. It draws the randomness of ECDSA and RSA-PSS itself, and wipes the private keys it frees.
 
 mod generate;
+mod identifier;
 mod private;
 mod public;
 

@@ -1,8 +1,7 @@
 //! Signature algorithms as certificates and AUTH payloads name them (RFC 5280 4.1.1.2, RFC 4055, RFC 7427).
 use crate::oid;
 use crypto::sign::{Hash, SignScheme};
-use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode, Encode, Sequence, SliceReader};
+use der::{Decode, Sequence, SliceReader};
 use spki::AlgorithmIdentifierOwned;
 
 /// RSASSA-PSS-params (RFC 4055 3.1).
@@ -92,60 +91,6 @@ pub(crate) fn hash_of(algorithm: &AlgorithmIdentifierOwned) -> Option<Hash> {
     }
 }
 
-fn with_null(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid, parameters: Some(AnyRef::NULL.into()) }
-}
-
-fn hash_oid(hash: Hash) -> ObjectIdentifier {
-    match hash {
-        Hash::Sha1 => oid::SHA1,
-        Hash::Sha256 => oid::SHA256,
-        Hash::Sha384 => oid::SHA384,
-        Hash::Sha512 => oid::SHA512,
-    }
-}
-
-/// The AlgorithmIdentifier of a scheme; raw ECDSA has none.
-pub(crate) fn identifier(scheme: SignScheme) -> Option<AlgorithmIdentifierOwned> {
-    let bare = |oid| AlgorithmIdentifierOwned { oid, parameters: None };
-    Some(match scheme {
-        SignScheme::RsaPkcs1(Hash::Sha1) => with_null(oid::RSA_SHA1),
-        SignScheme::RsaPkcs1(Hash::Sha256) => with_null(oid::RSA_SHA256),
-        SignScheme::RsaPkcs1(Hash::Sha384) => with_null(oid::RSA_SHA384),
-        SignScheme::RsaPkcs1(Hash::Sha512) => with_null(oid::RSA_SHA512),
-        SignScheme::RsaPss(hash) => {
-            let digest = with_null(hash_oid(hash));
-            let mask = AlgorithmIdentifierOwned {
-                oid: oid::MGF1,
-                parameters: Some(der::asn1::Any::encode_from(&digest).ok()?),
-            };
-            let params = PssParams {
-                hash: Some(digest),
-                mask: Some(mask),
-                salt: Some(u32::try_from(hash.size()).ok()?),
-                trailer: None,
-            };
-            AlgorithmIdentifierOwned {
-                oid: oid::RSA_PSS,
-                parameters: Some(der::asn1::Any::encode_from(&params).ok()?),
-            }
-        }
-        SignScheme::EcdsaDer(Hash::Sha1) => bare(oid::ECDSA_SHA1),
-        SignScheme::EcdsaDer(Hash::Sha256) => bare(oid::ECDSA_SHA256),
-        SignScheme::EcdsaDer(Hash::Sha384) => bare(oid::ECDSA_SHA384),
-        SignScheme::EcdsaDer(Hash::Sha512) => bare(oid::ECDSA_SHA512),
-        SignScheme::Ed25519 => bare(oid::ED25519),
-        SignScheme::Ed448 => bare(oid::ED448),
-        SignScheme::EcdsaRaw(_) => return None,
-    })
-}
-
-/// DER of the AlgorithmIdentifier of a scheme, as certificates carry it.
-#[must_use]
-pub fn algorithm_der(scheme: SignScheme) -> Option<Vec<u8>> {
-    identifier(scheme)?.to_der().ok()
-}
-
 /// Reads the data of an AUTH payload of method 14 (RFC 7427 3): a length, an AlgorithmIdentifier, the signature.
 ///
 /// # Errors
@@ -164,7 +109,7 @@ pub fn parse_auth(data: &[u8]) -> Result<(SignScheme, &[u8]), String> {
 /// The data of an AUTH payload of method 14 (RFC 7427 3).
 #[must_use]
 pub fn assemble_auth(scheme: SignScheme, signature: &[u8]) -> Option<Vec<u8>> {
-    let algorithm = algorithm_der(scheme)?;
+    let algorithm = scheme.identifier()?;
     let mut data = vec![u8::try_from(algorithm.len()).ok()?];
     data.extend(algorithm);
     data.extend(signature);
@@ -235,12 +180,12 @@ mod tests {
     #[test]
     fn identifiers_as_rfc_7427_has_them() {
         for (scheme, hex) in PUBLISHED {
-            let der = algorithm_der(*scheme).unwrap();
+            let der = scheme.identifier().unwrap();
             assert_eq!(HEXLOWER.encode(&der), hex.replace(' ', ""), "{scheme}");
             let auth = assemble_auth(*scheme, b"signature").unwrap();
             assert_eq!(parse_auth(&auth), Ok((*scheme, &b"signature"[..])));
         }
-        assert_eq!(algorithm_der(SignScheme::EcdsaRaw(Hash::Sha256)), None);
+        assert_eq!(SignScheme::EcdsaRaw(Hash::Sha256).identifier(), None);
     }
 
     #[test]

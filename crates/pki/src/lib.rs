@@ -24,7 +24,7 @@ mod time;
 pub mod verdict;
 
 pub use acert::AttributeCertificate;
-pub use algorithm::{algorithm_der, assemble_auth, parse_auth};
+pub use algorithm::{assemble_auth, parse_auth};
 pub use cert::Certificate;
 pub use chain::{Path, Purpose};
 pub use container::{Item, load};

@@ -2,9 +2,9 @@
 use super::structures::Signed;
 use super::{Call, Trouble};
 use crypto::sign::{Hash, KeyType, PrivateKey, SignScheme};
-use der::asn1::{Any, BitString, Null};
+use der::asn1::{Any, BitString};
 use der::{Decode as _, Encode};
-use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 /// A private key with a scheme chosen.
 #[derive(Debug)]
@@ -48,29 +48,15 @@ impl Signer {
 
     /// The AlgorithmIdentifier of the signatures.
     pub(crate) fn algorithm(&self) -> Result<AlgorithmIdentifierOwned, Trouble> {
-        let with_null = |text: &str| AlgorithmIdentifierOwned {
-            oid: ObjectIdentifier::new_unwrap(text),
-            parameters: Some(Any::from(Null)),
-        };
-        let plain = |text: &str| AlgorithmIdentifierOwned {
-            oid: ObjectIdentifier::new_unwrap(text),
-            parameters: None,
-        };
-        Ok(match self.scheme {
-            SignScheme::RsaPkcs1(Hash::Sha1) => with_null("1.2.840.113549.1.1.5"),
-            SignScheme::RsaPkcs1(Hash::Sha256) => with_null("1.2.840.113549.1.1.11"),
-            SignScheme::RsaPkcs1(Hash::Sha384) => with_null("1.2.840.113549.1.1.12"),
-            SignScheme::RsaPkcs1(Hash::Sha512) => with_null("1.2.840.113549.1.1.13"),
-            SignScheme::RsaPss(hash) => pss(hash)?,
-            SignScheme::EcdsaDer(Hash::Sha1) => plain("1.2.840.10045.4.1"),
-            SignScheme::EcdsaDer(Hash::Sha256) => plain("1.2.840.10045.4.3.2"),
-            SignScheme::EcdsaDer(Hash::Sha384) => plain("1.2.840.10045.4.3.3"),
-            SignScheme::EcdsaDer(Hash::Sha512) => plain("1.2.840.10045.4.3.4"),
-            SignScheme::Ed25519 => plain("1.3.101.112"),
-            SignScheme::EcdsaRaw(_) | SignScheme::Ed448 => {
-                return Err(Trouble::Failed(format!("{} does not sign certificates", self.scheme)));
+        let der = match self.scheme {
+            SignScheme::RsaPss(Hash::Sha1) => {
+                return Err(Trouble::failed("RSASSA-PSS is not used with SHA-1"));
             }
-        })
+            SignScheme::EcdsaRaw(_) | SignScheme::Ed448 => None,
+            scheme => scheme.identifier(),
+        };
+        let none = || Trouble::Failed(format!("{} does not sign certificates", self.scheme));
+        Ok(AlgorithmIdentifierOwned::from_der(&der.ok_or_else(none)?)?)
     }
 
     /// Signs what is to be signed: `SEQUENCE { tbs, algorithm, signature }`.
@@ -103,22 +89,4 @@ fn scheme(key: &PrivateKey, hash: Hash, pss: bool) -> SignScheme {
         KeyType::P256 | KeyType::P384 | KeyType::P521 => SignScheme::EcdsaDer(hash),
         KeyType::Ed25519 => SignScheme::Ed25519,
     }
-}
-
-/// RSASSA-PSS with its parameters (RFC 4055 3.1): hash, MGF1 with the same hash, a salt as long as the digest.
-fn pss(hash: Hash) -> Result<AlgorithmIdentifierOwned, Trouble> {
-    let (number, salt) = match hash {
-        Hash::Sha1 => return Err(Trouble::failed("RSASSA-PSS is not used with SHA-1")),
-        Hash::Sha256 => (1, 32),
-        Hash::Sha384 => (2, 48),
-        Hash::Sha512 => (3, 64),
-    };
-    let hash = [0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, number, 5, 0];
-    let mut der =
-        vec![0x30, 0x41, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0a, 0x30, 0x34, 0xa0, 0x0f];
-    der.extend(hash);
-    der.extend([0xa1, 0x1c, 0x30, 0x1a, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8]);
-    der.extend(hash);
-    der.extend([0xa2, 3, 2, 1, salt]);
-    Ok(AlgorithmIdentifierOwned::from_der(&der)?)
 }

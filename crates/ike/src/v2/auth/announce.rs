@@ -10,48 +10,13 @@ use wire::iana::{AuthMethod, NotifyType};
 use wire::ike::Payload;
 
 /// Announcements of a peer that we keep.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// One announcement: a method, and for digital signatures the AlgorithmIdentifier (RFC 9593 4.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Announcement {
     method: u8,
     algorithm: Vec<u8>,
-}
-
-/// DER of an AlgorithmIdentifier (RFC 7427 A), without the outer length that each caller adds.
-fn algorithm(scheme: SignScheme) -> Option<Vec<u8>> {
-    const RSA: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-    const SHA2: [u8; 8] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
-    const ECDSA_SHA2: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
-    let number = |hash: Hash| match hash {
-        Hash::Sha256 => Some(1u8),
-        Hash::Sha384 => Some(2),
-        Hash::Sha512 => Some(3),
-        Hash::Sha1 => None,
-    };
-    let oid = |arcs: &[u8], last: u8| tlv(0x06, &[arcs, &[last]].concat());
-    let null = [0x05, 0x00];
-    let body = match scheme {
-        SignScheme::RsaPkcs1(hash) => [oid(&RSA, number(hash)? + 10).as_slice(), &null].concat(),
-        SignScheme::RsaPss(hash) => {
-            let digest = tlv(0x30, &[oid(&SHA2, number(hash)?).as_slice(), &null].concat());
-            let mgf = tlv(0x30, &[oid(&RSA, 8).as_slice(), &digest].concat());
-            let salt = tlv(0x02, &[u8::try_from(hash.size()).ok()?]);
-            let parameters = [tlv(0xa0, &digest), tlv(0xa1, &mgf), tlv(0xa2, &salt)].concat();
-            [oid(&RSA, 10), tlv(0x30, &parameters)].concat()
-        }
-        SignScheme::EcdsaDer(hash) => oid(&ECDSA_SHA2, number(hash)? + 1),
-        SignScheme::Ed25519 => oid(&[0x2b, 0x65], 0x70),
-        SignScheme::EcdsaRaw(_) | SignScheme::Ed448 => return None,
-    };
-    Some(tlv(0x30, &body))
-}
-
-/// A tag, a length below 128, a value: all that is encoded here is shorter.
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(value.len()).unwrap_or(0x7f).min(0x7f);
-    [&[tag, length], value].concat()
 }
 
 /// Schemes of method 14 that we verify, those that most have first.
@@ -101,7 +66,7 @@ pub(crate) fn supported(conns: &[Arc<Connection>], signatures: bool) -> Option<P
     }
     if signatures {
         // 4.3: length, method, the number of the CA in CERTREQ that it goes with (0: any), AlgorithmIdentifier.
-        for der in schemes().into_iter().filter(|s| wanted(*s)).filter_map(algorithm) {
+        for der in schemes().into_iter().filter(|s| wanted(*s)).filter_map(SignScheme::identifier) {
             let length = u8::try_from(der.len().saturating_add(3)).ok()?;
             data.extend([length, u8::from(AuthMethod::Signature), 0]);
             data.extend(der);
@@ -135,7 +100,7 @@ pub(crate) fn read(mut data: &[u8]) -> Vec<Announcement> {
 /// The signature schemes that announcements name.
 pub(crate) fn named(announcements: &[Announcement]) -> Vec<SignScheme> {
     let known: Vec<(Vec<u8>, SignScheme)> =
-        schemes().into_iter().filter_map(|s| Some((algorithm(s)?, s))).collect();
+        schemes().into_iter().filter_map(|s| Some((s.identifier()?, s))).collect();
     let scheme = |a: &Announcement| match AuthMethod::from(a.method) {
         AuthMethod::Signature => known.iter().find(|(der, _)| *der == a.algorithm).map(|(_, s)| *s),
         method => older(method),
@@ -159,20 +124,6 @@ mod tests {
             Some(Payload::Notify(n)) => n.data,
             _ => Vec::new(),
         }
-    }
-
-    /// RFC 7427 A.1.2, A.3.2, A.4.3, and RFC 8410 for Ed25519.
-    #[test]
-    fn algorithm_identifiers_of_the_rfc() {
-        let hex = |s| algorithm(s).unwrap().iter().map(|b| format!("{b:02x}")).collect::<String>();
-        assert_eq!(hex(SignScheme::RsaPkcs1(Hash::Sha256)), "300d06092a864886f70d01010b0500");
-        assert_eq!(hex(SignScheme::EcdsaDer(Hash::Sha256)), "300a06082a8648ce3d040302");
-        assert_eq!(hex(SignScheme::Ed25519), "300506032b6570");
-        assert_eq!(
-            hex(SignScheme::RsaPss(Hash::Sha256)),
-            "304106092a864886f70d01010a3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120"
-        );
-        assert_eq!(algorithm(SignScheme::RsaPkcs1(Hash::Sha1)), None);
     }
 
     #[test]

@@ -43,8 +43,6 @@ const IDENTITY: u16 = 5;
 /// Key hashes in one payload, and those of a peer that we keep.
 const MAX_CAS: usize = 3000;
 
-/// Announcements of a peer that we keep.
-const MAX_ANNOUNCED: usize = 64;
 /// OCSP responders in one payload, and those of a peer that we look at.
 const MAX_SIGNERS: usize = 16;
 
@@ -71,7 +69,7 @@ impl Wishes {
         }
         for n in p.iter().filter_map(|p| if let Payload::Notify(n) = p { Some(n) } else { None }) {
             if n.kind == NotifyType::SupportedAuthMethods {
-                let room = MAX_ANNOUNCED.saturating_sub(self.announced.len());
+                let room = announce::MOST.saturating_sub(self.announced.len());
                 self.announced.extend(announce::read(&n.data).into_iter().take(room));
             }
         }
