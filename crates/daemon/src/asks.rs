@@ -40,8 +40,7 @@ impl Asks {
             Ask::Judge(request) => self.judges.start(ticket, request),
             Ask::Lease(request) => self.leases.start(ticket, request),
             Ask::Release { pools, identity, addresses } => {
-                self.leases.release(&pools, &identity, &addresses);
-                Some(Answer::Done)
+                self.leases.release(ticket, pools, identity, addresses)
             }
             ask @ (Ask::VirtualIps { .. }
             | Ask::InstallChild(_)

@@ -23,6 +23,7 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::{self, Stores};
 use crate::{notices, scripts};
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
@@ -32,7 +33,7 @@ use linux::network::Network;
 use linux::udp::UdpOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -134,10 +135,14 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     store.credentials.settings = conf.credentials().clone();
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
-    let pools = Arc::new(Mutex::new(pool::Pools::new()));
+    let stores = Arc::new(Stores {
+        memory: Arc::default(),
+        others: vec![Arc::new(stores::radius::Radius(radius.clone()))],
+        order: pool_order(&conf),
+    });
     let asks = Asks {
         eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
-        leases: Leases::new(pools.clone(), attributes, log.clone(), (radius.clone(), shard.clone())),
+        leases: Leases::new(stores.clone(), attributes, log.clone(), shard.clone()),
         plane: plane.clone(),
         resolver: Resolver::new(shard.clone(), paths),
         signers: Signers::new(shard.clone(), credentials.clone()),
@@ -161,7 +166,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         plane_name,
         observers: observers.clone(),
         log: log.clone(),
-        pools,
+        stores,
         store: tokio::sync::Mutex::new(store),
         credentials,
         reloader: reloader.clone(),
@@ -276,6 +281,14 @@ fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) -> tokio::task::JoinH
         }
     };
     tokio::spawn(work)
+}
+
+/// Which pool is asked first (`charon.pool_order`).
+fn pool_order(conf: &Conf) -> stores::Order {
+    match conf.text("pool_order") {
+        Some("plugins") => stores::Order::Plugins,
+        Some(_) | None => stores::Order::Connection,
+    }
 }
 
 /// The generator, seeded by the system.

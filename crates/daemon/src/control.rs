@@ -12,12 +12,12 @@ pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod view;
 
-use crate::asks::lease::SharedPools;
 use crate::asks::plane;
 use crate::credentials::Shared;
 use crate::observers::Observers;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
+use crate::stores::Stores;
 use anyhow::{Context, Result, bail};
 use client::Client;
 use config::tree::Section;
@@ -42,7 +42,7 @@ pub(crate) struct Desk {
     pub(crate) plane_name: Option<String>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) log: Arc<Log>,
-    pub(crate) pools: SharedPools,
+    pub(crate) stores: Arc<Stores>,
     pub(crate) store: tokio::sync::Mutex<store::Store>,
     pub(crate) credentials: Arc<Shared>,
     pub(crate) reloader: Arc<crate::reload::Reloader>,

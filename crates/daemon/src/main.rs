@@ -21,6 +21,7 @@ mod reload;
 mod scripts;
 mod shard;
 mod sockets;
+mod stores;
 mod vault;
 
 use std::process::ExitCode;

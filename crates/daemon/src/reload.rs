@@ -1,8 +1,8 @@
 //! `strongswan.conf`: read at start, on SIGHUP and by `reload-settings`.
-use crate::asks::lease::global_attributes;
 use crate::conf::Conf;
 use crate::control::{self, Desk, Outcome};
 use crate::observers::log::{Log, Origin, Voice, sinks};
+use crate::stores::attributes::global_attributes;
 use arc_swap::ArcSwap;
 use ike::io::{Group, StartActions};
 use std::path::{Path, PathBuf};

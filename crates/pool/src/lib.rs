@@ -5,12 +5,14 @@
 //! never the size of the range: an IPv6 /64 costs what a single address costs.
 //!
 //! The walk: [`Pools`] (the set: load, lease, release, list) → [`memory`] (one pool) → [`lease`] (what is listed
-//! and saved). A pool's configuration is [`policy::PoolConfig`].
+//! and saved). [`Store`] is what all backends have in common: these pools, databases, DHCP, RADIUS. A pool's configuration is [`policy::PoolConfig`].
 
 pub mod lease;
 pub mod memory;
 pub mod pools;
+pub mod store;
 
 pub use lease::{LeaseView, PoolStatus, SavedLease};
 pub use memory::{Pool, REMEMBERED};
 pub use pools::{Granted, PoolError, Pools};
+pub use store::{Attributes, Grant, Later, LeaseRow, Origin, Store, Trouble, Wanted};

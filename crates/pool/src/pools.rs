@@ -1,4 +1,5 @@
 //! The set of pools: loading, and leasing across several of them.
+use crate::store::{Grant, Origin};
 use crate::{LeaseView, Pool, PoolStatus, SavedLease};
 use policy::{Identity, PoolConfig};
 use std::collections::BTreeMap;
@@ -36,11 +37,16 @@ pub enum PoolError {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Granted {
     /// Addresses, in the order of the requests; what could not be served is left out.
-    pub addresses: Vec<IpAddr>,
-    /// Names of the pools they came from, in the order the connection lists them.
-    pub pools: Vec<String>,
+    pub grants: Vec<Grant>,
     /// The attributes of these pools, repetitions left out.
     pub attributes: Vec<ConfigAttr>,
+}
+
+impl Granted {
+    /// The addresses alone.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.grants.iter().map(|grant| grant.address).collect()
+    }
 }
 
 /// Where an address may come from, in the order all pools are searched.
@@ -132,28 +138,22 @@ impl Pools {
     /// pools in order, and the attributes of the pools that served. Unknown names are passed over.
     pub fn lease(&mut self, pools: &[String], identity: &Identity, requested: &[IpAddr]) -> Granted {
         let mut granted = Granted::default();
-        let mut used = vec![false; pools.len()];
         for request in requested {
             // Two requests of one client are never served by one address.
-            let repeated = granted.addresses.contains(request);
+            let repeated = granted.grants.iter().any(|grant| grant.address == *request);
             let request = if repeated { unspecified(*request) } else { *request };
-            let Some((address, at)) = self.acquire_at(pools, identity, request) else { continue };
-            granted.addresses.push(address);
-            if let Some(used) = used.get_mut(at) {
-                *used = true;
-            }
+            granted.grants.extend(self.acquire_at(pools, identity, request));
         }
-        for (name, _) in pools.iter().zip(used).filter(|(_, used)| *used) {
-            granted.pools.push(name.clone());
-        }
-        granted.attributes = self.attributes(&granted.pools);
+        let served = |name: &&String| granted.grants.iter().any(|grant| grant.pool == **name);
+        let served: Vec<String> = pools.iter().filter(served).cloned().collect();
+        granted.attributes = self.attributes(&served);
         granted
     }
 
     /// Leases one address of the family of `requested`: the identity's own (the one it asks for, else one it has
     /// offline), else one nobody had (the one asked for, else the next), else the one offline longest.
     pub fn acquire(&mut self, pools: &[String], identity: &Identity, requested: IpAddr) -> Option<IpAddr> {
-        self.acquire_at(pools, identity, requested).map(|(address, _)| address)
+        self.acquire_at(pools, identity, requested).map(|grant| grant.address)
     }
 
     /// Gives an address back. Searches the named pools, or all of them when none is named. `false` when this
@@ -206,16 +206,12 @@ impl Pools {
             .count()
     }
 
-    fn acquire_at(
-        &mut self,
-        pools: &[String],
-        identity: &Identity,
-        requested: IpAddr,
-    ) -> Option<(IpAddr, usize)> {
+    fn acquire_at(&mut self, pools: &[String], identity: &Identity, requested: IpAddr) -> Option<Grant> {
         for stage in [Stage::Existing, Stage::Unused, Stage::Abandoned] {
-            for (at, name) in pools.iter().enumerate() {
-                if let Some(address) = self.try_stage(stage, name, identity, requested) {
-                    return Some((address, at));
+            for name in pools {
+                if let Some((address, origin)) = self.try_stage(stage, name, identity, requested) {
+                    let prefix = if address.is_ipv4() { 32 } else { 128 };
+                    return Some(Grant { pool: name.clone(), address, prefix, origin });
                 }
             }
         }
@@ -228,7 +224,7 @@ impl Pools {
         name: &str,
         identity: &Identity,
         requested: IpAddr,
-    ) -> Option<IpAddr> {
+    ) -> Option<(IpAddr, Origin)> {
         if !self.pools.get(name)?.config().range.same_family(requested) {
             return None;
         }
@@ -276,13 +272,18 @@ fn serve(
     identity: &Identity,
     requested: IpAddr,
     taken: impl Fn(IpAddr) -> bool,
-) -> Option<IpAddr> {
+) -> Option<(IpAddr, Origin)> {
     let address = match stage {
         Stage::Existing => pool.existing(identity, requested, taken),
         Stage::Unused => pool.unused(requested, taken),
         Stage::Abandoned => pool.abandoned(requested, taken),
     }?;
-    pool.take(address, identity).then_some(address)
+    let origin = match stage {
+        Stage::Existing if pool.user(address).is_some() => Origin::Online,
+        Stage::Existing => Origin::Offline,
+        Stage::Unused | Stage::Abandoned => Origin::New,
+    };
+    pool.take(address, identity).then_some((address, origin))
 }
 
 fn unspecified(like: IpAddr) -> IpAddr {

@@ -183,7 +183,7 @@ impl Host {
             Ask::Lease(_) if fail => Ok(Answer::Leased { addresses: Vec::new(), attributes: Vec::new() }),
             Ask::Lease(request) => {
                 let granted = self.pools.lease(&request.pools, &request.identity, &request.requested);
-                Ok(Answer::Leased { addresses: granted.addresses, attributes: granted.attributes })
+                Ok(Answer::Leased { addresses: granted.addresses(), attributes: granted.attributes })
             }
             Ask::Release { pools, identity, addresses } => {
                 for address in addresses {

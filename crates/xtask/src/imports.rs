@@ -13,6 +13,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("eap", &["wire", "crypto"]),
     ("radius", &["wire", "crypto"]),
     ("pool", &["policy", "wire"]),
+    ("sql", &["policy", "pool", "wire"]),
+    ("dhcp", &[]),
     ("ike", &["wire", "crypto", "policy"]),
     ("esp", &["wire", "crypto", "policy"]),
     ("config", &["wire", "crypto", "policy"]),
@@ -36,9 +38,11 @@ const LAW: &[(&str, &[&str])] = &[
             "linux",
             "dataplane",
             "token",
+            "sql",
+            "dhcp",
         ],
     ),
-    ("cli", &["vici", "config", "policy", "linux", "crypto", "pki"]),
+    ("cli", &["vici", "config", "policy", "linux", "crypto", "pki", "pool", "sql"]),
     (
         "testkit",
         &[
@@ -61,8 +65,9 @@ const LAW: &[(&str, &[&str])] = &[
 ];
 
 /// Crates on the pure floors, and what must not be among their dependencies.
-const PURE: &[&str] = &["wire", "crypto", "policy", "pki", "eap", "radius", "pool", "ike", "esp"];
-const IMPURE: &[&str] = &["tokio", "socket2", "nix", "libc", "getrandom", "rtnetlink", "tun-rs", "quinn-udp"];
+const PURE: &[&str] = &["wire", "crypto", "policy", "pki", "eap", "radius", "pool", "dhcp", "ike", "esp"];
+const IMPURE: &[&str] =
+    &["tokio", "sqlx", "zbus", "socket2", "nix", "libc", "getrandom", "rtnetlink", "tun-rs", "quinn-udp"];
 
 /// Compares the workspace's dependencies with the table.
 pub(crate) fn check() -> Result<()> {

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 /// Crates whose tests need neither root nor a peer.
 const PURE: &[&str] = &[
-    "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "config", "vici", "cli",
-    "testkit", "xtask",
+    "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "dhcp", "config", "vici",
+    "cli", "testkit", "xtask",
 ];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
-const REAL: &[&str] = &["linux", "dataplane", "token", "daemon"];
+const REAL: &[&str] = &["linux", "dataplane", "token", "sql", "daemon"];
 
 /// Format, lints, structure.
 pub(crate) fn check() -> Result<()> {

@@ -140,6 +140,12 @@ pub const KEYS: &[Key] = &[
     Key::new("dns2", Kind::Text("address"), "", "second DNS server"),
     Key::new("nbns1", Kind::Text("address"), "", "WINS server for clients with a virtual IP"),
     Key::new("nbns2", Kind::Text("address"), "", "second WINS server"),
+    Key::new(
+        "pool_order",
+        Kind::Text("connection|plugins"),
+        "connection",
+        "which pool is asked first: as the connection lists them, or plugin by plugin as charon does",
+    ),
     Key::new("user", Kind::Text("name"), "", "user to become after the start"),
     Key::new("group", Kind::Text("name"), "", "group to become after the start"),
     Key::new("start-scripts.*", Kind::Text("command"), "", "commands to run after the start"),

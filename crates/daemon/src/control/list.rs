@@ -5,7 +5,6 @@ use config::tree::{Node, Section};
 use ike::io::{Filter, IkeView};
 use policy::Mode;
 use policy::sa::PolicyOnly;
-use std::sync::PoisonError;
 use vici::Message;
 
 /// `list-sas`: one event per IKE_SA.
@@ -96,7 +95,7 @@ pub(crate) fn pools(desk: &Desk, message: &Section) -> Section {
         Some(Node::Value(value)) => value.bytes != b"no",
         Some(Node::List(_) | Node::Section(_)) | None => false,
     };
-    let pools = desk.pools.lock().unwrap_or_else(PoisonError::into_inner);
+    let pools = desk.stores.memory.lock();
     let mut out = Section::default();
     for status in pools.status() {
         if only.as_ref().is_some_and(|only| *only != status.name) {

@@ -7,7 +7,6 @@ use config::tree::{Node, Section};
 use ike::io::{Group, StartActions};
 use policy::Connection;
 use pool::PoolError;
-use std::sync::PoisonError;
 use vici::Message;
 
 /// `load-conn`: every section of the message is a connection.
@@ -84,7 +83,7 @@ pub(crate) fn pool(desk: &Desk, message: &Section) -> Outcome {
     for (name, section) in message.children() {
         let config = crate::parse::pool(name, section)?;
         let (base, size) = (config.range.base(), config.range.shown_size());
-        let mut pools = desk.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = desk.stores.memory.lock();
         let known = pools.get(name).is_some();
         pools.load(config).map_err(|e| refusal(&e))?;
         drop(pools);
@@ -102,7 +101,7 @@ pub(crate) fn pool(desk: &Desk, message: &Section) -> Outcome {
 /// `unload-pool`
 pub(crate) fn unload_pool(desk: &Desk, message: &Section) -> Outcome {
     let name = text(message, "name").ok_or("missing pool name to unload")?;
-    desk.pools.lock().unwrap_or_else(PoisonError::into_inner).unload(name).map_err(|e| refusal(&e))?;
+    desk.stores.memory.lock().unload(name).map_err(|e| refusal(&e))?;
     desk.log.say(Voice::Control, Group::Cfg, 1, format!("unloaded vici pool {name}"));
     Ok(())
 }

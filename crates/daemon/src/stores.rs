@@ -1,0 +1,177 @@
+//! Who hands out virtual addresses: the backends, and the order in which they are asked.
+
+pub(crate) mod attributes;
+pub(crate) mod memory;
+pub(crate) mod radius;
+pub(crate) mod turns;
+
+use memory::Memory;
+use pool::{Grant, Store, Trouble, Wanted};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long all stores together have for one client. Its initiator repeats its request meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which pool is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Order {
+    /// As the connection lists its pools.
+    #[default]
+    Connection,
+    /// As charon does: plugin by plugin, whatever the order of the pools.
+    Plugins,
+}
+
+/// All backends.
+pub(crate) struct Stores {
+    /// Pools in memory: they can be asked without waiting.
+    pub(crate) memory: Arc<Memory>,
+    /// The others, in the order charon asks its plugins.
+    pub(crate) others: Vec<Arc<dyn Store>>,
+    pub(crate) order: Order,
+}
+
+/// Pools next to each other that one store serves.
+struct Group {
+    store: Arc<dyn Store>,
+    pools: Vec<String>,
+}
+
+/// What the stores gave, and what the operator should hear.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) attributes: Vec<wire::ike::ConfigAttr>,
+    pub(crate) troubles: Vec<Trouble>,
+    /// Pools that nobody knows.
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Stores {
+    /// Serves a client whose pools are all in memory; `None` where another store must be asked.
+    pub(crate) fn lease_now(&self, wanted: &Wanted) -> Option<Outcome> {
+        if !wanted.pools.iter().all(|name| self.memory.has(name)) {
+            return None;
+        }
+        let mut outcome = Outcome::default();
+        match self.memory.lease_now(wanted)? {
+            Ok(grants) => outcome.grants = grants,
+            Err(trouble) => outcome.troubles.push(trouble),
+        }
+        outcome.attributes = self.memory.attributes_now(wanted, &outcome.grants);
+        Some(outcome)
+    }
+
+    /// Serves a client from all its pools in order. What is not granted within [`PATIENCE`] is not granted.
+    pub(crate) async fn lease(&self, wanted: Wanted) -> Outcome {
+        let mut outcome = Outcome::default();
+        let groups = self.groups(&wanted.pools, &mut outcome.unknown).await;
+        let mut left = wanted.requested.clone();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        for group in &groups {
+            if left.is_empty() {
+                break;
+            }
+            let wanted = Wanted { pools: group.pools.clone(), requested: left.clone(), ..wanted.clone() };
+            match tokio::time::timeout_at(deadline, group.store.lease(&wanted)).await {
+                Ok(Ok(grants)) => {
+                    for grant in &grants {
+                        // The request for this very address, else one for any of its family.
+                        let exact = left.iter().position(|asked| *asked == grant.address);
+                        let any = || left.iter().position(|asked| asked.is_ipv4() == grant.address.is_ipv4());
+                        if let Some(at) = exact.or_else(any) {
+                            left.remove(at);
+                        }
+                    }
+                    outcome.grants.extend(grants);
+                }
+                Ok(Err(trouble)) => outcome.troubles.push(trouble),
+                Err(_late) => outcome.troubles.push(Trouble::Unavailable {
+                    pool: group.pools.join(", "),
+                    why: format!("no answer within {} seconds", PATIENCE.as_secs()),
+                }),
+            }
+        }
+        if !outcome.grants.is_empty() {
+            self.attributes(&wanted, &groups, &mut outcome, deadline).await;
+        }
+        outcome
+    }
+
+    /// The attributes of every store that has a say.
+    async fn attributes(
+        &self,
+        wanted: &Wanted,
+        groups: &[Group],
+        outcome: &mut Outcome,
+        deadline: tokio::time::Instant,
+    ) {
+        for group in groups {
+            let wanted = Wanted { pools: group.pools.clone(), ..wanted.clone() };
+            match tokio::time::timeout_at(deadline, group.store.attributes(&wanted, &outcome.grants)).await {
+                Ok(Ok(attributes)) => attributes::add(&mut outcome.attributes, attributes),
+                Ok(Err(trouble)) => outcome.troubles.push(trouble),
+                Err(_late) => {}
+            }
+        }
+    }
+
+    /// Gives an address back to whoever lent it.
+    pub(crate) async fn release(
+        &self,
+        pools: &[String],
+        identity: &policy::Identity,
+        address: std::net::IpAddr,
+    ) -> bool {
+        for group in self.groups(pools, &mut Vec::new()).await {
+            if group.store.release(&group.pools, identity, address).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Every store, memory first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<dyn Store>> {
+        let memory: Arc<dyn Store> = self.memory.clone();
+        std::iter::once(memory).chain(self.others.iter().cloned())
+    }
+
+    /// Splits the pools by who serves them, in the order in which they are asked.
+    async fn groups(&self, pools: &[String], unknown: &mut Vec<String>) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for name in pools {
+            let mut server = None;
+            for store in self.all() {
+                if store.serves(name).await {
+                    server = Some(store);
+                    break;
+                }
+            }
+            let Some(store) = server else {
+                unknown.push(name.clone());
+                continue;
+            };
+            let same = |group: &&mut Group| group.store.plugin() == store.plugin();
+            let found = match self.order {
+                Order::Connection => groups.last_mut().filter(same),
+                Order::Plugins => groups.iter_mut().find(same),
+            };
+            match found {
+                Some(group) => group.pools.push(name.clone()),
+                None => groups.push(Group { store, pools: vec![name.clone()] }),
+            }
+        }
+        if self.order == Order::Plugins {
+            groups.sort_by_key(|group| self.rank(group.store.plugin()));
+        }
+        groups
+    }
+
+    /// Place of a plugin in charon's order.
+    fn rank(&self, plugin: &str) -> usize {
+        // charon loads vici after the others: what is in memory comes last there.
+        self.others.iter().position(|store| store.plugin() == plugin).unwrap_or(self.others.len())
+    }
+}
