@@ -3,12 +3,11 @@
 //!
 //! Crypto-binding is not made; a server's Crypto-Binding TLV is passed over, as \[MS-PEAP\] lets a peer do.
 
-use crate::carrier::{Came, Carrier};
-use crate::config::{Identity, Method, PeerConfig, ServerConfig};
-use crate::fragment;
-use crate::method::{Next, PeerContext, PeerMethod, Progress, Reply, ServerContext, ServerMethod};
+use crate::carrier::Carrier;
+use crate::config::{Identity, Method};
+use crate::method::{Next, PeerContext, Progress, ServerContext};
 use crate::step::{Failed, Line, Step};
-use crate::tunnelled;
+use crate::tunnelled::{self, PeerEnd, PeerInside, ServerEnd, ServerInside};
 use wire::WireError;
 use wire::codec::{Reader, Writer};
 use wire::eap::{EapPacket, EapType, HEADER};
@@ -88,59 +87,51 @@ fn rebuild(plain: &[u8], request: bool, id: u8) -> Vec<u8> {
     w.into_vec()
 }
 
-pub(crate) struct Server {
-    carrier: Option<Carrier>,
-    phase: Phase,
-}
+pub(crate) type Server = ServerEnd<Phase>;
+pub(crate) type Peer = PeerEnd<Voice>;
 
-enum Phase {
+/// Where the server stands.
+pub(crate) enum Phase {
     Handshake,
     /// Our Finished is out, and the client acknowledges it.
     Finished,
     Eap(Box<crate::Server>),
     /// The result is out: whom it is about, or why it is a bad one.
     Result(Result<Option<Vec<u8>>, Failed>),
-    /// An alert is out.
-    Failing(Failed),
-    Over,
 }
 
-impl Server {
-    pub(crate) fn new(config: &ServerConfig) -> Result<Self, Failed> {
-        // Refuses early what cannot work.
-        Carrier::server(Method::Peap, config, &[], config.tunnels.peap.request_peer_auth)?;
-        Ok(Self { carrier: None, phase: Phase::Handshake })
+impl ServerInside for Phase {
+    const METHOD: Method = Method::Peap;
+
+    fn handshake() -> Self {
+        Self::Handshake
     }
 
     fn message(
+        self,
         carrier: &mut Carrier,
-        phase: Phase,
         plain: &[u8],
         empty: bool,
         cx: &mut ServerContext<'_>,
-    ) -> Result<(Phase, Next), Failed> {
-        if !carrier.session.is_up() {
-            let next = carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
-            return Ok((phase, Next::Send(next)));
-        }
-        match phase {
+    ) -> Result<(Option<Self>, Next), Failed> {
+        match self {
             // RFC 9427 3.3: with TLS 1.3 the client's Finished is the last of the handshake, and we begin.
-            Phase::Handshake if plain.is_empty() => {
+            Self::Handshake if plain.is_empty() => {
                 if !carrier.session.is_13() && !cx.config.tunnels.peap.phase2_piggyback {
                     let next = carrier.flush().unwrap_or_else(|| carrier.nothing());
-                    return Ok((Phase::Finished, Next::Send(next)));
+                    return Ok((Some(Self::Finished), Next::Send(next)));
                 }
-                Self::begin(carrier, cx)
+                begin(carrier, cx)
             }
-            Phase::Finished if empty => Self::begin(carrier, cx),
-            Phase::Eap(mut inner) if !plain.is_empty() => {
+            Self::Finished if empty => begin(carrier, cx),
+            Self::Eap(mut inner) if !plain.is_empty() => {
                 let packet = rebuild(plain, false, inner.outstanding());
                 tunnelled::tell(cx.log, "received", TUNNEL, &packet);
                 inner.align(cx.id);
                 let step = inner.step(&packet);
-                Self::inner(carrier, inner, step, cx)
+                answer(carrier, inner, step, cx)
             }
-            Phase::Result(wanted) if !plain.is_empty() => {
+            Self::Result(wanted) if !plain.is_empty() => {
                 let packet = rebuild(plain, false, cx.id.wrapping_sub(1));
                 tunnelled::tell(cx.log, "received", TUNNEL, &packet);
                 let agreed = match EapPacket::parse(&packet) {
@@ -150,48 +141,48 @@ impl Server {
                 };
                 match wanted {
                     Err(why) => Err(why),
-                    Ok(user) if agreed == Some(true) => Ok((Phase::Over, Next::Done(carrier.done(user)?))),
+                    Ok(user) if agreed == Some(true) => Ok((None, Next::Done(carrier.done(user)?))),
                     Ok(_) => Err(Failed::peer("the peer does not agree to the result of EAP_PEAP")),
                 }
             }
-            Phase::Failing(why) | Phase::Result(Err(why)) => Err(why),
-            Phase::Handshake | Phase::Finished | Phase::Eap(_) | Phase::Result(Ok(_)) | Phase::Over => {
+            Self::Result(Err(why)) => Err(why),
+            Self::Handshake | Self::Finished | Self::Eap(_) | Self::Result(Ok(_)) => {
                 Err(Failed::peer("unexpected EAP_PEAP message"))
             }
         }
     }
+}
 
-    fn begin(carrier: &mut Carrier, cx: &mut ServerContext<'_>) -> Result<(Phase, Next), Failed> {
-        let mut inner = tunnelled::server(Method::Peap, cx.config, Identity::Ask, cx.rng);
-        inner.align(cx.id);
-        let step = inner.start();
-        Self::inner(carrier, Box::new(inner), step, cx)
-    }
+fn begin(carrier: &mut Carrier, cx: &mut ServerContext<'_>) -> Result<(Option<Phase>, Next), Failed> {
+    let mut inner = tunnelled::server(Method::Peap, cx.config, Identity::Ask, cx.rng);
+    inner.align(cx.id);
+    let step = inner.start();
+    answer(carrier, Box::new(inner), step, cx)
+}
 
-    fn inner(
-        carrier: &mut Carrier,
-        inner: Box<crate::Server>,
-        step: Step,
-        cx: &mut ServerContext<'_>,
-    ) -> Result<(Phase, Next), Failed> {
-        let (phase, packet) = match step {
-            Step::Send { packet, log } => {
-                cx.log.extend(log);
-                (Phase::Eap(inner), packet)
-            }
-            Step::Success { identity, log, .. } => {
-                cx.log.extend(log);
-                (Phase::Result(Ok(identity)), result(cx.id, true))
-            }
-            Step::Failure { why, log, .. } => {
-                cx.log.extend(log);
-                (Phase::Result(Err(why)), result(cx.id, false))
-            }
-        };
-        tunnelled::tell(cx.log, "sending", TUNNEL, &packet);
-        carrier.session.write(&strip(&packet))?;
-        Ok((phase, Next::Send(carrier.flush().unwrap_or_else(|| carrier.nothing()))))
-    }
+fn answer(
+    carrier: &mut Carrier,
+    inner: Box<crate::Server>,
+    step: Step,
+    cx: &mut ServerContext<'_>,
+) -> Result<(Option<Phase>, Next), Failed> {
+    let (phase, packet) = match step {
+        Step::Send { packet, log } => {
+            cx.log.extend(log);
+            (Phase::Eap(inner), packet)
+        }
+        Step::Success { identity, log, .. } => {
+            cx.log.extend(log);
+            (Phase::Result(Ok(identity)), result(cx.id, true))
+        }
+        Step::Failure { why, log, .. } => {
+            cx.log.extend(log);
+            (Phase::Result(Err(why)), result(cx.id, false))
+        }
+    };
+    tunnelled::tell(cx.log, "sending", TUNNEL, &packet);
+    carrier.session.write(&strip(&packet))?;
+    Ok((Some(phase), Next::Send(carrier.flush().unwrap_or_else(|| carrier.nothing()))))
 }
 
 /// The request that tells the result.
@@ -199,73 +190,17 @@ fn result(id: u8, success: bool) -> Vec<u8> {
     EapPacket::Request { id, method: EapType::TLV, data: &write_result(success) }.encode()
 }
 
-impl ServerMethod for Server {
-    fn start(&mut self, cx: &mut ServerContext<'_>) -> Next {
-        match Carrier::server(Method::Peap, cx.config, cx.identity, cx.config.tunnels.peap.request_peer_auth)
-        {
-            Ok(carrier) => {
-                self.carrier = Some(carrier);
-                Next::Send(fragment::start())
-            }
-            Err(why) => Next::Fail(why),
-        }
-    }
-
-    fn step(&mut self, data: &[u8], cx: &mut ServerContext<'_>) -> Next {
-        let Some(carrier) = &mut self.carrier else {
-            return Next::Fail(Failed::local("EAP_PEAP has not begun"));
-        };
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        if let Phase::Failing(why) = phase {
-            return Next::Fail(why);
-        }
-        if fragment::version(data) != 0 {
-            return Next::Fail(Failed::peer(format!("version {} of EAP_PEAP", fragment::version(data))));
-        }
-        match carrier.receive(data, cx.log) {
-            Err(why) => Next::Fail(why),
-            Ok(Came::Send(data)) => {
-                self.phase = phase;
-                Next::Send(data)
-            }
-            Ok(Came::Broken(why, None)) => Next::Fail(why),
-            Ok(Came::Broken(why, Some(data))) => {
-                self.phase = Phase::Failing(why);
-                Next::Send(data)
-            }
-            Ok(Came::Message { plain, empty }) => {
-                match Self::message(carrier, phase, plain.as_slice(), empty, cx) {
-                    Ok((phase, next)) => {
-                        self.phase = phase;
-                        next
-                    }
-                    Err(why) => Next::Fail(why),
-                }
-            }
-        }
-    }
-}
-
-pub(crate) struct Peer {
-    carrier: Carrier,
-    started: bool,
+/// What the peer says inside.
+#[derive(Default)]
+pub(crate) struct Voice {
     inner: Option<Box<crate::Peer>>,
     /// The result that was agreed upon.
     result: Option<bool>,
 }
 
-impl Peer {
-    pub(crate) fn new(config: &PeerConfig) -> Result<Self, Failed> {
-        Ok(Self {
-            carrier: Carrier::client(Method::Peap, config)?,
-            started: false,
-            inner: None,
-            result: None,
-        })
-    }
-
+impl Voice {
     /// The server speaks inside: our answer.
-    fn hear(&mut self, plain: &[u8], cx: &mut PeerContext<'_>) -> Result<Vec<u8>, Failed> {
+    fn answer(&mut self, plain: &[u8], cx: &mut PeerContext<'_>) -> Result<Vec<u8>, Failed> {
         let packet = rebuild(plain, true, cx.id);
         tunnelled::tell(cx.log, "received", TUNNEL, &packet);
         let parsed = EapPacket::parse(&packet)
@@ -301,49 +236,31 @@ impl Peer {
             },
         }
     }
+}
 
-    fn progress(&self) -> Result<Progress, Failed> {
+impl PeerInside for Voice {
+    const METHOD: Method = Method::Peap;
+
+    fn hear(&mut self, carrier: &mut Carrier, plain: &[u8], cx: &mut PeerContext<'_>) -> Result<(), Failed> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        let answer = self.answer(plain, cx)?;
+        if answer.is_empty() {
+            return Ok(());
+        }
+        tunnelled::tell(cx.log, "sending", TUNNEL, &answer);
+        carrier.session.write(&strip(&answer))
+    }
+
+    fn progress(&self, carrier: &Carrier) -> Result<Progress, Failed> {
         let doom = self.inner.as_ref().and_then(|inner| inner.doom());
         Ok(match (self.result, doom) {
             (_, Some(why)) => Progress::Doomed(why.clone()),
-            (Some(true), None) => Progress::Done(self.carrier.done(None)?),
+            (Some(true), None) => Progress::Done(carrier.done(None)?),
             (Some(false), None) => Progress::Doomed(Failed::local("EAP_PEAP ended with a failure")),
             (None, None) => Progress::Running,
         })
-    }
-}
-
-impl PeerMethod for Peer {
-    fn step(&mut self, data: &[u8], cx: &mut PeerContext<'_>) -> Result<Reply, Failed> {
-        if !self.started {
-            fragment::start_version(data)
-                .ok_or_else(|| Failed::peer("EAP_PEAP does not begin with a start"))?;
-            self.started = true;
-            cx.log.push(Line::tls(1, "EAP_PEAP version is v0"));
-            return Ok(Reply::running(self.carrier.flush().unwrap_or_else(|| self.carrier.nothing())));
-        }
-        let plain = match self.carrier.receive(data, cx.log)? {
-            Came::Send(data) => return Ok(Reply { data, state: self.progress()? }),
-            Came::Broken(why, data) => {
-                let data = data.unwrap_or_else(|| self.carrier.nothing());
-                return Ok(Reply { data, state: Progress::Doomed(why) });
-            }
-            Came::Message { plain, .. } => plain,
-        };
-        if !self.carrier.session.is_up() {
-            let data =
-                self.carrier.flush().ok_or_else(|| Failed::peer("the TLS handshake does not go on"))?;
-            return Ok(Reply::running(data));
-        }
-        if !plain.is_empty() {
-            let answer = self.hear(plain.as_slice(), cx)?;
-            if !answer.is_empty() {
-                tunnelled::tell(cx.log, "sending", TUNNEL, &answer);
-                self.carrier.session.write(&strip(&answer))?;
-            }
-        }
-        let data = self.carrier.flush().unwrap_or_else(|| self.carrier.nothing());
-        Ok(Reply { data, state: self.progress()? })
     }
 }
 

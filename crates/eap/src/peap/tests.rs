@@ -38,7 +38,9 @@ proptest! {
 
 mod malicious {
     use super::*;
-    use crate::config::{Limits, SecretKind, Secrets, Tunnels};
+    use crate::carrier::Came;
+    use crate::config::{Limits, PeerConfig, SecretKind, Secrets, ServerConfig, Tunnels};
+    use crate::fragment;
     use crate::step::printable;
     use crate::tls::{Credentials, Judge, Judgement, Role, Tls, Version};
     use crypto::sign::PrivateKey;

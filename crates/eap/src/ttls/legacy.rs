@@ -23,7 +23,7 @@ pub(super) fn serve(
     carrier: &mut Carrier,
     avps: &[Avp<'_>],
     cx: &mut ServerContext<'_>,
-) -> Result<(Phase, Next), Failed> {
+) -> Result<(Option<Phase>, Next), Failed> {
     refuse_unknown(avps)?;
     if avps.iter().any(|a| a.code == Code::MS_CHAP_RESPONSE) {
         return Err(Failed::peer("MSCHAP version 1 inside EAP_TTLS is not available"));
@@ -48,7 +48,7 @@ fn pap_verify(
     user: &[u8],
     given: &[u8],
     cx: &mut ServerContext<'_>,
-) -> Result<(Phase, Next), Failed> {
+) -> Result<(Option<Phase>, Next), Failed> {
     let end = given.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     let given = given.get(..end).unwrap_or_default();
     let password = password(user, cx)?;
@@ -56,7 +56,7 @@ fn pap_verify(
         return Err(wrong("PAP", user, cx));
     }
     succeed("PAP", user, cx);
-    Ok((Phase::Over, Next::Done(carrier.done(Some(user.to_vec()))?)))
+    Ok((None, Next::Done(carrier.done(Some(user.to_vec()))?)))
 }
 
 fn chap_verify(
@@ -65,7 +65,7 @@ fn chap_verify(
     response: &[u8],
     challenge: &[u8],
     cx: &mut ServerContext<'_>,
-) -> Result<(Phase, Next), Failed> {
+) -> Result<(Option<Phase>, Next), Failed> {
     let id = implicit_challenge(carrier, challenge, response)?;
     let given = response.get(1..).unwrap_or_default();
     let password = password(user, cx)?;
@@ -73,7 +73,7 @@ fn chap_verify(
         return Err(wrong("CHAP", user, cx));
     }
     succeed("CHAP", user, cx);
-    Ok((Phase::Over, Next::Done(carrier.done(Some(user.to_vec()))?)))
+    Ok((None, Next::Done(carrier.done(Some(user.to_vec()))?)))
 }
 
 fn mschapv2_verify(
@@ -82,7 +82,7 @@ fn mschapv2_verify(
     response: &[u8],
     challenge: &[u8],
     cx: &mut ServerContext<'_>,
-) -> Result<(Phase, Next), Failed> {
+) -> Result<(Option<Phase>, Next), Failed> {
     let id = implicit_challenge(carrier, challenge, response)?;
     let malformed = || Failed::peer("malformed MSCHAPv2 response in an EAP_TTLS message");
     let server = challenge.first_chunk::<CHALLENGE>().ok_or_else(malformed)?;
@@ -107,7 +107,7 @@ fn mschapv2_verify(
     let success = [&[id][..], format!("S={}", hex(&proof)).as_bytes()].concat();
     carrier.session.write(&avp::write(Code::MS_CHAP2_SUCCESS, &success))?;
     let done = carrier.done(Some(user.to_vec()))?;
-    Ok((Phase::Proved(done), Next::Send(carrier.flush().unwrap_or_else(|| carrier.nothing()))))
+    Ok((Some(Phase::Proved(done)), Next::Send(carrier.flush().unwrap_or_else(|| carrier.nothing()))))
 }
 
 /// RFC 5281 11.1: the challenge follows from the TLS session, else a response could be taken from elsewhere. Gives the
