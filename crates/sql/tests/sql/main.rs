@@ -1,0 +1,4 @@
+//! The databases of pools, on SQLite, MariaDB and PostgreSQL.
+
+mod admin;
+mod servers;
