@@ -26,7 +26,7 @@ pub use connection::{Connection, PeerAddr};
 pub use credential::{CertRef, Certificate, KeyConstraints, KeyKind, SchemePattern};
 pub use identity::Identity;
 pub use lifetime::Lifetime;
-pub use pool::{PoolAttribute, PoolConfig, PoolRange, PoolRangeError};
+pub use pool::{PoolAttribute, PoolConfig, PoolHost, PoolOverlap, PoolRange, PoolRangeError};
 pub use proposal::{Proposal, ProposalSet};
 pub use sa::{ChildSa, Direction, SaKeys};
 pub use secrets::{SecretKind, SharedSecret};

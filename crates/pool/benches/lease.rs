@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 fn pools(range: &str) -> Pools {
     let mut pools = Pools::new();
-    pools.load(PoolConfig { name: "rw".into(), range: range.parse().unwrap(), attributes: vec![] }).unwrap();
+    pools.load(PoolConfig::new("rw", range.parse().unwrap())).unwrap();
     pools
 }
 
@@ -28,26 +28,26 @@ fn benches(c: &mut Criterion) {
     let ids: Vec<Identity> =
         (0..100_000u32).map(|i| Identity::Fqdn(format!("client{i}.example.org"))).collect();
     for id in &ids {
-        full.acquire(&names, id, any).unwrap();
+        full.acquire(&names, id, any, 0).unwrap();
     }
     for (id, n) in ids.iter().zip(0x0a00_0001u32..) {
-        assert!(full.release(&names, id, Ipv4Addr::from_bits(n).into()));
+        assert!(full.release(&names, id, Ipv4Addr::from_bits(n).into(), 0));
     }
     c.bench_function("lease+release/returning, one of 100000", |b| {
         let mut i = 0usize;
         b.iter(|| {
             i = (i + 7919) % ids.len();
             let id = &ids[i];
-            let address = full.acquire(&names, id, any).unwrap();
-            full.release(&names, id, address)
+            let address = full.acquire(&names, id, any, 0).unwrap();
+            full.release(&names, id, address.address, 0)
         });
     });
     let client = &ids[0];
     c.bench_function("lease+release/one client", |b| {
         let mut pool = pools("10.0.0.0/8");
         b.iter(|| {
-            let address = pool.acquire(&names, client, any).unwrap();
-            pool.release(&names, client, address)
+            let address = pool.acquire(&names, client, any, 0).unwrap();
+            pool.release(&names, client, address.address, 0)
         });
     });
     c.bench_function("lease/new identity", |b| {
@@ -55,7 +55,7 @@ fn benches(c: &mut Criterion) {
         let mut i = 0u32;
         b.iter(|| {
             i += 1;
-            pool.acquire(&names, &Identity::KeyId(i.to_be_bytes().to_vec()), any)
+            pool.acquire(&names, &Identity::KeyId(i.to_be_bytes().to_vec()), any, 0)
         });
     });
 }

@@ -1,8 +1,9 @@
-//! One pool in memory. Every step costs O(log leases).
-use crate::LeaseView;
+//! One pool in memory: which address a client gets.
+use crate::reserved::Reserved;
+use crate::table::Table;
+use crate::{Change, LeaseView, Owned};
 use policy::{Identity, PoolConfig};
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,47 +15,34 @@ pub const REMEMBERED: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Pool {
     config: Arc<PoolConfig>,
-    /// By offset into the range.
-    leases: BTreeMap<u128, Lease>,
-    /// Offline leases in order of their release.
-    idle: BTreeMap<u64, u128>,
-    /// Offline leases of each identity, by its hash: numbers compare without a look at the identity. Those few with
-    /// one hash are told apart by comparing.
-    waiting: BTreeMap<u64, Vec<Waiting>>,
-    /// Every offset below has a lease, or is in `skipped`.
+    /// By offset into the range, or behind it for reserved addresses outside.
+    leases: Table,
+    reserved: Reserved,
+    /// Every offset below has a lease, is reserved, or is in one of the two sets.
     fresh: u128,
+    /// Offsets that had a lease and have none any more.
+    returned: BTreeSet<u128>,
     /// Offsets stepped over because another pool with the same addresses had them in use.
     skipped: BTreeSet<u128>,
-    /// Number of the next release.
-    tick: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Lease {
-    identity: Arc<Identity>,
-    /// IKE_SAs using it: a client that reauthenticates holds its address twice for a while.
-    holds: u32,
-    /// Number of the release; meaningful while `holds` is 0.
-    released: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Waiting {
-    identity: Arc<Identity>,
-    offsets: BTreeSet<u128>,
+/// Notes what changes, where somebody wants to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes {
+    pub(crate) wanted: bool,
+    pub(crate) list: Vec<Change>,
 }
 
 impl Pool {
     /// An empty pool. Costs the same for every size.
     pub fn new(config: Arc<PoolConfig>) -> Self {
         Self {
+            reserved: Reserved::new(&config, std::iter::empty()),
             config,
-            leases: BTreeMap::new(),
-            idle: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            leases: Table::new(),
             fresh: 0,
+            returned: BTreeSet::new(),
             skipped: BTreeSet::new(),
-            tick: 0,
         }
     }
 
@@ -63,181 +51,339 @@ impl Pool {
         &self.config
     }
 
-    /// Takes over a configuration of the same range.
-    pub(crate) fn set_config(&mut self, config: Arc<PoolConfig>) {
-        self.config = config;
+    /// Takes over a configuration of the same range. Leases that do not fit the new `hosts` go when they are offline.
+    pub(crate) fn set_config(&mut self, config: Arc<PoolConfig>, changes: &mut Changes) {
+        if self.config.hosts == config.hosts {
+            self.config = config;
+            return;
+        }
+        let in_use = self.leases().filter(|lease| lease.online).map(|lease| lease.address);
+        let mut new = Self { reserved: Reserved::new(&config, in_use), ..Self::new(config) };
+        new.take_over(self, changes);
+        *self = new;
+    }
+
+    /// Takes over the leases of another pool, as far as they fit.
+    pub(crate) fn take_over(&mut self, old: &Self, changes: &mut Changes) {
+        for (lease, holds) in old.in_order_of_release() {
+            let fits =
+                holds > 0 || self.offset(lease.address).is_some_and(|o| self.may_keep(o, lease.identity));
+            if !fits || !self.restore(lease.address, lease.identity, holds, lease.since) {
+                self.note(changes, lease.address, None, false);
+            }
+        }
     }
 
     /// Addresses in use.
     pub fn online(&self) -> usize {
-        self.leases.len().saturating_sub(self.idle.len())
+        self.leases.online()
     }
 
     /// Addresses not in use, kept for who had them.
     pub fn offline(&self) -> usize {
-        self.idle.len()
+        self.leases.len().saturating_sub(self.leases.online())
     }
 
     /// Who uses this address now.
     pub fn user(&self, address: IpAddr) -> Option<&Identity> {
-        let lease = self.leases.get(&self.config.range.offset(address)?)?;
-        (lease.holds > 0).then_some(&*lease.identity)
+        let number = self.leases.find(self.offset(address)?)?;
+        self.leases.lease(number).filter(|lease| lease.holds() > 0)?;
+        self.leases.identity(number)
+    }
+
+    pub(crate) fn has_lease(&self, address: IpAddr) -> bool {
+        self.offset(address).and_then(|offset| self.leases.find(offset)).is_some()
+    }
+
+    /// This identity had this address last.
+    pub(crate) fn had(&self, identity: &Identity, address: IpAddr) -> bool {
+        let number = self.offset(address).and_then(|offset| self.leases.find(offset));
+        number.and_then(|number| self.leases.identity(number)) == Some(identity)
+    }
+
+    /// Whom this address is reserved for.
+    pub fn reserved(&self, address: IpAddr) -> Option<&Identity> {
+        self.reserved.owner(self.offset(address)?)
     }
 
     /// All leases in order of address.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView<'_>> {
-        self.leases.iter().filter_map(|(offset, lease)| self.view(*offset, lease))
+        let mut all: Vec<(IpAddr, u32)> =
+            self.leases.all().filter_map(|n| Some((self.address(self.leases.offset(n)?)?, n))).collect();
+        all.sort_unstable();
+        all.into_iter().filter_map(|(_, number)| self.view(number))
     }
 
     /// Leases and their holds, online ones first, then the offline ones, oldest first.
     pub(crate) fn in_order_of_release(&self) -> impl Iterator<Item = (LeaseView<'_>, u32)> {
-        let online = self.leases.iter().filter(|(_, lease)| lease.holds > 0);
-        let offline = self.idle.values().filter_map(|offset| self.leases.get_key_value(offset));
-        online.chain(offline).filter_map(|(offset, lease)| Some((self.view(*offset, lease)?, lease.holds)))
+        let shared = |n: &u32| self.leases.offset(*n).is_some_and(|o| self.reserved.owner(o).is_none());
+        let online = |n: &u32| self.leases.lease(*n).is_some_and(|lease| lease.holds() > 0);
+        let first = self.leases.all().filter(move |n| online(n) || !shared(n));
+        let first: Vec<u32> = first.collect();
+        first
+            .into_iter()
+            .chain(self.leases.oldest().filter(move |n| shared(n)))
+            .filter_map(|number| Some((self.view(number)?, self.leases.lease(number)?.holds())))
     }
 
-    fn view<'a>(&self, offset: u128, lease: &'a Lease) -> Option<LeaseView<'a>> {
-        let address = self.config.range.nth(offset)?;
-        Some(LeaseView { address, identity: &lease.identity, online: lease.holds > 0 })
+    fn view(&self, number: u32) -> Option<LeaseView<'_>> {
+        let lease = self.leases.lease(number)?;
+        let online = lease.holds() > 0;
+        let offset = self.leases.offset(number)?;
+        let ends = self.config.timeout.filter(|_| !online && self.reserved.owner(offset).is_none());
+        Some(LeaseView {
+            address: self.address(offset)?,
+            prefix: self.config.range.prefix(),
+            identity: self.leases.identity(number)?,
+            online,
+            since: lease.since(),
+            expires: ends.map(|timeout| lease.since().saturating_add(timeout)),
+        })
     }
 
-    /// What this identity had or has: the address it asks for, else any it has offline.
+    fn offset(&self, address: IpAddr) -> Option<u128> {
+        self.reserved.offset(&self.config, address)
+    }
+
+    fn address(&self, offset: u128) -> Option<IpAddr> {
+        self.reserved.address(&self.config, offset)
+    }
+
+    /// An offline lease may stay: it is this identity's own reserved one, or in the range and nobody's.
+    fn may_keep(&self, offset: u128, identity: &Identity) -> bool {
+        match self.reserved.owner(offset) {
+            Some(owner) => owner.same(identity),
+            None => offset < self.config.range.size(),
+        }
+    }
+
+    /// The address asked for, where this identity uses it already: it reauthenticates.
+    pub(crate) fn held(&self, identity: &Identity, requested: IpAddr) -> Option<IpAddr> {
+        let offset = self.offset(requested)?;
+        let number = self.leases.find(offset)?;
+        let lease = self.leases.lease(number)?;
+        (lease.holds() > 0 && self.leases.identity(number)? == identity).then(|| self.address(offset))?
+    }
+
+    /// What is reserved for this identity and not in use.
+    pub(crate) fn fixed(&self, identity: &Identity, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let offset = self.reserved.of(identity)?;
+        let lease = self.leases.find(offset).and_then(|number| self.leases.lease(number));
+        let address = self.address(offset)?;
+        (lease.is_none_or(|lease| lease.holds() == 0) && !taken(address)).then_some(address)
+    }
+
+    /// What this identity had: the address it asks for, else any it has offline.
     pub(crate) fn existing(
         &self,
         identity: &Identity,
         requested: IpAddr,
         taken: impl Fn(IpAddr) -> bool,
     ) -> Option<IpAddr> {
-        if let Some(offset) = self.config.range.offset(requested)
-            && self.leases.get(&offset).is_some_and(|lease| *lease.identity == *identity)
-            && !taken(requested)
+        if let Some(offset) = self.offset(requested)
+            && let Some(number) = self.leases.find(offset)
+            && self.leases.lease(number).is_some_and(|lease| lease.holds() == 0)
+            && self.leases.identity(number) == Some(identity)
+            && let Some(address) = self.address(offset)
+            && !taken(address)
         {
-            return Some(requested);
+            return Some(address);
         }
-        self.waiting(identity)?.offsets.iter().filter_map(|o| self.config.range.nth(*o)).find(|a| !taken(*a))
+        let mine = self.leases.offline_of(identity).filter_map(|n| self.address(self.leases.offset(n)?));
+        mine.into_iter().find(|address| !taken(*address))
     }
 
-    /// An address nobody had yet: the one asked for, else the next.
+    /// An address nobody has: the one asked for, else the next.
     pub(crate) fn unused(&mut self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-        if self.idle.len() >= REMEMBERED {
+        if self.leases.idle() >= REMEMBERED {
             return None;
         }
-        let range = &self.config.range;
+        let range = self.config.range;
+        let free = |offset: u128, leases: &Table, reserved: &Reserved| {
+            leases.find(offset).is_none() && reserved.owner(offset).is_none()
+        };
         if let Some(offset) = range.offset(requested)
-            && !self.leases.contains_key(&offset)
-            && !taken(requested)
+            && free(offset, &self.leases, &self.reserved)
+            && let Some(address) = range.nth(offset)
+            && !taken(address)
         {
-            return Some(requested);
+            return Some(address);
+        }
+        while let Some(offset) = self.returned.first().copied() {
+            match range.nth(offset).filter(|_| free(offset, &self.leases, &self.reserved)) {
+                Some(address) if !taken(address) => return Some(address),
+                Some(_) => _ = self.skipped.insert(offset),
+                None => {}
+            }
+            self.returned.remove(&offset);
         }
         while let Some(address) = range.nth(self.fresh) {
-            let leased = self.leases.contains_key(&self.fresh);
-            if !leased && !taken(address) {
+            let free = free(self.fresh, &self.leases, &self.reserved);
+            if free && !taken(address) {
                 return Some(address);
             }
-            if !leased {
+            if free {
                 self.skipped.insert(self.fresh);
             }
             self.fresh = self.fresh.saturating_add(1);
         }
-        self.skipped.iter().filter_map(|o| range.nth(*o)).find(|a| !taken(*a))
+        self.skipped.iter().filter_map(|offset| range.nth(*offset)).find(|address| !taken(*address))
     }
 
     /// An address whose owner is away: the one asked for, else the one away longest.
     pub(crate) fn abandoned(&self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         if let Some(offset) = self.config.range.offset(requested)
-            && self.leases.get(&offset).is_some_and(|lease| lease.holds == 0)
-            && !taken(requested)
+            && let Some(lease) = self.leases.find(offset).and_then(|number| self.leases.lease(number))
+            && lease.holds() == 0
+            && self.reserved.owner(offset).is_none()
+            && let Some(address) = self.address(offset)
+            && !taken(address)
         {
-            return Some(requested);
+            return Some(address);
         }
-        self.idle.values().filter_map(|o| self.config.range.nth(*o)).find(|a| !taken(*a))
+        let mut away = self.leases.oldest().filter_map(|n| self.address(self.leases.offset(n)?));
+        away.find(|address| !taken(*address))
     }
 
-    /// Hands out an address that one of the three searches found.
-    pub(crate) fn take(&mut self, address: IpAddr, identity: &Identity) -> bool {
-        let Some(offset) = self.config.range.offset(address) else { return false };
-        self.skipped.remove(&offset);
-        if let Some(lease) = self.leases.get_mut(&offset) {
-            if *lease.identity == *identity && lease.holds > 0 {
-                lease.holds = lease.holds.saturating_add(1);
-                return true;
-            }
-            if lease.holds > 0 {
+    /// Hands out an address that one of the searches found.
+    pub(crate) fn take(
+        &mut self,
+        address: IpAddr,
+        identity: &Identity,
+        now: u64,
+        changes: &mut Changes,
+    ) -> bool {
+        let Some(offset) = self.offset(address) else { return false };
+        let mut claim = true;
+        if let Some(number) = self.leases.find(offset) {
+            let in_use = self.leases.lease(number).is_some_and(|lease| lease.holds() > 0);
+            let own = self.leases.identity(number) == Some(identity);
+            if own {
+                self.leases.hold(number, now);
+                claim = false;
+            } else if in_use {
                 return false;
+            } else {
+                self.leases.remove(number);
             }
-            let (released, owner) = (lease.released, Arc::clone(&lease.identity));
-            self.idle.remove(&released);
-            self.forget_waiting(&owner, offset);
-            if *owner == *identity {
-                self.leases.insert(offset, Lease { identity: owner, holds: 1, released: 0 });
+            if in_use {
                 return true;
             }
         }
-        let identity = self.shared(identity);
-        self.leases.insert(offset, Lease { identity, holds: 1, released: 0 });
+        if claim && self.leases.insert(offset, identity, now).is_none() {
+            return false;
+        }
+        self.returned.remove(&offset);
+        self.skipped.remove(&offset);
+        let owned = Owned { identity: identity.clone(), online: true, since: now };
+        self.note_with(changes, address, claim, || Some(owned));
         true
     }
 
-    /// Puts a saved lease back, offline unless it had holders.
-    pub(crate) fn restore(&mut self, address: IpAddr, identity: &Identity, holds: u32) -> bool {
-        let Some(offset) = self.config.range.offset(address) else { return false };
-        if self.leases.contains_key(&offset) || !self.take(address, identity) {
+    /// Puts a saved lease back, offline unless it has holders.
+    pub(crate) fn restore(&mut self, address: IpAddr, identity: &Identity, holds: u32, since: u64) -> bool {
+        let Some(offset) = self.offset(address) else { return false };
+        if self.leases.find(offset).is_some() || (holds == 0 && !self.may_keep(offset, identity)) {
             return false;
         }
-        match holds {
-            0 => self.release(address, identity),
-            _ => self.leases.get_mut(&offset).map(|lease| lease.holds = holds).is_some(),
+        let Some(number) = self.leases.insert(offset, identity, since) else { return false };
+        if holds == 0 {
+            self.leases.release(number);
+            self.leases.offline(number, since, self.reserved.owner(offset).is_none());
+        } else {
+            self.leases.set_holds(number, holds);
         }
+        self.returned.remove(&offset);
+        self.skipped.remove(&offset);
+        true
     }
 
     /// One holder less; the last one leaves the address offline. `false`: this identity does not use it.
-    pub(crate) fn release(&mut self, address: IpAddr, identity: &Identity) -> bool {
-        let Some(offset) = self.config.range.offset(address) else { return false };
-        let Some(lease) = self.leases.get_mut(&offset) else { return false };
-        if *lease.identity != *identity || lease.holds == 0 {
+    pub(crate) fn release(
+        &mut self,
+        address: IpAddr,
+        identity: &Identity,
+        now: u64,
+        changes: &mut Changes,
+    ) -> bool {
+        let Some(offset) = self.offset(address) else { return false };
+        let Some(number) = self.leases.find(offset) else { return false };
+        if self.leases.identity(number) != Some(identity) {
             return false;
         }
-        lease.holds = lease.holds.saturating_sub(1);
-        if lease.holds == 0 {
-            lease.released = self.tick;
-            self.idle.insert(self.tick, offset);
-            let same = self.waiting.entry(hash(identity)).or_default();
-            if let Some(waiting) = same.iter_mut().find(|w| *w.identity == *identity) {
-                waiting.offsets.insert(offset);
-            } else {
-                let identity = Arc::clone(&lease.identity);
-                same.push(Waiting { identity, offsets: BTreeSet::from([offset]) });
-            }
-            self.tick = self.tick.saturating_add(1);
+        match self.leases.release(number) {
+            None => return false,
+            Some(false) => return true,
+            Some(true) => {}
+        }
+        if self.may_keep(offset, identity) {
+            self.leases.offline(number, now, self.reserved.owner(offset).is_none());
+            let owned = || Some(Owned { identity: identity.clone(), online: false, since: now });
+            self.note_with(changes, address, false, owned);
+        } else {
+            self.drop_lease(number, offset);
+            self.note(changes, address, None, false);
         }
         true
     }
 
-    fn waiting(&self, identity: &Identity) -> Option<&Waiting> {
-        self.waiting.get(&hash(identity))?.iter().find(|w| *w.identity == *identity)
-    }
-
-    /// The identity as already held in memory, else a copy.
-    fn shared(&self, identity: &Identity) -> Arc<Identity> {
-        self.waiting(identity).map_or_else(|| Arc::new(identity.clone()), |w| Arc::clone(&w.identity))
-    }
-
-    fn forget_waiting(&mut self, identity: &Identity, offset: u128) {
-        let hash = hash(identity);
-        let Some(same) = self.waiting.get_mut(&hash) else { return };
-        if let Some(waiting) = same.iter_mut().find(|w| *w.identity == *identity) {
-            waiting.offsets.remove(&offset);
+    /// Takes back a lease that was never told to its client: one holder less, and nothing stays of a new one.
+    pub(crate) fn revoke(
+        &mut self,
+        address: IpAddr,
+        identity: &Identity,
+        new: bool,
+        now: u64,
+        changes: &mut Changes,
+    ) {
+        if self.release(address, identity, now, changes)
+            && new
+            && let Some(offset) = self.offset(address)
+            && let Some(number) = self.leases.find(offset)
+            && self.leases.lease(number).is_some_and(|lease| lease.holds() == 0)
+        {
+            self.drop_lease(number, offset);
+            self.note(changes, address, None, false);
         }
-        same.retain(|w| !w.offsets.is_empty());
-        if same.is_empty() {
-            self.waiting.remove(&hash);
+    }
+
+    /// Ends what has been offline for longer than the pool's timeout.
+    pub(crate) fn expire(&mut self, now: u64, changes: &mut Changes) {
+        let Some(timeout) = self.config.timeout else { return };
+        while let Some(number) = self.leases.longest_offline() {
+            let ends = self.leases.lease(number).map(|lease| lease.since().saturating_add(timeout));
+            let Some(offset) = self.leases.offset(number).filter(|_| ends.is_some_and(|end| end <= now))
+            else {
+                return;
+            };
+            if let Some(address) = self.address(offset) {
+                self.note(changes, address, None, false);
+            }
+            self.drop_lease(number, offset);
         }
     }
-}
 
-/// The same in every run: nothing outside of this table sees it.
-fn hash(identity: &Identity) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    identity.hash(&mut hasher);
-    hasher.finish()
+    fn drop_lease(&mut self, number: u32, offset: u128) {
+        self.leases.remove(number);
+        if offset < self.fresh {
+            self.returned.insert(offset);
+        }
+    }
+
+    fn note(&self, changes: &mut Changes, address: IpAddr, owned: Option<Owned>, claim: bool) {
+        self.note_with(changes, address, claim, || owned);
+    }
+
+    fn note_with(
+        &self,
+        changes: &mut Changes,
+        address: IpAddr,
+        claim: bool,
+        owned: impl FnOnce() -> Option<Owned>,
+    ) {
+        if changes.wanted {
+            let pool = self.config.name.clone();
+            changes.list.push(Change { pool, address, owned: owned(), claim });
+        }
+    }
 }

@@ -1,18 +1,20 @@
 //! The set of pools: loading, and leasing across several of them.
+use crate::memory::Changes;
 use crate::store::{Grant, Origin};
-use crate::{LeaseView, Pool, PoolStatus, SavedLease};
-use policy::{Identity, PoolConfig};
+use crate::{Change, LeaseView, Pool, PoolStatus, SavedLease};
+use policy::{Identity, PoolConfig, PoolOverlap};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::ike::ConfigAttr;
 
-/// All pools by name.
+/// All pools by name. Time comes in as Unix seconds that never run backwards.
 #[derive(Debug, Clone, Default)]
 pub struct Pools {
     pools: BTreeMap<String, Pool>,
     /// For pools that share addresses with others: those others.
     overlaps: BTreeMap<String, Vec<String>>,
+    changes: Changes,
 }
 
 /// Why a pool could not be changed.
@@ -31,6 +33,11 @@ pub enum PoolError {
         /// `replace` or `unload`.
         what: &'static str,
     },
+    /// It shares addresses with another pool, and they hand out prefixes of different lengths.
+    #[error(
+        "{0}, and cannot: one hands out prefixes of another length than the other; separate their addresses"
+    )]
+    Lengths(PoolOverlap),
 }
 
 /// What a client gets.
@@ -52,10 +59,14 @@ impl Granted {
 /// Where an address may come from, in the order all pools are searched.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
+    Held,
+    Reserved,
     Existing,
     Unused,
     Abandoned,
 }
+
+const STAGES: [Stage; 5] = [Stage::Held, Stage::Reserved, Stage::Existing, Stage::Unused, Stage::Abandoned];
 
 impl Pools {
     /// No pools.
@@ -63,34 +74,58 @@ impl Pools {
         Self::default()
     }
 
-    /// Loads a pool, or updates the one of that name: with the same range only its attributes change; with another
-    /// range it is replaced, keeping offline leases that still fit.
+    /// From now on every change of a lease is noted, to be taken by [`Self::take_changes`].
+    pub fn note_changes(&mut self) {
+        self.changes.wanted = true;
+    }
+
+    /// What changed since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes.list)
+    }
+
+    /// Loads a pool, or updates the one of that name: with the same range only its attributes, its timeout and its
+    /// hosts change; with another range it is replaced, keeping offline leases that still fit.
     ///
     /// # Errors
-    /// [`PoolError::Online`] when the range changes while addresses are in use.
+    /// [`PoolError::Online`] when the range changes while addresses are in use; [`PoolError::Lengths`].
     pub fn load(&mut self, config: PoolConfig) -> Result<(), PoolError> {
         let config = Arc::new(config);
         let name = config.name.clone();
-        let pool = match self.pools.get_mut(&name) {
+        let overlaps = self.common(&config);
+        let lengths = |overlap: &&PoolOverlap| {
+            let other = self.pools.get(&overlap.second).map(|pool| pool.config().range.prefix());
+            other.is_some_and(|prefix| prefix != config.range.prefix())
+        };
+        if let Some(overlap) = overlaps.iter().find(lengths) {
+            return Err(PoolError::Lengths(overlap.clone()));
+        }
+        match self.pools.get_mut(&name) {
             Some(pool) if pool.config().range == config.range => {
-                pool.set_config(config);
-                return Ok(());
+                pool.set_config(Arc::clone(&config), &mut self.changes);
             }
             Some(pool) if pool.online() > 0 => {
                 return Err(PoolError::Online { name, online: pool.online(), what: "replace" });
             }
             Some(old) => {
-                let mut pool = Pool::new(config);
-                for (lease, _) in old.in_order_of_release() {
-                    pool.restore(lease.address, lease.identity, 0);
-                }
-                pool
+                let mut pool = Pool::new(Arc::clone(&config));
+                pool.take_over(old, &mut self.changes);
+                *old = pool;
             }
-            None => Pool::new(config),
-        };
-        self.pools.insert(name, pool);
-        self.find_overlaps();
+            None => _ = self.pools.insert(name.clone(), Pool::new(Arc::clone(&config))),
+        }
+        self.forget_overlaps(&name);
+        for overlap in overlaps {
+            self.overlaps.entry(name.clone()).or_default().push(overlap.second.clone());
+            self.overlaps.entry(overlap.second).or_default().push(name.clone());
+        }
         Ok(())
+    }
+
+    /// What this pool has in common with those that are loaded.
+    pub fn common(&self, config: &PoolConfig) -> Vec<PoolOverlap> {
+        let others = self.pools.iter().filter(|(name, _)| **name != config.name);
+        others.filter_map(|(_, other)| config.overlap(other.config())).collect()
     }
 
     /// Removes a pool and its offline leases.
@@ -103,8 +138,17 @@ impl Pools {
             let (name, online) = (name.to_owned(), pool.online());
             return Err(PoolError::Online { name, online, what: "unload" });
         }
+        if self.changes.wanted {
+            let gone = |lease: LeaseView<'_>| Change {
+                pool: name.to_owned(),
+                address: lease.address,
+                owned: None,
+                claim: false,
+            };
+            self.changes.list.extend(pool.leases().map(gone));
+        }
         self.pools.remove(name);
-        self.find_overlaps();
+        self.forget_overlaps(name);
         Ok(())
     }
 
@@ -134,15 +178,28 @@ impl Pools {
         self.pools.get(pool).into_iter().flat_map(Pool::leases)
     }
 
+    /// Ends all leases that have been offline for longer than their pools keep them.
+    pub fn expire(&mut self, now: u64) {
+        for pool in self.pools.values_mut() {
+            pool.expire(now, &mut self.changes);
+        }
+    }
+
     /// Serves one client: an address for each request (unspecified = any of that family), taken from the named
     /// pools in order, and the attributes of the pools that served. Unknown names are passed over.
-    pub fn lease(&mut self, pools: &[String], identity: &Identity, requested: &[IpAddr]) -> Granted {
+    pub fn lease(
+        &mut self,
+        pools: &[String],
+        identity: &Identity,
+        requested: &[IpAddr],
+        now: u64,
+    ) -> Granted {
         let mut granted = Granted::default();
         for request in requested {
             // Two requests of one client are never served by one address.
             let repeated = granted.grants.iter().any(|grant| grant.address == *request);
             let request = if repeated { unspecified(*request) } else { *request };
-            granted.grants.extend(self.acquire_at(pools, identity, request));
+            granted.grants.extend(self.acquire(pools, identity, request, now));
         }
         let served = |name: &&String| granted.grants.iter().any(|grant| grant.pool == **name);
         let served: Vec<String> = pools.iter().filter(served).cloned().collect();
@@ -150,19 +207,49 @@ impl Pools {
         granted
     }
 
-    /// Leases one address of the family of `requested`: the identity's own (the one it asks for, else one it has
-    /// offline), else one nobody had (the one asked for, else the next), else the one offline longest.
-    pub fn acquire(&mut self, pools: &[String], identity: &Identity, requested: IpAddr) -> Option<IpAddr> {
-        self.acquire_at(pools, identity, requested).map(|grant| grant.address)
+    /// Leases one address of the family of `requested`: the one the identity asks for and uses already (it
+    /// reauthenticates), else the one reserved for it, else one it had (the one it asks for, else the last it had),
+    /// else one nobody has (the one asked for, else the next), else the one offline longest.
+    pub fn acquire(
+        &mut self,
+        pools: &[String],
+        identity: &Identity,
+        requested: IpAddr,
+        now: u64,
+    ) -> Option<Grant> {
+        for name in pools {
+            if let Some(pool) = self.pools.get_mut(name) {
+                pool.expire(now, &mut self.changes);
+            }
+        }
+        for stage in STAGES {
+            for name in pools {
+                if let Some(grant) = self.try_stage(stage, name, identity, requested, now) {
+                    return Some(grant);
+                }
+            }
+        }
+        None
     }
 
     /// Gives an address back. Searches the named pools, or all of them when none is named. `false` when this
     /// identity does not use it.
-    pub fn release(&mut self, pools: &[String], identity: &Identity, address: IpAddr) -> bool {
+    pub fn release(&mut self, pools: &[String], identity: &Identity, address: IpAddr, now: u64) -> bool {
+        let changes = &mut self.changes;
         if pools.is_empty() {
-            return self.pools.values_mut().any(|pool| pool.release(address, identity));
+            return self.pools.values_mut().any(|pool| pool.release(address, identity, now, changes));
         }
-        pools.iter().any(|name| self.pools.get_mut(name).is_some_and(|pool| pool.release(address, identity)))
+        pools.iter().any(|name| {
+            self.pools.get_mut(name).is_some_and(|pool| pool.release(address, identity, now, changes))
+        })
+    }
+
+    /// Takes back a grant that its client was never told: nothing stays of a new one.
+    pub fn revoke(&mut self, grant: &Grant, identity: &Identity, now: u64) {
+        if let Some(pool) = self.pools.get_mut(&grant.pool) {
+            let new = grant.origin == Origin::New;
+            pool.revoke(grant.address, identity, new, now, &mut self.changes);
+        }
     }
 
     /// Attributes of these pools in order, repetitions left out.
@@ -184,6 +271,7 @@ impl Pools {
             address: lease.address,
             identity: lease.identity.clone(),
             holds,
+            since: lease.since,
         };
         self.pools
             .iter()
@@ -191,31 +279,27 @@ impl Pools {
             .collect()
     }
 
-    /// Puts saved leases back (`online` keeps their holders, otherwise all come back offline) and returns how many
-    /// found their place: the pool exists, the address is in its range and has no other owner.
+    /// Puts saved leases back, those longest offline first (`online` keeps their holders, otherwise all come back
+    /// offline), and returns how many found their place: the pool exists, the address is in its range, has no other
+    /// owner and is not reserved for another. What found none is noted as gone.
     pub fn restore(&mut self, saved: &[SavedLease], online: bool) -> usize {
-        saved
-            .iter()
-            .filter(|lease| {
-                let holds = if online { lease.holds } else { 0 };
-                let elsewhere = holds > 0 && self.taken(&lease.pool, &lease.identity, lease.address);
-                self.pools
-                    .get_mut(&lease.pool)
-                    .is_some_and(|pool| !elsewhere && pool.restore(lease.address, &lease.identity, holds))
-            })
-            .count()
-    }
-
-    fn acquire_at(&mut self, pools: &[String], identity: &Identity, requested: IpAddr) -> Option<Grant> {
-        for stage in [Stage::Existing, Stage::Unused, Stage::Abandoned] {
-            for name in pools {
-                if let Some((address, origin)) = self.try_stage(stage, name, identity, requested) {
-                    let prefix = if address.is_ipv4() { 32 } else { 128 };
-                    return Some(Grant { pool: name.clone(), address, prefix, origin });
-                }
+        let mut count = 0usize;
+        for lease in saved {
+            let holds = if online { lease.holds } else { 0 };
+            let elsewhere = holds > 0 && self.taken(&lease.pool, &lease.identity, lease.address);
+            let fits = self.pools.get_mut(&lease.pool).is_some_and(|pool| {
+                !elsewhere && pool.restore(lease.address, &lease.identity, holds, lease.since)
+            });
+            if fits {
+                count = count.saturating_add(1);
+            } else if self.changes.wanted
+                && self.pools.get(&lease.pool).is_some_and(|pool| !pool.has_lease(lease.address))
+            {
+                let (pool, address) = (lease.pool.clone(), lease.address);
+                self.changes.list.push(Change { pool, address, owned: None, claim: false });
             }
         }
-        None
+        count
     }
 
     fn try_stage(
@@ -224,43 +308,46 @@ impl Pools {
         name: &str,
         identity: &Identity,
         requested: IpAddr,
-    ) -> Option<(IpAddr, Origin)> {
-        if !self.pools.get(name)?.config().range.same_family(requested) {
+        now: u64,
+    ) -> Option<Grant> {
+        let pool = self.pools.get_mut(name)?;
+        if !pool.config().range.same_family(requested) {
             return None;
         }
         if !self.overlaps.contains_key(name) {
-            return serve(self.pools.get_mut(name)?, stage, identity, requested, |_| false);
+            return serve(pool, stage, identity, requested, |_| false, now, &mut self.changes);
         }
         // Take the pool out while the others are asked whether they have lent the address to somebody else.
         let (key, mut pool) = self.pools.remove_entry(name)?;
-        let address = serve(&mut pool, stage, identity, requested, |a| self.taken(name, identity, a));
+        let mut changes = std::mem::take(&mut self.changes);
+        let own = Arc::clone(pool.config());
+        let taken = |address| self.taken_beside(&own, identity, address);
+        let grant = serve(&mut pool, stage, identity, requested, taken, now, &mut changes);
+        self.changes = changes;
         self.pools.insert(key, pool);
-        address
+        grant
     }
 
-    /// Another pool with the same addresses has this one in use by somebody else.
     fn taken(&self, name: &str, identity: &Identity, address: IpAddr) -> bool {
-        let others = self.overlaps.get(name).into_iter().flatten();
-        others.filter_map(|other| self.pools.get(other)?.user(address)).any(|user| user != identity)
+        self.pools.get(name).is_some_and(|pool| self.taken_beside(pool.config(), identity, address))
     }
 
-    /// One sweep over the ranges ordered by their first address.
-    fn find_overlaps(&mut self) {
-        self.overlaps.clear();
-        let mut ranges: Vec<_> = self
-            .pools
-            .iter()
-            .filter_map(|(name, pool)| {
-                let range = &pool.config().range;
-                Some((range.first(), range.nth(range.size().checked_sub(1)?)?, name))
-            })
-            .collect();
-        ranges.sort();
-        for (i, (_, end, name)) in ranges.iter().enumerate() {
-            let later = ranges.iter().skip(i.saturating_add(1));
-            for (_, _, other) in later.take_while(|(start, _, _)| start <= end) {
-                self.overlaps.entry((*name).clone()).or_default().push((*other).clone());
-                self.overlaps.entry((*other).clone()).or_default().push((*name).clone());
+    /// Another pool with the same addresses has this one in use by somebody else, or reserved.
+    fn taken_beside(&self, own: &PoolConfig, identity: &Identity, address: IpAddr) -> bool {
+        let mine = || own.hosts.iter().any(|host| host.address == address && host.identity.same(identity));
+        let others = self.overlaps.get(&own.name).into_iter().flatten();
+        others.filter_map(|other| self.pools.get(other)).any(|other| {
+            other.user(address).is_some_and(|user| user != identity)
+                || other.reserved(address).is_some_and(|owner| !owner.same(identity) && !mine())
+        })
+    }
+
+    fn forget_overlaps(&mut self, name: &str) {
+        for other in self.overlaps.remove(name).unwrap_or_default() {
+            let Some(names) = self.overlaps.get_mut(&other) else { continue };
+            names.retain(|known| known != name);
+            if names.is_empty() {
+                self.overlaps.remove(&other);
             }
         }
     }
@@ -272,18 +359,24 @@ fn serve(
     identity: &Identity,
     requested: IpAddr,
     taken: impl Fn(IpAddr) -> bool,
-) -> Option<(IpAddr, Origin)> {
-    let address = match stage {
-        Stage::Existing => pool.existing(identity, requested, taken),
-        Stage::Unused => pool.unused(requested, taken),
-        Stage::Abandoned => pool.abandoned(requested, taken),
-    }?;
-    let origin = match stage {
-        Stage::Existing if pool.user(address).is_some() => Origin::Online,
-        Stage::Existing => Origin::Offline,
-        Stage::Unused | Stage::Abandoned => Origin::New,
+    now: u64,
+    changes: &mut Changes,
+) -> Option<Grant> {
+    let (address, origin) = match stage {
+        Stage::Held => (pool.held(identity, requested)?, Origin::Online),
+        Stage::Reserved => (pool.fixed(identity, taken)?, Origin::New),
+        Stage::Existing => (pool.existing(identity, requested, taken)?, Origin::Offline),
+        Stage::Unused => (pool.unused(requested, taken)?, Origin::New),
+        Stage::Abandoned => (pool.abandoned(requested, taken)?, Origin::New),
     };
-    pool.take(address, identity).then_some((address, origin))
+    // A reserved address is new to its owner only once.
+    let origin = if origin == Origin::New && pool.had(identity, address) { Origin::Offline } else { origin };
+    pool.take(address, identity, now, changes).then(|| Grant {
+        pool: pool.config().name.clone(),
+        address,
+        prefix: pool.config().range.prefix(),
+        origin,
+    })
 }
 
 fn unspecified(like: IpAddr) -> IpAddr {

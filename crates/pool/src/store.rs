@@ -96,6 +96,13 @@ pub struct LeaseRow {
     pub expires: Option<u64>,
 }
 
+impl From<crate::LeaseView<'_>> for LeaseRow {
+    fn from(lease: crate::LeaseView<'_>) -> Self {
+        let crate::LeaseView { address, prefix, identity, online, since, expires } = lease;
+        Self { address, prefix, identity: identity.clone(), online, since: Some(since), expires }
+    }
+}
+
 /// A backend of pools.
 ///
 /// Every call may be made at any time and from several tasks at once. None may wait without a bound, and what one

@@ -182,12 +182,12 @@ impl Host {
             }
             Ask::Lease(_) if fail => Ok(Answer::Leased { addresses: Vec::new(), attributes: Vec::new() }),
             Ask::Lease(request) => {
-                let granted = self.pools.lease(&request.pools, &request.identity, &request.requested);
+                let granted = self.pools.lease(&request.pools, &request.identity, &request.requested, 0);
                 Ok(Answer::Leased { addresses: granted.addresses(), attributes: granted.attributes })
             }
             Ask::Release { pools, identity, addresses } => {
                 for address in addresses {
-                    if !self.pools.release(pools, identity, *address) {
+                    if !self.pools.release(pools, identity, *address, 0) {
                         return Err(format!("{identity} gives back {address}, which it does not hold"));
                     }
                 }

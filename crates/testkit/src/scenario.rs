@@ -204,11 +204,7 @@ impl Terms {
             snapshot: Arc::new(self.snapshot(name)),
             pools,
         };
-        let pool = |name: &str, range: &str| PoolConfig {
-            name: name.to_owned(),
-            range: range.parse().expect("a range"),
-            attributes: Vec::new(),
-        };
+        let pool = |name: &str, range: &str| PoolConfig::new(name, range.parse().expect("a range"));
         vec![
             host("moon", &["192.0.2.1"], vec![pool("v4", "10.3.0.0/28"), pool("v6", "2001:db8:3::/124")]),
             host("sun", &["192.0.2.2"], vec![]),

@@ -89,7 +89,7 @@ pub fn load_pool(name: &str, section: &Section) -> Result<PoolConfig, Vec<Report
         }
     }
     match range {
-        Some(range) => f.finish(PoolConfig { name: name.to_owned(), range, attributes }),
+        Some(range) => f.finish(PoolConfig { attributes, ..PoolConfig::new(name, range) }),
         None => f.finish(()).and_then(|()| Err(vec![Report::error("`addrs` is missing").key(path)])),
     }
 }

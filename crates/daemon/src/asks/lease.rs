@@ -107,7 +107,7 @@ impl Leases {
     ) -> Option<Answer> {
         if !self.turns.busy(&identity) && pools.iter().all(|name| self.stores.memory.has(name)) {
             for address in addresses {
-                if self.stores.memory.lock().release(&pools, &identity, address) {
+                if self.stores.memory.give_back(&pools, &identity, address) {
                     self.offline(address, &identity);
                 }
             }

@@ -112,6 +112,7 @@ fn refusal(error: &PoolError) -> String {
         PoolError::Online { name, online, what } => {
             format!("vici pool {name} has {online} online leases, unable to {what}")
         }
+        lengths @ PoolError::Lengths(_) => lengths.to_string(),
     }
 }
 

@@ -6,9 +6,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use wire::ike::ConfigAttr;
 
 /// The pools that control commands load.
-#[derive(Default)]
 pub(crate) struct Memory {
     pools: Mutex<Pools>,
+    clock: Clock,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { pools: Mutex::default(), clock: Clock::start() }
+    }
+}
+
+/// Unix time that goes on evenly: whoever sets the host's clock neither ends leases nor prolongs them.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    wall: u64,
+    mono_ms: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: linux::clock::wall_seconds(), mono_ms: linux::clock::monotonic_ms() }
+    }
+
+    fn now(self) -> u64 {
+        let passed = linux::clock::monotonic_ms().saturating_sub(self.mono_ms);
+        self.wall.saturating_add(passed / 1000)
+    }
 }
 
 impl Memory {
@@ -20,6 +44,11 @@ impl Memory {
     /// A pool of this name is loaded.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.lock().get(name).is_some()
+    }
+
+    /// Gives an address back; `false` when this identity does not use it.
+    pub(crate) fn give_back(&self, pools: &[String], identity: &Identity, address: IpAddr) -> bool {
+        self.lock().release(pools, identity, address, self.clock.now())
     }
 
     /// Attributes of the pools that served.
@@ -40,7 +69,8 @@ impl Store for Memory {
     }
 
     fn lease_now(&self, wanted: &Wanted) -> Option<Result<Vec<Grant>, Trouble>> {
-        let granted = self.lock().lease(&wanted.pools, &wanted.identity, &wanted.requested);
+        let now = self.clock.now();
+        let granted = self.lock().lease(&wanted.pools, &wanted.identity, &wanted.requested, now);
         let none = granted.grants.is_empty() && !wanted.requested.is_empty();
         Some(if none { Err(Trouble::Exhausted(wanted.pools.clone())) } else { Ok(granted.grants) })
     }
@@ -59,7 +89,7 @@ impl Store for Memory {
         identity: &'a Identity,
         address: IpAddr,
     ) -> Later<'a, bool> {
-        Box::pin(async move { self.lock().release(pools, identity, address) })
+        Box::pin(async move { self.give_back(pools, identity, address) })
     }
 
     fn status(&self) -> Later<'_, Result<Vec<PoolStatus>, Trouble>> {
@@ -69,15 +99,7 @@ impl Store for Memory {
     fn leases<'a>(&'a self, pool: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
         Box::pin(async move {
             let pools = self.lock();
-            let row = |lease: pool::LeaseView<'_>| LeaseRow {
-                address: lease.address,
-                prefix: if lease.address.is_ipv4() { 32 } else { 128 },
-                identity: lease.identity.clone(),
-                online: lease.online,
-                since: None,
-                expires: None,
-            };
-            Ok(pools.leases(pool).take(limit).map(row).collect())
+            Ok(pools.leases(pool).take(limit).map(LeaseRow::from).collect())
         })
     }
 }
