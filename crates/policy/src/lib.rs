@@ -4,8 +4,9 @@
 //! born with. Everything is serialisable, so that an IKE_SA can be handed over whole.
 //!
 //! The walk: [`identity`] → [`proposal`] → [`selector`] → [`lifetime`] → [`auth`] → [`child`] → [`connection`]
-//! → [`secrets`] → [`pool`] → [`snapshot`]; [`sa`] is the order to a data plane.
+//! → [`secrets`] → [`pool`] → [`attribute`] → [`snapshot`]; [`sa`] is the order to a data plane.
 
+pub mod attribute;
 pub mod auth;
 pub mod child;
 pub mod connection;

@@ -155,7 +155,12 @@ pub const KEYS: &[Key] = &[
     Key::new("syslog.*.*", Kind::Text("text"), "", "loggers to syslog"),
     Key::new("journal.*", Kind::Number, "", "logger to the journal"),
     Key::new("plugins.vici.socket", Kind::Text("URI"), "unix:///var/run/charon.vici", "where vici listens"),
-    Key::new("plugins.attr.*", Kind::List("addresses"), "", "attributes for clients with a virtual IP"),
+    Key::new(
+        "plugins.attr.*",
+        Kind::List("values"),
+        "",
+        "attributes for clients, by the names in a pool or by number",
+    ),
     Key::new("plugins.resolve.file", Kind::Text("file"), "/etc/resolv.conf", "where DNS servers are written"),
     Key::new(
         "plugins.resolve.resolvconf.iface",

@@ -319,7 +319,7 @@ fn pools() {
             "x.conf:8:11: pools.q.dns: `x` is no address",
             "x.conf:9:9: pools.q.nbsn: unknown key (did you mean `nbns`?)",
             "x.conf:10:12: pools.q.netmask: `netmask` has no form for IPv6",
-            "x.conf:11:10: pools.q.99999: unknown key",
+            "x.conf:11:10: pools.q.99999: 99999 is no attribute type (1 to 32767)",
             "x.conf:12:2: pools.q.sub: unknown section",
         ]
     );

@@ -1,11 +1,9 @@
 //! Addresses and attributes that a RADIUS server assigned in its Access-Accept (RFC 2865 Framed-*).
-use super::attributes::attribute;
 use crate::asks::radius::Handle;
-use policy::Identity;
+use policy::{Identity, attribute};
 use pool::{Attributes, Grant, Later, LeaseRow, Origin, PoolStatus, Store, Trouble, Wanted};
 use radius::relay::Framed;
 use std::net::IpAddr;
-use wire::iana::ConfigAttribute;
 use wire::ike::ConfigAttr;
 
 /// The name of the pool that is the RADIUS server's.
@@ -31,18 +29,22 @@ impl Radius {
 
 fn attributes_of(framed: &Framed) -> Vec<ConfigAttr> {
     let mut attributes = Vec::new();
-    for (name, addresses) in [("dns", &framed.dns), ("nbns", &framed.nbns)] {
-        attributes.extend(addresses.iter().filter_map(|a| attribute(name, &a.to_string())));
-    }
-    if let Some(IpAddr::V4(mask)) = framed.netmask {
-        attributes.push(ConfigAttr { kind: ConfigAttribute::Ip4Netmask, value: mask.octets().to_vec() });
-    }
-    let text = |kind: ConfigAttribute, text: &Option<String>| {
-        text.as_ref().map(|text| ConfigAttr { kind, value: text.as_bytes().to_vec() })
+    let mut add = |name: &str, text: String| {
+        if let Ok(attribute) = attribute::find(name).and_then(|named| named.attribute(text.as_bytes())) {
+            attributes.push(ConfigAttr::from(attribute));
+        }
     };
-    attributes.extend(text(ConfigAttribute::UnityBanner, &framed.banner));
-    attributes.extend(text(ConfigAttribute::UnityDefDomain, &framed.domain));
-    attributes.extend(text(ConfigAttribute::UnitySplitDnsName, &framed.split_dns));
+    for (name, addresses) in [("dns", &framed.dns), ("nbns", &framed.nbns)] {
+        addresses.iter().for_each(|address| add(name, address.to_string()));
+    }
+    if let Some(mask) = framed.netmask {
+        add("netmask", mask.to_string());
+    }
+    for (name, text) in
+        [("banner", &framed.banner), ("def_domain", &framed.domain), ("split_dns", &framed.split_dns)]
+    {
+        text.iter().for_each(|text| add(name, text.clone()));
+    }
     attributes
 }
 
