@@ -5,6 +5,8 @@
 
 #[path = "../../../fuzz/checks/config.rs"]
 mod config_checks;
+#[path = "../../../fuzz/checks/dhcp.rs"]
+mod dhcp_checks;
 #[path = "../../../fuzz/checks/eap.rs"]
 mod eap_checks;
 #[path = "../../../fuzz/checks/esp.rs"]
@@ -60,6 +62,11 @@ fn wire_esp_ip() {
 #[test]
 fn wire_frame() {
     replay("wire_frame", wire_checks::frame);
+}
+
+#[test]
+fn dhcp_server() {
+    replay("dhcp_server", dhcp_checks::server);
 }
 
 #[test]
