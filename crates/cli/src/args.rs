@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Show what is up: SAs, addresses, traffic
     Status(Status),
     /// Show who holds which virtual address
-    Leases(Pools),
+    Leases(Leases),
     /// Show the pools of virtual addresses and how full they are
     Pools(Pools),
     /// Show the loaded connections
@@ -69,6 +69,13 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true)]
     Swanctl {
         /// As swanctl takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Pools of virtual addresses and attributes in a database: take the options of strongSwan's pool
+    #[command(disable_help_flag = true)]
+    Pool {
+        /// As pool takes them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
@@ -131,9 +138,47 @@ pub(crate) struct Status {
 pub(crate) struct Pools {
     /// Only this pool
     pub(crate) name: Option<String>,
-    /// One JSON document, schema cygnet.pools/1
+    /// Only of this backend: vici (pools in memory), attr-sql, dhcp, …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// One JSON document, schema cygnet.pools/1; with the leases of each pool
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Leases {
+    /// Only of this pool
+    pub(crate) pool: Option<String>,
+    /// Only of this identity; a * at its beginning stands for any text
+    #[arg(long, short, value_name = "IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// Only of this address
+    #[arg(long, short, value_name = "ADDRESS")]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// Only addresses in use
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) online: bool,
+    /// Only addresses that are kept for who had them
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Only of this backend: vici (pools in memory), attr-sql, dhcp, …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// How they are shown; ipsec: as strongSwan's "ipsec leases" does
+    #[arg(long, value_name = "FORMAT", default_value = "table", conflicts_with = "json")]
+    pub(crate) format: LeaseFormat,
+    /// One JSON document, schema cygnet.pools/1: the pools with those of their leases that are asked for
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LeaseFormat {
+    /// A table
+    Table,
+    /// A line for each pool, then its leases
+    Ipsec,
 }
 
 #[derive(Debug, Args)]
@@ -372,6 +417,9 @@ mod tests {
             &["frobnicate"],
             &["demo", "--seconds", "0"],
             &["completions", "cmd.exe"],
+            &["leases", "--online", "--offline"],
+            &["leases", "--address", "10.3.0"],
+            &["leases", "--format", "xml"],
         ] {
             assert!(parsed(words).is_err(), "{words:?}");
         }

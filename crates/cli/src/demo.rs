@@ -181,7 +181,7 @@ fn perform(
 
     let at_client_now = status::fetch(&mut at_client, None)?;
     let at_gateway_now = status::fetch(&mut at_gateway, None)?;
-    let leases = pools::fetch(&mut at_gateway, None)?;
+    let leases = pools::fetch(&mut at_gateway)?;
     steps.show("on the client (cygnet status)", &status::render(&at_client_now));
     steps.show("on the gateway (cygnet status)", &status::render(&at_gateway_now));
     steps.show("on the gateway (cygnet leases)", &pools::render_leases(&leases));

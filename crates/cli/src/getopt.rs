@@ -23,6 +23,7 @@ pub(crate) const fn flag(long: &'static str, short: char, about: &'static str) -
 #[derive(Debug)]
 pub(crate) struct Parsed<'a> {
     given: Vec<(&'static str, Option<&'a str>)>,
+    others: Vec<&'a str>,
 }
 
 impl<'a> Parsed<'a> {
@@ -37,6 +38,11 @@ impl<'a> Parsed<'a> {
     /// Every option and its value, in the order given.
     pub(crate) fn given(&self) -> &[(&'static str, Option<&'a str>)] {
         &self.given
+    }
+
+    /// Words that are no options.
+    pub(crate) fn others(&self) -> &[&'a str] {
+        &self.others
     }
 
     /// The values of an option that may be given several times.
@@ -83,29 +89,39 @@ pub(crate) fn words_of(file: &str) -> Result<Vec<String>, String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("reading options from '{file}': {error}"))?;
     let mut words = Vec::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        let mut word: Option<String> = None;
-        let mut quote = None;
-        for c in line.chars() {
-            match (quote, c) {
-                (Some(q), c) if q == c => quote = None,
-                (None, '"' | '\'') => {
-                    quote = Some(c);
-                    word.get_or_insert_default();
-                }
-                (None, c) if c.is_whitespace() => words.extend(word.take()),
-                (_, c) => word.get_or_insert_default().push(c),
-            }
-        }
-        if quote.is_some() {
-            return Err(format!("reading options from '{file}': a quote is not closed"));
-        }
-        words.extend(word);
+    for line in text.lines() {
+        words.extend(words_in(line).map_err(|error| format!("reading options from '{file}': {error}"))?);
     }
     Ok(words)
 }
 
-/// Reads the options of a command, and those that it shares with others. Words that are none are ignored.
+/// The words of one such line.
+pub(crate) fn words_in(line: &str) -> Result<Vec<String>, &'static str> {
+    if line.trim_start().starts_with('#') {
+        return Ok(Vec::new());
+    }
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quote is not closed");
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// Reads the options of a command, and those that it shares with others.
 pub(crate) fn parse<'a>(
     words: &'a [String],
     options: &'static [Opt],
@@ -113,11 +129,11 @@ pub(crate) fn parse<'a>(
 ) -> Result<Parsed<'a>, String> {
     let known: Vec<&'static Opt> = options.iter().chain(shared).collect();
     let names: Vec<&'static str> = known.iter().map(|option| option.long).collect();
-    let mut parsed = Parsed { given: Vec::new() };
+    let mut parsed = Parsed { given: Vec::new(), others: Vec::new() };
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         if word == "--" {
-            break;
+            parsed.others.extend(words.by_ref());
         } else if let Some(long) = word.strip_prefix("--") {
             let (prefix, attached) = match long.split_once('=') {
                 Some((prefix, value)) => (prefix, Some(value)),
@@ -152,6 +168,8 @@ pub(crate) fn parse<'a>(
                 parsed.given.push((option.long, Some(value)));
                 break;
             }
+        } else {
+            parsed.others.push(word);
         }
     }
     Ok(parsed)

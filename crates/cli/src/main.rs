@@ -4,7 +4,7 @@
 //! as `cygnet swanctl …`) it takes strongSwan's options and prints what strongSwan's tool prints ([`swanctl`]).
 //! Everything that talks to the daemon does so over vici ([`session`]); [`view`] is what a list of SAs means,
 //! [`load`] carries a configuration directory over, [`commands`] has one file per command, [`demo`] runs two daemons
-//! against each other, [`pki`] is strongSwan's tool of that name, [`quickstart`] makes a gateway and its users.
+//! against each other, [`pki`] and [`pool`] are strongSwan's tools of those names, [`quickstart`] makes a gateway and its users.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -22,6 +22,7 @@ mod getopt;
 mod load;
 mod out;
 mod pki;
+mod pool;
 mod quickstart;
 mod session;
 mod source;
@@ -41,11 +42,14 @@ fn main() -> ExitCode {
     if called == Some("pki") {
         return pki::main(words.split_off(1));
     }
-    if words.get(1).is_some_and(|word| word == "pki") {
-        return pki::main(words.split_off(2));
+    if called == Some("pool") {
+        return pool::main(words.split_off(1));
     }
-    if words.get(1).is_some_and(|word| word == "swanctl") {
-        return swanctl::main(words.split_off(2));
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some("pki") => return pki::main(words.split_off(2)),
+        Some("pool") => return pool::main(words.split_off(2)),
+        Some("swanctl") => return swanctl::main(words.split_off(2)),
+        _ => {}
     }
     match commands::run(args::parse(words)) {
         Ok(code) => code,

@@ -7,6 +7,7 @@ pub(crate) mod credentials;
 pub(crate) mod events;
 mod list;
 mod load;
+mod pools;
 mod secrets;
 pub(crate) mod stats;
 pub(crate) mod store;
@@ -148,7 +149,9 @@ pub(crate) async fn command(client: &mut Client, name: &str, message: &Section) 
         "unload-authority" => done(authorities::unload(desk, message).await),
         "load-pool" => done(load::pool(desk, message)),
         "unload-pool" => done(load::unload_pool(desk, message)),
-        "get-pools" => list::pools(desk, message),
+        "get-pools" => pools::get(desk, message),
+        "list-pools" => pools::list(client, message).await,
+        "list-leases" => pools::leases(client, message).await,
         "get-algorithms" => stats::algorithms(),
         "get-counters" => stats::counters(desk, message),
         "reset-counters" => stats::reset_counters(desk, message),

@@ -126,6 +126,17 @@ fn road_warrior(path: Path4, gateway: Kind, client: Kind, case: &Case) {
     lab.ping("lan", "10.3.0.1", 3);
     let leases = gw.swanctl(&["--list-pools", "--leases"]);
     assert!(leases.contains("carol@cygnet.test") && leases.contains("online"), "{leases}");
+    if gateway == Kind::Cygnet {
+        let out =
+            gw.cygnet(&["leases", "v4", "--identity", "*@cygnet.test", "--online", "--format", "ipsec"]);
+        let said = lab::both(&out);
+        assert!(
+            said.starts_with(
+                "Leases in pool 'v4', usage: 1/254, 1 online\n    10.3.0.1   online   'carol@cygnet.test'"
+            ),
+            "{said}"
+        );
+    }
     cl.swanctl(&["--terminate", "--ike", "home"]);
     assert!(!cl.sas().contains("ESTABLISHED") && !gw.sas().contains("ESTABLISHED"));
     let leases = gw.swanctl(&["--list-pools", "--leases"]);

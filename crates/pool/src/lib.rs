@@ -9,6 +9,7 @@
 //! backends have in common: these pools, databases, DHCP, RADIUS; `model` is the test of its promises. A pool's
 //! configuration is [`policy::PoolConfig`].
 
+pub mod filter;
 pub mod lease;
 pub mod memory;
 #[cfg(feature = "model")]
@@ -19,6 +20,7 @@ mod slab;
 pub mod store;
 mod table;
 
+pub use filter::LeaseFilter;
 pub use lease::{Change, LeaseView, Owned, PoolStatus, SavedLease};
 pub use memory::{Pool, REMEMBERED};
 pub use pools::{Granted, PoolError, Pools};

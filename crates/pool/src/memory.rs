@@ -3,7 +3,7 @@ use crate::reserved::Reserved;
 use crate::table::Table;
 use crate::{Change, LeaseView, Owned};
 use policy::{Identity, PoolConfig};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -112,6 +112,25 @@ impl Pool {
             self.leases.all().filter_map(|n| Some((self.address(self.leases.offset(n)?)?, n))).collect();
         all.sort_unstable();
         all.into_iter().filter_map(|(_, number)| self.view(number))
+    }
+
+    /// Some leases in order of address: those above `after`, at most `limit`. Holds no more than these, and goes
+    /// through all leases to find them.
+    pub fn leases_after(&self, after: Option<IpAddr>, limit: usize) -> Vec<LeaseView<'_>> {
+        let mut first: BinaryHeap<(IpAddr, u32)> = BinaryHeap::new();
+        for number in self.leases.all() {
+            let Some(address) = self.leases.offset(number).and_then(|offset| self.address(offset)) else {
+                continue;
+            };
+            let wanted = after.is_none_or(|after| address > after);
+            if wanted && (first.len() < limit || first.peek().is_some_and(|(last, _)| address < *last)) {
+                first.push((address, number));
+                if first.len() > limit {
+                    first.pop();
+                }
+            }
+        }
+        first.into_sorted_vec().into_iter().filter_map(|(_, number)| self.view(number)).collect()
     }
 
     /// Leases and their holds, online ones first, then the offline ones, oldest first.

@@ -185,6 +185,11 @@ impl Pools {
         }
     }
 
+    /// Some leases of one pool in order of address: those above `after`, at most `limit`.
+    pub fn leases_after(&self, pool: &str, after: Option<IpAddr>, limit: usize) -> Vec<LeaseView<'_>> {
+        self.pools.get(pool).map(|pool| pool.leases_after(after, limit)).unwrap_or_default()
+    }
+
     /// Serves one client: an address for each request (unspecified = any of that family), taken from the named
     /// pools in order, and the attributes of the pools that served. Unknown names are passed over.
     pub fn lease(

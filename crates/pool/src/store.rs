@@ -103,6 +103,9 @@ impl From<crate::LeaseView<'_>> for LeaseRow {
     }
 }
 
+/// As many leases as a store lists at once that does not find its place ([`Store::leases_after`]).
+const MANY: usize = 1 << 20;
+
 /// A backend of pools.
 ///
 /// Every call may be made at any time and from several tasks at once. None may wait without a bound, and what one
@@ -139,4 +142,20 @@ pub trait Store: Send + Sync {
 
     /// The leases of one pool in order of address, at most `limit`.
     fn leases<'a>(&'a self, pool: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>>;
+
+    /// One page of such a list: at most `limit` leases of addresses above `after`. Stores that can have many leases
+    /// find their place; this goes through all of them.
+    fn leases_after<'a>(
+        &'a self,
+        pool: &'a str,
+        after: IpAddr,
+        limit: usize,
+    ) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
+        Box::pin(async move {
+            let mut rows = self.leases(pool, MANY).await?;
+            rows.retain(|row| row.address > after);
+            rows.truncate(limit);
+            Ok(rows)
+        })
+    }
 }

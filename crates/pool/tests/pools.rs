@@ -79,6 +79,32 @@ fn one_after_the_other_and_back_to_the_own_one() {
 }
 
 #[test]
+fn a_list_goes_on_after_any_address() {
+    let mut p = pools(&[("a", "10.0.0.0/29"), ("b", "fd00::/64")]);
+    for (pool, any) in [("a", ANY4), ("b", "::")] {
+        for client in ["x", "y", "z"] {
+            assert!(p.acquire(&names(&[pool]), &who(client), ip(any)).is_some());
+        }
+    }
+    let page = |pool: &str, after: Option<IpAddr>, limit: usize| -> Vec<String> {
+        let leases = p.leases_after(pool, after, limit);
+        leases.into_iter().map(|lease| lease.address.to_string()).collect()
+    };
+    let after = |pool: &str, address: &str| page(pool, Some(ip(address)), 10);
+    assert_eq!(page("a", None, 2), ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(page("a", Some(ip("10.0.0.1")), 1), ["10.0.0.2"]);
+    assert!(page("a", None, 0).is_empty());
+    assert_eq!(after("a", "10.0.0.1"), ["10.0.0.2", "10.0.0.3"]);
+    assert_eq!(after("a", "9.255.255.255").len(), 3);
+    assert_eq!(after("a", "10.0.0.3").len(), 0);
+    assert_eq!(after("a", "10.0.1.0").len(), 0);
+    assert_eq!(after("a", "fd00::").len(), 0);
+    assert_eq!(after("b", "10.0.0.1").len(), 3);
+    assert_eq!(after("b", "fd00::2"), ["fd00::3"]);
+    assert_eq!(after("c", "10.0.0.1").len(), 0);
+}
+
+#[test]
 fn requested_address_when_free() {
     let mut p = pools(&[("a", "10.0.0.0/24")]);
     let n = names(&["a"]);

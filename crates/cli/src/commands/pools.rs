@@ -1,13 +1,19 @@
-//! `cygnet leases`, `cygnet pools`.
-use super::status::{table, trimmed};
-use crate::args::Pools;
-use crate::exit::{FAILED, Failure};
-use crate::out::{clean, count, put, say};
+//! `cygnet pools`, `cygnet leases`: of every backend of the daemon.
+use crate::args::{LeaseFormat, Leases, Pools};
+use crate::exit::Failure;
+use crate::out::{put, say};
 use crate::session::connect;
-use config::tree::Section;
+use ask::Query;
 use serde::Serialize;
 use std::process::ExitCode;
-use vici::{Client, Message};
+use std::time::Duration;
+use vici::Client;
+
+pub(crate) mod ask;
+pub(crate) mod show;
+
+/// How long the daemon may take to find the next lease that fits: a database may be behind it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `{"schema": "cygnet.pools/1", "pools": […]}`; fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -17,151 +23,114 @@ struct Document {
 }
 
 /// A pool of virtual addresses.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Pool {
     pub(crate) name: String,
+    /// The plugin of strongSwan whose place the backend takes: `vici` has the pools in memory.
+    pub(crate) backend: String,
     pub(crate) base: String,
+    /// 0: the backend does not know.
     pub(crate) size: u64,
     pub(crate) online: u64,
     pub(crate) offline: u64,
+    /// Addresses that belong to somebody: online and offline.
+    pub(crate) usage: u64,
     pub(crate) leases: Vec<Lease>,
 }
 
 /// Who holds an address.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Lease {
     pub(crate) address: String,
+    /// Its length, where it is a prefix that is leased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prefix: Option<u8>,
     pub(crate) identity: String,
     pub(crate) online: bool,
+    /// Since when it is online, or offline (Unix seconds).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<u64>,
+    /// When it ends for good (Unix seconds).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<u64>,
 }
 
-pub(super) fn leases(uri: Option<&str>, args: &Pools) -> Result<ExitCode, Failure> {
-    let pools = fetch(&mut connect(uri)?, args.name.as_deref())?;
-    if args.json {
-        return json(pools);
+pub(super) fn leases(uri: Option<&str>, args: &Leases) -> Result<ExitCode, Failure> {
+    let query = Query {
+        pool: args.pool.clone(),
+        backend: args.backend.clone(),
+        identity: args.identity.clone(),
+        address: args.address,
+        online: (args.online || args.offline).then_some(args.online),
+    };
+    let mut client = connect(uri)?;
+    client.set_timeout(Some(PATIENCE));
+    if args.json || args.format == LeaseFormat::Ipsec {
+        let (pools, trouble) = ask::everything(&mut client, &query)?;
+        if args.json {
+            json(pools)
+        } else {
+            show::as_ipsec_leases(&pools)
+        }
+        return ended(trouble);
     }
-    say!("{}", render_leases(&pools));
-    Ok(ExitCode::SUCCESS)
+    let mut table = show::LeaseTable::new(now());
+    let trouble = ask::leases(&mut client, &query, |pool, backend, lease| {
+        table.add(pool, backend, &lease, |line| say!("{line}"));
+    })?;
+    table.end(|line| say!("{line}"));
+    ended(trouble)
 }
 
 pub(super) fn pools(uri: Option<&str>, args: &Pools) -> Result<ExitCode, Failure> {
-    let pools = fetch(&mut connect(uri)?, args.name.as_deref())?;
+    let query = Query { pool: args.name.clone(), backend: args.backend.clone(), ..Query::default() };
+    let mut client = connect(uri)?;
+    client.set_timeout(Some(PATIENCE));
     if args.json {
-        return json(pools);
+        let (pools, trouble) = ask::everything(&mut client, &query)?;
+        json(pools);
+        return ended(trouble);
     }
-    if pools.is_empty() {
-        say!("no pools are loaded");
-        return Ok(ExitCode::SUCCESS);
+    let (pools, trouble) = ask::pools(&mut client, &query)?;
+    if pools.is_empty() && trouble.is_none() {
+        say!("{}", query.backend.map_or("no pools are loaded", |_| "this backend has no pools"));
+    } else if !pools.is_empty() {
+        say!("{}", show::pools(&pools));
     }
-    let mut table = table(["POOL", "FROM", "ADDRESSES", "ONLINE", "OFFLINE", "NEVER LEASED"]);
-    for pool in &pools {
-        let free = pool.size.saturating_sub(pool.online).saturating_sub(pool.offline);
-        table.add_row([
-            clean(&pool.name).into_owned(),
-            pool.base.clone(),
-            count(pool.size),
-            count(pool.online),
-            count(pool.offline),
-            count(free),
-        ]);
-    }
-    say!("{}", trimmed(&table));
-    Ok(ExitCode::SUCCESS)
+    ended(trouble)
 }
 
-/// The leases of all pools.
-pub(crate) fn render_leases(pools: &[Pool]) -> String {
-    if pools.iter().all(|pool| pool.leases.is_empty()) {
-        return "no address is leased".to_owned();
-    }
-    let mut table = table(["ADDRESS", "HELD BY", "STATE", "POOL"]);
-    for pool in pools {
-        for lease in &pool.leases {
-            let state = if lease.online { "online" } else { "offline" };
-            table.add_row([
-                &lease.address,
-                clean(&lease.identity).as_ref(),
-                state,
-                clean(&pool.name).as_ref(),
-            ]);
-        }
-    }
-    trimmed(&table)
+/// What could be had was shown; what could not is the error.
+fn ended(trouble: Option<Failure>) -> Result<ExitCode, Failure> {
+    trouble.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn json(pools: Vec<Pool>) -> Result<ExitCode, Failure> {
+fn json(pools: Vec<Pool>) {
     let document = Document { schema: "cygnet.pools/1", pools };
     put!("{}", serde_json::to_string_pretty(&document).unwrap_or_default());
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the daemon.
-pub(crate) fn fetch(client: &mut Client, name: Option<&str>) -> Result<Vec<Pool>, Failure> {
-    let mut message = Section::default();
-    message.put_bool("leases", true);
-    if let Some(name) = name {
-        message.put("name", name);
-    }
-    let pools = read(&client.request("get-pools", message)?);
-    if let (Some(name), true) = (name, pools.is_empty()) {
-        return Err(
-            Failure::new(FAILED, format_args!("no pool is called '{name}'")).hint("'cygnet pools' shows all")
-        );
-    }
-    Ok(pools)
-}
-
-fn read(answer: &Section) -> Vec<Pool> {
-    answer
-        .children()
-        .map(|(name, pool)| Pool {
-            name: name.to_owned(),
-            base: pool.text("base").unwrap_or_default().to_owned(),
-            size: pool.number("size").unwrap_or(0),
-            online: pool.number("online").unwrap_or(0),
-            offline: pool.number("offline").unwrap_or(0),
-            leases: pool
-                .child("leases")
-                .into_iter()
-                .flat_map(|all| all.children())
-                .map(|(_, one)| lease(one))
-                .collect(),
-        })
-        .collect()
-}
-
-fn lease(lease: &Section) -> Lease {
-    Lease {
-        address: lease.text("address").unwrap_or_default().to_owned(),
-        identity: lease.text("identity").unwrap_or_default().to_owned(),
-        online: lease.text("status") == Some("online"),
+/// All pools with their leases.
+pub(crate) fn fetch(client: &mut Client) -> Result<Vec<Pool>, Failure> {
+    match ask::everything(client, &Query::default())? {
+        (_, Some(trouble)) => Err(trouble),
+        (pools, None) => Ok(pools),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pools_and_leases_are_read_and_shown() {
-        let mut one = Section::default();
-        one.put("address", "10.3.0.1").put("identity", "carol@example.org").put("status", "online");
-        let mut leases = Section::default();
-        leases.put_section("0", one);
-        let mut pool = Section::default();
-        pool.put("base", "10.3.0.0")
-            .put("size", 254)
-            .put("online", 1)
-            .put("offline", 0)
-            .put_section("leases", leases);
-        let mut answer = Section::default();
-        answer.put_section("v4", pool);
-        let pools = read(&answer);
-        assert_eq!((pools[0].size, pools[0].leases.len(), pools[0].leases[0].online), (254, 1, true));
-        assert_eq!(
-            render_leases(&pools),
-            "ADDRESS   HELD BY            STATE   POOL\n10.3.0.1  carol@example.org  online  v4"
-        );
-        assert_eq!(render_leases(&[]), "no address is leased");
+/// The leases of all pools as a table.
+pub(crate) fn render_leases(pools: &[Pool]) -> String {
+    let mut lines = Vec::new();
+    let mut table = show::LeaseTable::new(now());
+    for pool in pools {
+        for lease in &pool.leases {
+            table.add(&pool.name, &pool.backend, lease, |line| lines.push(line));
+        }
     }
+    table.end(|line| lines.push(line));
+    lines.join("\n")
+}
+
+fn now() -> u64 {
+    u64::try_from(crate::pki::dates::now().as_second()).unwrap_or(0)
 }

@@ -89,7 +89,7 @@ fn read(format: &str, text: &str, option: &str) -> Result<Timestamp, Trouble> {
 }
 
 /// `Nov 27 03:31:42 2026`.
-pub(super) fn show(at: Timestamp) -> String {
+pub(crate) fn show(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%b %d %H:%M:%S %Y").to_string()
 }
 

@@ -1,5 +1,6 @@
 //! `--list-pools`, `--list-pols`, `--list-authorities`, `--list-algs`.
 use super::{Call, Outcome};
+use crate::commands::pools::ask::{self, Query};
 use crate::out::{clean, put};
 use config::tree::Section;
 use vici::Message;
@@ -14,6 +15,9 @@ pub(super) fn pools(call: &Call<'_>) -> Outcome {
     if call.raw("get-pools reply", &answer) {
         return Ok(0);
     }
+    if answer.text("success") == Some("no") {
+        return streamed_pools(call);
+    }
     for (name, pool) in answer.children() {
         let [base, online, offline, size] = ["base", "online", "offline", "size"]
             .map(|key| clean(pool.text(key).unwrap_or_default()).into_owned());
@@ -26,6 +30,30 @@ pub(super) fn pools(call: &Call<'_>) -> Outcome {
         }
     }
     Ok(0)
+}
+
+/// The same where the leases are too many for one message.
+fn streamed_pools(call: &Call<'_>) -> Outcome {
+    let query = Query {
+        pool: call.value("name").map(str::to_owned),
+        backend: Some("vici".to_owned()),
+        ..Query::default()
+    };
+    let mut client = call.connect()?;
+    let (pools, trouble) = ask::pools(&mut client, &query)?;
+    for pool in pools {
+        let usage = format!("{} / {} / {}", pool.online, pool.offline, pool.size);
+        put!("{:<20} {:<30} {usage:>16}", clean(&pool.name), clean(&pool.base));
+        let only = Query { pool: Some(pool.name), ..query.clone() };
+        let missing = ask::leases(&mut client, &only, |_, _, lease| {
+            let status = if lease.online { "online" } else { "offline" };
+            put!("  {:<30} {status:<8} '{}'", clean(&lease.address), clean(&lease.identity));
+        })?;
+        if let Some(failure) = missing {
+            return Err(failure.into());
+        }
+    }
+    trouble.map_or(Ok(0), |failure| Err(failure.into()))
 }
 
 pub(super) fn policies(call: &Call<'_>) -> Outcome {

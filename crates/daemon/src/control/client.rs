@@ -119,12 +119,12 @@ impl Client {
         self.desk.log.say(Voice::Control, Group::Cfg, 2, text);
     }
 
-    /// Sends an event of a streaming command, if the client listens; waits for room in its queue.
-    pub(crate) async fn stream(&self, event: &str, message: Section) {
-        if self.desk.observers.clients.listens(self.id, event)
-            && let Some(frame) = Frame::event(event, message)
-        {
-            self.outbox.send(frame).await;
+    /// Sends an event of a streaming command, if the client listens; waits for room in its queue. False: the client
+    /// is gone.
+    pub(crate) async fn stream(&self, event: &str, message: Section) -> bool {
+        match Frame::event(event, message) {
+            Some(frame) if self.listens(event) => self.outbox.send(frame).await,
+            Some(_) | None => true,
         }
     }
 

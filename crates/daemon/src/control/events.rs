@@ -15,7 +15,7 @@ const QUEUE: usize = 512;
 const QUEUE_BYTES: usize = 4 << 20;
 
 /// Every event there is.
-pub(crate) const EVENTS: [&str; 13] = [
+pub(crate) const EVENTS: [&str; 15] = [
     "log",
     "control-log",
     "list-sa",
@@ -23,6 +23,8 @@ pub(crate) const EVENTS: [&str; 13] = [
     "list-conn",
     "list-cert",
     "list-authority",
+    "list-pool",
+    "list-lease",
     "ike-updown",
     "ike-rekey",
     "ike-update",

@@ -1,7 +1,7 @@
-//! Lists: SAs, connections, policies, pools.
+//! Lists: SAs, connections, policies.
 use super::client::Client;
 use super::{Desk, view};
-use config::tree::{Node, Section};
+use config::tree::Section;
 use ike::io::{Filter, IkeView};
 use policy::Mode;
 use policy::sa::PolicyOnly;
@@ -85,40 +85,6 @@ pub(crate) async fn conns(client: &mut Client, message: &Section) -> Section {
 pub(crate) async fn get_conns(desk: &Desk) -> Section {
     let mut out = Section::default();
     out.put_list("conns", desk.store.lock().await.connections.keys());
-    out
-}
-
-/// `get-pools`
-pub(crate) fn pools(desk: &Desk, message: &Section) -> Section {
-    let only = name(message, "name");
-    let leases = match message.entries.get("leases") {
-        Some(Node::Value(value)) => value.bytes != b"no",
-        Some(Node::List(_) | Node::Section(_)) | None => false,
-    };
-    let pools = desk.stores.memory.lock();
-    let mut out = Section::default();
-    for status in pools.status() {
-        if only.as_ref().is_some_and(|only| *only != status.name) {
-            continue;
-        }
-        let mut section = Section::default();
-        section.put("base", status.base);
-        section.put("size", status.size);
-        section.put("online", status.online);
-        section.put("offline", status.offline);
-        if leases {
-            let mut all = Section::default();
-            for (number, lease) in pools.leases(&status.name).enumerate() {
-                let mut one = Section::default();
-                one.put("address", lease.address);
-                one.put("identity", lease.identity);
-                one.put("status", if lease.online { "online" } else { "offline" });
-                all.put_section(&number.to_string(), one);
-            }
-            section.put_section("leases", all);
-        }
-        out.put_section(&status.name, section);
-    }
     out
 }
 

@@ -46,6 +46,10 @@ impl Memory {
         self.lock().get(name).is_some()
     }
 
+    fn page(&self, pool: &str, after: Option<IpAddr>, limit: usize) -> Vec<LeaseRow> {
+        self.lock().leases_after(pool, after, limit).into_iter().map(LeaseRow::from).collect()
+    }
+
     /// Gives an address back; `false` when this identity does not use it.
     pub(crate) fn give_back(&self, pools: &[String], identity: &Identity, address: IpAddr) -> bool {
         self.lock().release(pools, identity, address, self.clock.now())
@@ -97,9 +101,15 @@ impl Store for Memory {
     }
 
     fn leases<'a>(&'a self, pool: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
-        Box::pin(async move {
-            let pools = self.lock();
-            Ok(pools.leases(pool).take(limit).map(LeaseRow::from).collect())
-        })
+        Box::pin(async move { Ok(self.page(pool, None, limit)) })
+    }
+
+    fn leases_after<'a>(
+        &'a self,
+        pool: &'a str,
+        after: IpAddr,
+        limit: usize,
+    ) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
+        Box::pin(async move { Ok(self.page(pool, Some(after), limit)) })
     }
 }

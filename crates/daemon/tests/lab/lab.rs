@@ -341,6 +341,19 @@ impl Daemon {
         said
     }
 
+    /// Runs this build's `cygnet` with these words, against this daemon and its settings.
+    pub(crate) fn cygnet(&self, words: &[&str]) -> Output {
+        let tool = Path::new(env!("CARGO_BIN_EXE_cygnetd")).with_file_name("cygnet");
+        assert!(tool.exists(), "{} is missing: cargo build -p cli", tool.display());
+        Command::new(tool)
+            .args(words)
+            .env("CYGNET_URI", format!("unix://{}/vici", self.dir.display()))
+            .env("STRONGSWAN_CONF", self.dir.join("strongswan.conf"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
     /// Writes `swanctl.conf` and loads it.
     pub(crate) fn load(&self, swanctl_conf: &str) {
         fs::write(self.dir.join("swanctl/swanctl.conf"), swanctl_conf).unwrap();
