@@ -113,6 +113,30 @@ impl SwanctlConfig {
         out
     }
 
+    /// Pools with common addresses: they load, unless they hand out prefixes of different lengths.
+    fn overlaps(&self, out: &mut Checked) {
+        let section = |name: &str| self.loaded.root.lookup_section("pools")?.section(name);
+        let place = |name: &str| section(name).map_or(Span::NOWHERE, |pool| pool.key_span("addrs"));
+        for (n, second) in out.pools.iter().enumerate() {
+            for first in out.pools.iter().take(n) {
+                let Some(overlap) = first.overlap(second) else { continue };
+                let (report, hint) = if first.range.prefix() == second.range.prefix() {
+                    (
+                        Report::warning(overlap.to_string()),
+                        "what one of them lends the other does not lend meanwhile",
+                    )
+                } else {
+                    (
+                        Report::error(overlap.to_string()),
+                        "pools with prefixes of different lengths cannot share addresses",
+                    )
+                };
+                let report = report.hint(hint).label(place(&first.name), "the other pool");
+                out.reports.push(report.at(place(&second.name)).key(format!("pools.{}.addrs", second.name)));
+            }
+        }
+    }
+
     fn stray_values(&self, kind: &str, reports: &mut Vec<Report>) {
         let Some(section) = self.loaded.root.section(kind) else {
             if let Some(Node::Value(value)) = self.loaded.root.get(kind) {
@@ -128,6 +152,7 @@ impl SwanctlConfig {
 
     /// What only the whole file can tell.
     fn cross_check(&self, out: &mut Checked) {
+        self.overlaps(out);
         let place = |c: &Connection, key: &str| -> Span {
             let section = self.loaded.root.lookup_section("connections").and_then(|all| all.section(&c.name));
             section.map_or(Span::NOWHERE, |s| if s.get(key).is_some() { s.key_span(key) } else { s.span })
@@ -147,7 +172,9 @@ impl SwanctlConfig {
             }
             for pool in c.pools.iter().filter(|pool| *pool != "radius") {
                 if !pools.contains(pool.as_str()) {
-                    let report = Report::warning(format!("there is no pool `{pool}` in this file"));
+                    let mut report = Report::warning(format!("there is no pool `{pool}` in this file"));
+                    report.hint =
+                        closest(pool, pools.iter().copied()).map(|known| format!("did you mean `{known}`?"));
                     out.reports
                         .push(report.at(place(c, "pools")).key(format!("connections.{}.pools", c.name)));
                 }

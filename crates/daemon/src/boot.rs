@@ -23,6 +23,7 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::memory::Memory;
 use crate::stores::{self, Stores};
 use crate::{notices, scripts};
 use anyhow::{Context, Result, bail};
@@ -50,6 +51,9 @@ const SCRIPT: Duration = Duration::from_secs(30);
 /// How often counters are looked at for liveness and inactivity.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often leases that have ended are looked for where nobody asks.
+const EXPIRY: Duration = Duration::from_secs(60);
+
 /// Runs the daemon until it is told to end.
 pub(crate) async fn run(args: Args) -> Result<()> {
     // 1. Log and settings.
@@ -74,6 +78,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     // 2. Control socket: its failure must be known before anything is changed on the host.
     let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
     let listener = Listener::open(&uri).await.context("opening the vici socket")?;
+
+    // What shall survive must be readable, or nothing starts.
+    let memory = Arc::new(memory(&conf, &log).await?);
 
     // 3. Host state; what a crashed predecessor left is undone here.
     let wishes = wishes(&conf);
@@ -136,7 +143,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
     let stores = Arc::new(Stores {
-        memory: Arc::default(),
+        memory: memory.clone(),
         others: vec![Arc::new(stores::radius::Radius(radius.clone()))],
         order: pool_order(&conf),
     });
@@ -156,6 +163,14 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         loop {
             interval.tick().await;
             ticking.tick();
+        }
+    });
+    let ending = memory.clone();
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(EXPIRY);
+        loop {
+            interval.tick().await;
+            ending.tick();
         }
     });
 
@@ -198,6 +213,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     radius.finish(RECORDS).await;
     if tokio::time::timeout(SHUTDOWN, plane.stop()).await.is_err() {
         log.say(Voice::Main, Group::Knl, 0, "the data plane did not stop in time");
+    }
+    match tokio::time::timeout(SHUTDOWN, memory.finish()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => {
+            log.say(Voice::Main, Group::Cfg, 0, format!("the lease store was not completed: {why}"))
+        }
+        Err(_late) => log.say(Voice::Main, Group::Cfg, 0, "the lease store was not completed in time"),
     }
     let conf = reloader.read().unwrap_or(conf);
     let _ended = run_scripts(&conf, "stop-scripts", &log).await;
@@ -281,6 +303,18 @@ fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) -> tokio::task::JoinH
         }
     };
     tokio::spawn(work)
+}
+
+/// The pools in memory, with the file that keeps their leases (`charon.pool_store`).
+async fn memory(conf: &Conf, log: &Arc<Log>) -> Result<Memory> {
+    let Some(path) = conf.text("pool_store").filter(|path| !path.is_empty()) else {
+        return Ok(Memory::default());
+    };
+    let voice = log.clone();
+    let say = Box::new(move |line| voice.say(Voice::Main, Group::Cfg, 0, line));
+    let memory = Memory::kept_in(Path::new(path), say).await?;
+    log.say(Voice::Main, Group::Cfg, 1, format!("leases of pools in memory are kept in {path}"));
+    Ok(memory)
 }
 
 /// Which pool is asked first (`charon.pool_order`).

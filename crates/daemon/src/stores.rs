@@ -132,6 +132,23 @@ impl Stores {
         false
     }
 
+    /// What to say of a pool that nobody serves; `None` where there is one.
+    pub(crate) async fn unknown(&self, name: &str) -> Option<String> {
+        for store in self.all() {
+            if store.serves(name).await {
+                return None;
+            }
+        }
+        Some(self.no_such(name))
+    }
+
+    /// What to say of a pool that nobody serves.
+    pub(crate) fn no_such(&self, name: &str) -> String {
+        let like =
+            self.memory.like(name).map_or_else(String::new, |like| format!(" (did you mean '{like}'?)"));
+        format!("there is no pool '{name}'{like}; until it is loaded, clients get no address from it")
+    }
+
     /// Every store, memory first.
     pub(crate) fn all(&self) -> impl Iterator<Item = Arc<dyn Store>> {
         let memory: Arc<dyn Store> = self.memory.clone();

@@ -2,11 +2,12 @@
 //! `attr-sql` and its `pool` tool use, and the journal that lets pools in memory survive a restart.
 //!
 //! The walk: [`uri`] (where) → [`connection`] (statements and transactions) → [`schema`] (tables) → [`admin`] (what
-//! the `pool` tool does).
+//! the `pool` tool does). Beside it [`journal`]: the leases of pools in memory, on disk.
 
 pub mod admin;
 pub mod connection;
 mod identities;
+pub mod journal;
 mod recovery;
 pub mod schema;
 pub mod uri;

@@ -146,6 +146,12 @@ pub const KEYS: &[Key] = &[
         "connection",
         "which pool is asked first: as the connection lists them, or plugin by plugin as charon does",
     ),
+    Key::new(
+        "pool_store",
+        Kind::Text("file"),
+        "",
+        "keeps the leases of pools in memory across a restart or a crash, in this SQLite file; not in strongSwan",
+    ),
     Key::new("user", Kind::Text("name"), "", "user to become after the start"),
     Key::new("group", Kind::Text("name"), "", "group to become after the start"),
     Key::new("start-scripts.*", Kind::Text("command"), "", "commands to run after the start"),

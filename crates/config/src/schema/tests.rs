@@ -326,7 +326,7 @@ fn pools() {
     assert_eq!(
         lines("r"),
         [
-            "x.conf:13:13: pools.r.addrs: `10.0.0.9-10.0.0.1` is no subnet and no range from-to",
+            "x.conf:13:13: pools.r.addrs: the range `10.0.0.9-10.0.0.1` ends before it begins; write the lower address first",
             "x.conf:14:10: pools.r.32768: 32768 is no attribute type (1 to 32767)"
         ]
     );
@@ -462,5 +462,69 @@ fn keys_in_files_on_tokens_and_in_a_vault() {
     );
     for text in ["", "a", "a#b", "a/b", "a/b#", "a//b#c", "a/b?c#d", "a/%2e%2e/b#c", "a/b c#d"] {
         assert!(VaultPath::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn pools_with_owners_prefixes_and_a_timeout() {
+    let loaded = tree(
+        r#"p { addrs = 10.3.0.0/24
+ hosts = carol@example.org=10.3.0.7, /C=CH/O=Cygnet/CN=moon = 192.0.2.9, "@#0a0b=10.3.0.8"
+ timeout = 24h
+ }
+q { addrs = 2001:db8::/48
+ prefix = 64
+ hosts = carol@example.org=2001:db8:0:7::/64
+ }
+l { addrs = 2001:db8::/56/64 }
+bad { addrs = 2001:db8::/48
+ prefix = 64
+ hosts = alice, bob=10.0.0.1, C=CH, CN=x=2001:db8::, carol=2001:db8::1, dave=2001:db8:0:1::/56, erin=2001:db8:0:2::, frank=2001:db8:0:2::, erin=2001:db8:0:3::, *@x.org=2001:db8:0:4::, =2001:db8:0:5::
+ timeout = soon
+ }
+tall { addrs = 10.0.0.0/8
+ prefix = 24 }
+wide { addrs = 2001:db8::/48
+ prefix = 999 }
+turned { addrs = 10.0.0.9-10.0.0.1 }
+mixed { addrs = 10.0.0.9-2001:db8:: }
+"#,
+    );
+    let load = |name: &str| pool::load_pool(name, loaded.root.section(name).unwrap());
+    let p = load("p").unwrap();
+    assert_eq!(p.timeout, Some(86_400));
+    let hosts: Vec<String> = p.hosts.iter().map(|h| format!("{} {}", h.identity, h.address)).collect();
+    assert_eq!(hosts, ["carol@example.org 10.3.0.7", "C=CH, O=Cygnet, CN=moon 192.0.2.9", "0a:0b 10.3.0.8"]);
+    assert!(p.attributes.is_empty());
+    let q = load("q").unwrap();
+    assert_eq!((q.range.prefix(), q.range.size(), q.hosts.len()), (64, 65_536, 1));
+    assert_eq!((load("l").unwrap().range.prefix(), load("l").unwrap().range.size()), (64, 256));
+    let lines = |name: &str| -> Vec<String> {
+        let reports = load(name).unwrap_err();
+        reports.iter().map(|r| r.line(&loaded.sources).split_once(": ").unwrap().1.to_owned()).collect()
+    };
+    let slashes = "(a distinguished name is written with slashes here: /C=CH/O=Cygnet/CN=moon=10.1.0.9)";
+    assert_eq!(
+        lines("bad"),
+        [
+            "pools.bad.timeout: `soon` is no time: a number of seconds, or with s, m, h or d behind it".to_owned(),
+            format!("pools.bad.hosts: `alice` is not identity=address {slashes}"),
+            "pools.bad.hosts: 10.0.0.1 is of another family than this pool, which is IPv6 (reserve it in the connection's other pool)".to_owned(),
+            format!("pools.bad.hosts: `C=CH` is not identity=address {slashes}"),
+            "pools.bad.hosts: 2001:db8::1 is not the first address of a prefix of 64 bits".to_owned(),
+            "pools.bad.hosts: `2001:db8:0:1::/56`: this pool gives each client /64".to_owned(),
+            "pools.bad.hosts: 2001:db8:0:2:: belongs to `erin` already".to_owned(),
+            "pools.bad.hosts: `erin` has 2001:db8:0:2:: already; a pool reserves one address for an identity".to_owned(),
+            "pools.bad.hosts: `*@x.org` stands for many; an address belongs to one identity".to_owned(),
+            "pools.bad.hosts: `` stands for many; an address belongs to one identity".to_owned(),
+        ]
+    );
+    for (name, words) in [
+        ("tall", "pools.tall.addrs: `10.0.0.0/8` is IPv4"),
+        ("wide", "pools.wide.prefix: `999` is no prefix length"),
+        ("turned", "pools.turned.addrs: the range `10.0.0.9-10.0.0.1` ends before it begins"),
+        ("mixed", "pools.mixed.addrs: the range `10.0.0.9-2001:db8::` begins in one address family"),
+    ] {
+        assert!(lines(name)[0].starts_with(words), "{:?}", lines(name));
     }
 }

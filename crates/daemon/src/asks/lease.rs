@@ -75,7 +75,7 @@ impl Leases {
             line(format!("{verb} lease to '{identity}'"));
         }
         for name in &outcome.unknown {
-            line(format!("there is no pool '{name}'"));
+            line(self.stores.no_such(name));
         }
         for trouble in &outcome.troubles {
             line(trouble.to_string());
@@ -105,7 +105,9 @@ impl Leases {
         identity: Identity,
         addresses: Vec<IpAddr>,
     ) -> Option<Answer> {
-        if !self.turns.busy(&identity) && pools.iter().all(|name| self.stores.memory.has(name)) {
+        let memory = &self.stores.memory;
+        let at_once = memory.is_immediate() && pools.iter().all(|name| memory.has(name));
+        if at_once && !self.turns.busy(&identity) {
             for address in addresses {
                 if self.stores.memory.give_back(&pools, &identity, address) {
                     self.offline(address, &identity);

@@ -16,6 +16,11 @@ pub(crate) async fn conn(desk: &Desk, message: &Section) -> Outcome {
         let window = desk.store.lock().await.settings.replay_window;
         let connection = crate::parse::connection(name, section, window)?;
         let connection = with_certificates(desk, connection).await?;
+        for pool in &connection.pools {
+            if let Some(text) = desk.stores.unknown(pool).await {
+                desk.log.say(Voice::Control, Group::Cfg, 1, format!("connection {name}: {text}"));
+            }
+        }
         let mut store = desk.store.lock().await;
         let actions = match store.put(connection) {
             Loaded::Same => {
@@ -83,17 +88,16 @@ pub(crate) fn pool(desk: &Desk, message: &Section) -> Outcome {
     for (name, section) in message.children() {
         let config = crate::parse::pool(name, section)?;
         let (base, size) = (config.range.base(), config.range.shown_size());
-        let mut pools = desk.stores.memory.lock();
-        let known = pools.get(name).is_some();
-        pools.load(config).map_err(|e| refusal(&e))?;
-        drop(pools);
-        let verb = if known { "replaced" } else { "added" };
-        desk.log.say(
-            Voice::Control,
-            Group::Cfg,
-            1,
-            format!("{verb} vici pool {name}: {base}, {size} entries"),
-        );
+        let loaded = desk.stores.memory.load(config).map_err(|e| refusal(&e))?;
+        let say = |text: String| desk.log.say(Voice::Control, Group::Cfg, 1, text);
+        let verb = if loaded.replaced { "replaced" } else { "added" };
+        say(format!("{verb} vici pool {name}: {base}, {size} entries"));
+        if loaded.restored > 0 {
+            say(format!("  {} leases came back from the lease store", loaded.restored));
+        }
+        for overlap in loaded.overlaps {
+            say(format!("  {overlap}: what one of them lends the other does not lend meanwhile"));
+        }
     }
     Ok(())
 }
@@ -101,7 +105,7 @@ pub(crate) fn pool(desk: &Desk, message: &Section) -> Outcome {
 /// `unload-pool`
 pub(crate) fn unload_pool(desk: &Desk, message: &Section) -> Outcome {
     let name = text(message, "name").ok_or("missing pool name to unload")?;
-    desk.stores.memory.lock().unload(name).map_err(|e| refusal(&e))?;
+    desk.stores.memory.unload(name).map_err(|e| refusal(&e))?;
     desk.log.say(Voice::Control, Group::Cfg, 1, format!("unloaded vici pool {name}"));
     Ok(())
 }
