@@ -24,6 +24,26 @@ fn benches(c: &mut Criterion) {
     c.bench_function("create/10.0.0.0/8", |b| b.iter(|| pools(black_box("10.0.0.0/8"))));
     c.bench_function("create/fd00::/64", |b| b.iter(|| pools(black_box("fd00::/64"))));
 
+    c.bench_function("create/2001:db8::/48 in prefixes of 64", |b| {
+        b.iter(|| pools(black_box("2001:db8::/48/64")));
+    });
+
+    let million: Vec<Identity> =
+        (0..1_000_000u32).map(|i| Identity::Fqdn(format!("client{i}.example.org"))).collect();
+    let mut group = c.benchmark_group("fill");
+    group.sample_size(10);
+    group.bench_function("one million leases", |b| {
+        b.iter_with_large_drop(|| {
+            let mut pool = pools("10.0.0.0/8");
+            for id in &million {
+                pool.acquire(&names, id, any, 0).unwrap();
+            }
+            pool
+        });
+    });
+    group.finish();
+    drop(million);
+
     let mut full = pools("10.0.0.0/8");
     let ids: Vec<Identity> =
         (0..100_000u32).map(|i| Identity::Fqdn(format!("client{i}.example.org"))).collect();
