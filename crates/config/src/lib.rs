@@ -25,7 +25,8 @@ pub use schema::authority::{Authority, load_authority};
 pub use schema::connection::load_connection;
 pub use schema::daemon::credentials::VaultSettings;
 pub use schema::daemon::{
-    CredentialSettings, DaemonSettings, NetworkSettings, RadiusDae, RadiusServer, RadiusSettings, load_daemon,
+    CredentialSettings, DaemonSettings, FirewallMark, NetworkSettings, RadiusDae, RadiusServer,
+    RadiusSettings, ResolveTarget, load_daemon,
 };
 pub use schema::pool::load_pool;
 pub use schema::secret::{

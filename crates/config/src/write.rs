@@ -136,6 +136,9 @@ pub fn connection(c: &Connection) -> Section {
     w.differs("remote_port", &c.remote_port, &d.remote_port);
     w.list("proposals", &proposals(&c.proposals, ProtocolId::Ike), &["default".to_owned()]);
     w.list("vips", &c.vips, &[]);
+    w.some("install_vip_on", c.install_vip_on.as_ref());
+    w.flag("install_dns", c.install_dns, d.install_dns);
+    w.list("dns_domains", &c.dns_domains, &[]);
     w.flag("aggressive", c.aggressive, d.aggressive);
     w.flag("pull", c.pull, d.pull);
     w.differs("dscp", &format!("{:06b}", c.dscp), &"000000".to_owned());

@@ -1,5 +1,6 @@
 //! Answers to the engine's questions, each kind in its file. Nothing here makes the engine wait.
 
+pub(crate) mod dns;
 pub(crate) mod eap;
 pub(crate) mod judge;
 pub(crate) mod lease;

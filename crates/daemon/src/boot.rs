@@ -1,11 +1,12 @@
 //! Start and stop, in order, on one page.
 use crate::args::Args;
 use crate::asks::Asks;
+use crate::asks::dns;
 use crate::asks::eap::Eaps;
 use crate::asks::eap::local::Methods;
 use crate::asks::judge::Judges;
 use crate::asks::lease::Leases;
-use crate::asks::plane::{self, Plane, Wishes};
+use crate::asks::plane::{self, Names, Plane, Wishes};
 use crate::asks::radius;
 use crate::asks::resolve::{PathRules, Resolver};
 use crate::asks::sign::Signers;
@@ -28,8 +29,10 @@ use crate::stores::{self, Stores};
 use crate::{notices, scripts};
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
+use config::NetworkSettings;
 use ike::Engine;
 use ike::io::{Command, Group};
+use linux::dns::Keeper;
 use linux::network::Network;
 use linux::udp::UdpOptions;
 use std::os::unix::fs::MetadataExt;
@@ -83,8 +86,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let memory = Arc::new(memory(&conf, &log).await?);
 
     // 3. Host state; what a crashed predecessor left is undone here.
-    let wishes = wishes(&conf);
-    let network = Network::open(state_file(&log).as_deref(), dns_target(&conf)).context("opening netlink")?;
+    let wishes = wishes(conf.network());
+    let network = Network::open(state_file("network", &log).as_deref()).context("opening netlink")?;
+    let names = names(&conf, &log)?;
 
     // 4. Sockets and data plane.
     let options = UdpOptions { mark: wishes.paths.mark, receive_buffer: 4 << 20, ..UdpOptions::default() };
@@ -110,7 +114,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         tokio::spawn(sockets::read(socket.clone(), false, shard.clone(), log.clone()));
     }
     let paths = wishes.paths;
-    Plane { backend, missing, network, wishes, shard: shard.clone(), log: log.clone() }
+    Plane { backend, missing, network, names, wishes, shard: shard.clone(), log: log.clone() }
         .start(plane_inbox)
         .context("starting the data plane's thread")?;
     let interfaces = Interfaces::new(&conf);
@@ -124,7 +128,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         clients,
         counters: Arc::new(Counters::default()),
         commands: Arc::new(Commands::default()),
-        updown: updown::Handle::new(log.clone(), tokio::runtime::Handle::current()),
+        updown: updown::Handle::new(
+            log.clone(),
+            tokio::runtime::Handle::current(),
+            conf.network().dns_handler,
+        ),
         radius: radius.clone(),
     });
     let world = radius::World {
@@ -246,11 +254,9 @@ pub(crate) fn drop_privileges(args: &Args) -> Result<()> {
 /// Keys that are valid and that we cannot obey: said aloud, never passed over.
 fn say_what_is_missing(conf: &Conf, log: &Log) {
     let off = |key: &str| !conf.flag(key, true);
-    let on = |key: &str| conf.flag(key, false);
     let missing = [
         ("ignore_routing_tables", conf.text("ignore_routing_tables").is_some()),
         ("process_route", off("process_route")),
-        ("plugins.updown.dns_handler", on("plugins.updown.dns_handler")),
         ("plugins.socket-default.set_source", off("plugins.socket-default.set_source")),
     ];
     for (key, _) in missing.iter().filter(|(_, set)| *set) {
@@ -333,58 +339,36 @@ fn seeded() -> Result<crypto::Rng> {
 }
 
 /// What the configuration says about routes and addresses.
-fn wishes(conf: &Conf) -> Wishes {
+fn wishes(network: &NetworkSettings) -> Wishes {
     // kernel-netlink's key is about the rule, socket-default's about the sockets; one of them implies the other.
-    let rule = ["plugins.kernel-libipsec.fwmark", "plugins.kernel-netlink.fwmark"]
-        .iter()
-        .find_map(|key| conf.text(key))
-        .and_then(mark);
-    let socket = conf.text("plugins.socket-default.fwmark").and_then(mark).map(|(value, _, _)| value);
+    let rule = network.rule_mark.map(|mark| (mark.value, mark.mask, mark.invert));
+    let socket = network.socket_mark.map(|mark| mark.value);
     let (rule_mark, socket_mark) = match (rule, socket) {
         (Some(rule), socket) => (rule, socket.unwrap_or(rule.0)),
         (None, Some(socket)) => ((socket, u32::MAX, true), socket),
         (None, None) => ((DEFAULT_MARK, u32::MAX, true), DEFAULT_MARK),
     };
-    let table = conf.number("routing_table", 220);
+    let table = network.routing_table;
     Wishes {
-        install_routes: conf.flag("install_routes", true),
+        install_routes: network.install_routes,
         table,
-        priority: conf.number("routing_table_prio", 220),
-        install_virtual_ip: conf.flag("install_virtual_ip", true),
-        install_virtual_ip_on: conf.text("install_virtual_ip_on").map(str::to_owned),
+        priority: network.routing_table_prio,
+        install_virtual_ip: network.install_virtual_ip,
+        install_virtual_ip_on: network.install_virtual_ip_on.clone(),
         rule_mark: Some(rule_mark),
-        install_routes_xfrmi: conf.flag("plugins.kernel-netlink.install_routes_xfrmi", false),
-        mtu: Some(conf.number("plugins.kernel-netlink.mtu", 0)).filter(|mtu| *mtu > 0),
-        dns: dns_target(conf).map(|target| match target {
-            linux::dns::DnsTarget::File(path) => path.display().to_string(),
-            linux::dns::DnsTarget::Resolvconf { .. } => "resolvconf".to_owned(),
-        }),
+        install_routes_xfrmi: network.install_routes_xfrmi,
+        mtu: network.mtu,
         paths: PathRules {
             mark: Some(socket_mark),
             table: Some(table),
-            prefer_temporary: conf.flag("prefer_temporary_addrs", false),
+            prefer_temporary: network.prefer_temporary_addrs,
         },
     }
 }
 
-/// `[!]value[/mask]` as value, mask and inversion.
-fn mark(text: &str) -> Option<(u32, u32, bool)> {
-    let text = text.trim();
-    let (text, invert) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    };
-    let (value, mask) = match text.split_once('/') {
-        Some((value, mask)) => (number(value)?, number(mask)?),
-        None => (number(text)?, u32::MAX),
-    };
-    Some((value, mask, invert))
-}
-
 /// Where the host state we changed is written down: one file per network namespace, since several daemons may run
 /// on one machine.
-fn state_file(log: &Log) -> Option<PathBuf> {
+fn state_file(what: &str, log: &Log) -> Option<PathBuf> {
     let directory = Path::new("/run/cygnet");
     if let Err(e) = std::fs::create_dir_all(directory) {
         log.say(
@@ -396,26 +380,19 @@ fn state_file(log: &Log) -> Option<PathBuf> {
         return None;
     }
     let namespace = std::fs::metadata("/proc/self/ns/net").map(|meta| meta.ino()).unwrap_or_default();
-    Some(directory.join(format!("network-{namespace}.state")))
+    Some(directory.join(format!("{what}-{namespace}.state")))
 }
 
-/// Where name servers go, as the `resolve` plugin of strongSwan decides it.
-fn dns_target(conf: &Conf) -> Option<linux::dns::DnsTarget> {
-    if !conf.flag("plugins.resolve.load", true) {
-        return None;
-    }
-    if let Some(file) = conf.text("plugins.resolve.file") {
-        return Some(linux::dns::DnsTarget::File(PathBuf::from(file)));
-    }
-    let program = conf.text("plugins.resolve.resolvconf.path").map(PathBuf::from).or_else(|| {
-        let usual = ["/sbin/resolvconf", "/usr/sbin/resolvconf", "/usr/bin/resolvconf"];
-        usual.into_iter().map(PathBuf::from).find(|path| path.exists())
-    });
-    Some(match program {
-        Some(program) => linux::dns::DnsTarget::Resolvconf {
-            program,
-            interface: conf.text("plugins.resolve.resolvconf.iface").unwrap_or("lo.ipsec").to_owned(),
-        },
-        None => linux::dns::DnsTarget::File(PathBuf::from("/etc/resolv.conf")),
+/// Where DNS servers of gateways go; what a crashed predecessor left there is undone.
+fn names(conf: &Conf, log: &Arc<Log>) -> Result<Names> {
+    let network = conf.network();
+    let Some(target) = dns::target(network) else {
+        return Ok(if network.dns_handler { Names::Updown } else { Names::Nowhere });
+    };
+    let (state, say) = (state_file("dns", log), log.clone());
+    let keeper = Keeper::start(target.clone(), state, move |text| {
+        say.say(Voice::Plane, Group::Ike, 0, text);
     })
+    .context("starting the keeper of DNS servers")?;
+    Ok(Names::Host { keeper, target: target.to_string() })
 }

@@ -35,6 +35,11 @@ impl Conf {
         Arc::new(Settings { esp_in_udp_only, ..self.settings.engine.clone() })
     }
 
+    /// Routes, virtual IPs, marks, name servers.
+    pub(crate) fn network(&self) -> &config::NetworkSettings {
+        &self.settings.network
+    }
+
     /// RADIUS servers and what is asked of them.
     pub(crate) fn radius(&self) -> &config::RadiusSettings {
         &self.settings.radius

@@ -16,11 +16,8 @@ pub(crate) struct Interfaces {
 
 impl Interfaces {
     pub(crate) fn new(conf: &Conf) -> Self {
-        let list = |key: &str| -> Vec<String> {
-            let text = conf.text(key).unwrap_or_default();
-            text.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-        };
-        Self { only: list("interfaces_use"), ignore: list("interfaces_ignore") }
+        let network = conf.network();
+        Self { only: network.interfaces_use.clone(), ignore: network.interfaces_ignore.clone() }
     }
 
     /// Whether IKE is spoken on an interface.

@@ -116,7 +116,7 @@ pub enum Ask {
     /// the same address, and each gives it back. So it is with leases.
     VirtualIps {
         ike_id: u32,
-        connection: String,
+        connection: Arc<Connection>,
         local: IpAddr,
         remote: IpAddr,
         addresses: Vec<IpAddr>,
@@ -276,6 +276,8 @@ pub struct IkeView {
     pub reauth_at: Option<u64>,
     pub local_vips: Vec<IpAddr>,
     pub remote_vips: Vec<IpAddr>,
+    /// What the peer told us beside our virtual IPs, as its client.
+    pub attributes: Vec<ConfigAttr>,
     /// charon's task names, e.g. IKE_INIT, IKE_AUTH, CHILD_CREATE, CHILD_REKEY, IKE_DPD.
     pub tasks_queued: Vec<&'static str>,
     pub tasks_active: Vec<&'static str>,

@@ -108,7 +108,7 @@ fn again(core: &mut Core, sa: &IkeSa, wait: &Wait) -> Option<Ask> {
         Wait::Lease(request) => Ask::Lease((**request).clone()),
         Wait::Vips { up, ike_id, attributes } => Ask::VirtualIps {
             ike_id: *ike_id,
-            connection: sa.conn.name.clone(),
+            connection: std::sync::Arc::clone(&sa.conn),
             local: sa.local.ip(),
             remote: sa.remote.ip(),
             addresses: sa.local_vips.clone(),

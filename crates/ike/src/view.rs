@@ -94,6 +94,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         reauth_at: e.and_then(|e| e.reauth_at),
         local_vips: sa.local_vips.clone(),
         remote_vips: sa.remote_vips.clone(),
+        attributes: crate::vip::unplain(&sa.attributes),
         tasks_queued: sa.queue.iter().map(Job::task).collect(),
         tasks_active: active,
         tasks_passive: passive,

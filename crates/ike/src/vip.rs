@@ -6,14 +6,27 @@ use wire::ike::{ConfigAttr, Cp};
 /// Most attributes of a peer we look at.
 const MAX: usize = 64;
 
-/// The initiator's request for these addresses; unspecified ones mean any of their family.
-pub(crate) fn request(vips: &[IpAddr]) -> Option<Cp> {
+/// Most addresses that are installed for one IKE_SA.
+const ADDRESSES: usize = 16;
+
+/// The initiator's request for these addresses; unspecified ones mean any of their family. `dns`: for DNS servers,
+/// too, and the domains they are wanted for (none: whatever there are).
+pub(crate) fn request(vips: &[IpAddr], dns: Option<&[String]>) -> Option<Cp> {
     if vips.is_empty() {
         return None;
     }
     let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| address(*v)).collect();
-    for (v6, kind) in [(false, ConfigAttribute::Ip4Dns), (true, ConfigAttribute::Ip6Dns)] {
-        if vips.iter().any(|v| v.is_ipv6() == v6) {
+    if let Some(domains) = dns {
+        for (v6, kind) in [(false, ConfigAttribute::Ip4Dns), (true, ConfigAttribute::Ip6Dns)] {
+            if vips.iter().any(|v| v.is_ipv6() == v6) {
+                attributes.push(ConfigAttr { kind, value: Vec::new() });
+            }
+        }
+        // RFC 8598 3.1: "The INTERNAL_DNS_DOMAIN attribute sent by the initiator is usually empty but MAY contain a
+        // suggested domain name."
+        let kind = ConfigAttribute::DnsDomain;
+        attributes.extend(domains.iter().map(|name| ConfigAttr { kind, value: name.as_bytes().to_vec() }));
+        if domains.is_empty() {
             attributes.push(ConfigAttr { kind, value: Vec::new() });
         }
     }
@@ -33,6 +46,25 @@ pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
         }
     };
     configured.iter().map(again).collect()
+}
+
+/// Of what a gateway at `peer` gave, the addresses that may become ours, and those that may not: the gateway's own
+/// would cut us off from it, others mean no single host, and more than [`ADDRESSES`] are too many.
+pub(crate) fn acceptable(given: Vec<IpAddr>, peer: IpAddr) -> (Vec<IpAddr>, Vec<IpAddr>) {
+    let host = |a: &IpAddr| {
+        let broadcast = matches!(a, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets().first() == Some(&0));
+        let mapped = matches!(a, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        !(a.is_unspecified() || a.is_loopback() || a.is_multicast() || broadcast || mapped || *a == peer)
+    };
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for address in given {
+        if !host(&address) || good.len() >= ADDRESSES {
+            bad.push(address);
+        } else if !good.contains(&address) {
+            good.push(address);
+        }
+    }
+    (good, bad)
 }
 
 /// The responder's reply.
@@ -120,8 +152,45 @@ mod tests {
     fn addresses_survive_the_round_trip() {
         let v: Vec<IpAddr> =
             ["0.0.0.0", "::", "10.3.0.1", "fec3::1"].iter().map(|s| s.parse().unwrap()).collect();
-        let (back, rest) = read(&request(&v).unwrap());
+        let (back, rest) = read(&request(&v, Some(&[])).unwrap());
         assert_eq!(back, v);
-        assert_eq!(rest.len(), 2);
+        let kinds: Vec<_> = rest.iter().map(|a| (a.kind, a.value.len())).collect();
+        let expected = [ConfigAttribute::Ip4Dns, ConfigAttribute::Ip6Dns, ConfigAttribute::DnsDomain];
+        assert_eq!(kinds, expected.map(|kind| (kind, 0)));
+        assert!(read(&request(&v, None).unwrap()).1.is_empty());
+    }
+
+    #[test]
+    fn domains_are_asked_for_by_name() {
+        let wanted = ["corp.example".to_owned(), "lan".to_owned()];
+        let (_, rest) = read(&request(&["0.0.0.0".parse().unwrap()], Some(&wanted)).unwrap());
+        let domains = rest.iter().filter(|a| a.kind == ConfigAttribute::DnsDomain);
+        assert_eq!(domains.map(|a| a.value.clone()).collect::<Vec<_>>(), wanted.map(String::into_bytes));
+    }
+
+    #[test]
+    fn a_hostile_gateway_gives_no_address_that_harms() {
+        let ip = |s: &str| -> IpAddr { s.parse().unwrap() };
+        let given = [
+            "10.3.0.1",
+            "192.0.2.1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "fd00::1",
+            "10.3.0.1",
+        ]
+        .map(ip)
+        .to_vec();
+        let (good, bad) = acceptable(given, ip("192.0.2.1"));
+        assert_eq!(good, ["10.3.0.1", "fd00::1"].map(ip));
+        assert_eq!(bad.len(), 8);
+        let many = (0..40u8).map(|n| IpAddr::from([10, 3, 0, n])).collect();
+        let (good, bad) = acceptable(many, ip("192.0.2.1"));
+        assert_eq!((good.len(), bad.len()), (ADDRESSES, 40 - ADDRESSES));
     }
 }

@@ -1,4 +1,4 @@
-//! Host state, declared: addresses, routes, rules and name servers.
+//! Host state, declared: addresses, routes and rules.
 //!
 //! The caller says what shall be there; [`Network::apply`] makes it so and remembers, in memory and in a state
 //! file, what it installed, so that it can be undone at exit, and at the next start after a crash. What others
@@ -6,7 +6,6 @@
 //!
 //! Routes and addresses name interfaces by name, so that the state file still means the same after a restart.
 
-use crate::dns::DnsTarget;
 use crate::netlink::{Netlink, Route, RouteKind, Rule};
 use crate::{Attempt, Error, Result};
 use ipnet::IpNet;
@@ -56,8 +55,6 @@ pub struct Desired {
     pub routes: BTreeSet<WantedRoute>,
     /// Rules.
     pub rules: BTreeSet<Rule>,
-    /// Name servers, best first.
-    pub dns: Vec<IpAddr>,
 }
 
 /// What we installed; also the content of the state file.
@@ -66,13 +63,11 @@ struct Installed {
     addresses: BTreeSet<WantedAddress>,
     routes: BTreeSet<WantedRoute>,
     rules: BTreeSet<Rule>,
-    dns: Vec<IpAddr>,
-    dns_target: Option<DnsTarget>,
 }
 
 impl Installed {
     fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty() && self.dns.is_empty()
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
     }
 }
 
@@ -81,7 +76,6 @@ impl Installed {
 pub struct Network {
     netlink: Netlink,
     state_file: Option<PathBuf>,
-    dns_target: Option<DnsTarget>,
     installed: Installed,
     /// Wanted and there, but not by us: not ours to remove.
     foreign: BTreeSet<WantedAddress>,
@@ -92,22 +86,19 @@ impl Network {
     ///
     /// # Errors
     /// No netlink. What could not be undone is only logged: it must not keep us from starting.
-    pub fn open(state_file: Option<&Path>, dns_target: Option<DnsTarget>) -> Result<Self> {
+    pub fn open(state_file: Option<&Path>) -> Result<Self> {
         let mut network = Self {
             netlink: Netlink::open()?,
             state_file: state_file.map(Path::to_owned),
-            dns_target,
             installed: Installed::default(),
             foreign: BTreeSet::new(),
         };
         if let Some(left) = state_file.and_then(read_state) {
-            tracing::info!("removing addresses, routes, rules and name servers left by a previous run");
-            let own_target = std::mem::replace(&mut network.dns_target, left.dns_target.clone());
+            tracing::info!("removing addresses, routes and rules left by a previous run");
             network.installed = left;
             for error in network.clear() {
                 tracing::warn!("cleaning up: {error}");
             }
-            network.dns_target = own_target;
             network.installed = Installed::default();
             network.write_state()?;
         }
@@ -199,12 +190,6 @@ impl Network {
                 Err(e) => failures.push(e),
             }
         }
-        if desired.dns != self.installed.dns {
-            match self.dns_target.as_ref().map_or(Ok(()), |target| target.set(&desired.dns)) {
-                Ok(()) => self.installed.dns.clone_from(&desired.dns),
-                Err(e) => failures.push(e),
-            }
-        }
         if let Err(e) = self.write_state() {
             failures.push(e);
         }
@@ -271,17 +256,12 @@ impl Network {
         }
         union.routes.extend(desired.routes.iter().cloned());
         union.rules.extend(desired.rules.iter().copied());
-        if !desired.dns.is_empty() {
-            union.dns.clone_from(&desired.dns);
-        }
-        union.dns_target.clone_from(&self.dns_target);
         if let Err(e) = self.store(&union) {
             failures.push(e);
         }
     }
 
-    fn write_state(&mut self) -> Result<()> {
-        self.installed.dns_target.clone_from(&self.dns_target);
+    fn write_state(&self) -> Result<()> {
         self.store(&self.installed)
     }
 

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 #![allow(clippy::print_stderr, reason = "tests say what they could not do")]
 
-use linux::dns::DnsTarget;
 use linux::message::{Batch, Outgoing};
 use linux::netlink::{Change, Events, Netlink, PathQuery, Route, RouteKind, Rule};
 use linux::netns::{Namespace, cable, nat};
@@ -248,9 +247,7 @@ fn routes_rules_and_paths() {
 fn declared_state_is_installed_healed_and_undone() {
     let Some(ns) = namespace() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (state, resolv) = (dir.path().join("network.json"), dir.path().join("resolv.conf"));
-    std::fs::write(&resolv, "search here\n").unwrap();
-    let target = || Some(DnsTarget::File(resolv.clone()));
+    let state = dir.path().join("network.json");
     ns.run(|| {
         let tun = Tun::create(&TunOptions::default()).unwrap();
         let mut netlink = Netlink::open().unwrap();
@@ -279,17 +276,13 @@ fn declared_state_is_installed_healed_and_undone() {
             ]
             .into(),
             rules: [Rule { v6: false, priority: 220, table: 220, mark: None, invert: false }].into(),
-            dns: vec![ip("10.0.0.53")],
         };
-        let mut network = Network::open(Some(&state), target()).unwrap();
+        let mut network = Network::open(Some(&state)).unwrap();
         for _ in 0..2 {
             let failures = network.apply(&desired);
             assert!(failures.is_empty(), "{failures:?}");
             assert_eq!(netlink.routes(220).unwrap().len(), 3);
         }
-        assert!(
-            std::fs::read_to_string(&resolv).unwrap().starts_with("nameserver 10.0.0.53   # by cygnet\n")
-        );
         // the kernel forgets: down and up drops v4 routes, the address goes by hand
         netlink.set_up(tun.index, false).unwrap();
         netlink.set_up(tun.index, true).unwrap();
@@ -343,11 +336,10 @@ fn declared_state_is_installed_healed_and_undone() {
         // crash: the successor cleans up, but leaves what was not ours
         drop(network);
         assert!(state.exists());
-        let mut network = Network::open(Some(&state), target()).unwrap();
+        let mut network = Network::open(Some(&state)).unwrap();
         assert!(!state.exists());
         assert_eq!(netlink.routes(220).unwrap(), []);
         assert_eq!(netlink.rules(false).unwrap(), before.1);
-        assert_eq!(std::fs::read_to_string(&resolv).unwrap(), "search here\n");
         let now: BTreeSet<IpAddr> = netlink.addresses().unwrap().iter().map(|x| x.address).collect();
         assert!(
             now.contains(&ip("10.1.0.9"))

@@ -61,6 +61,12 @@ pub struct Connection {
     pub proposals: ProposalSet,
     /// Addresses to ask for; unspecified addresses mean any of that family.
     pub vips: Vec<IpAddr>,
+    /// Interface for the addresses that come; `install_virtual_ip_on` and its default otherwise.
+    pub install_vip_on: Option<String>,
+    /// Ask for DNS servers, and install them.
+    pub install_dns: bool,
+    /// Domains whose names the peer's DNS servers may answer; none: whatever the peer says.
+    pub dns_domains: Vec<String>,
     pub aggressive: bool,
     pub pull: bool,
     pub dscp: u8,
@@ -182,6 +188,9 @@ impl Connection {
             remote_port: 500,
             proposals: crate::proposal::default_proposals(wire::iana::ProtocolId::Ike),
             vips: Vec::new(),
+            install_vip_on: None,
+            install_dns: true,
+            dns_domains: Vec::new(),
             aggressive: false,
             pull: true,
             dscp: 0,

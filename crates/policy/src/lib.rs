@@ -11,6 +11,7 @@ pub mod auth;
 pub mod child;
 pub mod connection;
 pub mod credential;
+pub mod domain;
 pub mod identity;
 pub mod lifetime;
 pub mod pool;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub force_eap_only_authentication: bool,
     /// `announce_auth_methods`: say which authentication methods are accepted (RFC 9593).
     pub announce_auth_methods: bool,
+    /// DNS servers of gateways are of use (`plugins.resolve.load`, `plugins.updown.dns_handler`): ask for them.
+    pub request_dns: bool,
 }
 
 impl Default for Settings {
@@ -102,6 +104,7 @@ impl Default for Settings {
             hash_and_url: false,
             force_eap_only_authentication: false,
             announce_auth_methods: false,
+            request_dns: true,
         }
     }
 }

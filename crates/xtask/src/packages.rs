@@ -20,6 +20,8 @@ const WANTED: &[(&str, &str)] = &[
     ("freeradius", "freeradius"),
     ("radclient", "freeradius-utils"),
     ("resolvconf", "openresolv"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dbus-send", "dbus-bin"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[

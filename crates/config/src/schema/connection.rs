@@ -36,6 +36,24 @@ pub const KEYS: &[Key] = &[
     Key::new("remote_port", Kind::Number, "500", "UDP port of the peer; 500 moves to 4500 where needed"),
     Key::new("proposals", Kind::List("proposals"), "default", "IKE proposals in order of preference"),
     Key::new("vips", Kind::List("addresses"), "", "virtual IPs to ask for; 0.0.0.0 and :: for any"),
+    Key::new(
+        "install_vip_on",
+        Kind::Text("name"),
+        "",
+        "interface for these addresses, before install_virtual_ip_on; not in strongSwan",
+    ),
+    Key::new(
+        "install_dns",
+        Kind::Flag,
+        "yes",
+        "ask for DNS servers together with virtual IPs, and install them; not in strongSwan",
+    ),
+    Key::new(
+        "dns_domains",
+        Kind::List("domains"),
+        "",
+        "domains to ask DNS servers for, others are not taken (RFC 8598); any, where there are none. Not in strongSwan",
+    ),
     Key::new("aggressive", Kind::Flag, "no", "IKEv1 Aggressive Mode").needs(Capability::Ikev1),
     Key::new("pull", Kind::Flag, "yes", "IKEv1 Mode Config: ask for attributes (yes) or be told (no)")
         .needs(Capability::Ikev1),
@@ -141,6 +159,9 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.list("vips", &mut c.vips, |t| {
         t.parse().map(|ip| vec![ip]).map_err(|_| format!("`{t}` is no IP address"))
     });
+    f.set("install_vip_on", &mut c.install_vip_on, super::daemon::network::interface);
+    f.set("install_dns", &mut c.install_dns, flag);
+    f.list("dns_domains", &mut c.dns_domains, |t| domain(t).map(|name| vec![name]));
     f.set("aggressive", &mut c.aggressive, flag);
     f.set("pull", &mut c.pull, flag);
     f.set("dscp", &mut c.dscp, dscp);
@@ -185,6 +206,10 @@ const CHILDLESS: &[(&str, Childless)] = &[
 
 const UNIQUE: &[(&str, Unique)] =
     &[("no", Unique::No), ("never", Unique::Never), ("keep", Unique::Keep), ("replace", Unique::Replace)];
+
+fn domain(text: &str) -> Result<String, String> {
+    policy::domain::parse(text).ok_or_else(|| format!("`{text}` is no name of a domain"))
+}
 
 fn addresses(text: &str) -> Result<Vec<PeerAddr>, String> {
     PeerAddr::parse(text).map(|a| vec![a]).map_err(|e| e.to_string())

@@ -11,9 +11,11 @@ use policy::Settings;
 use std::collections::BTreeSet;
 
 pub mod credentials;
+pub mod network;
 mod radius;
 mod unused;
 
+pub use network::{FirewallMark, NetworkSettings, ResolveTarget};
 pub use radius::{RadiusDae, RadiusServer, RadiusSettings};
 
 pub use credentials::CredentialSettings;
@@ -121,21 +123,6 @@ pub const KEYS: &[Key] = &[
     Key::new("accept_private_algs", Kind::Flag, "no", "accept algorithms with private numbers from anybody"),
     Key::new("ignore_acquire_ts", Kind::Flag, "no", "leave the packet that woke a trap out of the selectors"),
     Key::new("flush_auth_cfg", Kind::Flag, "no", "forget what was only needed for authentication"),
-    Key::new("install_routes", Kind::Flag, "yes", "install routes for the children"),
-    Key::new("routing_table", Kind::Number, "220", "table of these routes; 0 the main one"),
-    Key::new("routing_table_prio", Kind::Number, "220", "priority of the rule for that table"),
-    Key::new(
-        "ignore_routing_tables",
-        Kind::Text("numbers"),
-        "",
-        "tables not to look into for routes to the peer",
-    ),
-    Key::new("process_route", Kind::Flag, "yes", "follow changes of routes"),
-    Key::new("install_virtual_ip", Kind::Flag, "yes", "put virtual IPs on an interface"),
-    Key::new("install_virtual_ip_on", Kind::Text("name"), "", "that interface; the outbound one"),
-    Key::new("interfaces_use", Kind::List("names"), "", "interfaces to use, and no others"),
-    Key::new("interfaces_ignore", Kind::List("names"), "", "interfaces not to use"),
-    Key::new("prefer_temporary_addrs", Kind::Flag, "no", "prefer temporary IPv6 addresses (RFC 8981)"),
     Key::new("dns1", Kind::Text("address"), "", "DNS server for clients with a virtual IP"),
     Key::new("dns2", Kind::Text("address"), "", "second DNS server"),
     Key::new("nbns1", Kind::Text("address"), "", "WINS server for clients with a virtual IP"),
@@ -167,28 +154,12 @@ pub const KEYS: &[Key] = &[
         "",
         "attributes for clients, by the names in a pool or by number",
     ),
-    Key::new("plugins.resolve.file", Kind::Text("file"), "/etc/resolv.conf", "where DNS servers are written"),
-    Key::new(
-        "plugins.resolve.resolvconf.iface",
-        Kind::Text("name"),
-        "lo.ipsec",
-        "interface named to resolvconf",
-    ),
-    Key::new(
-        "plugins.resolve.resolvconf.path",
-        Kind::Text("file"),
-        "/sbin/resolvconf",
-        "the resolvconf command",
-    ),
-    Key::new("plugins.updown.dns_handler", Kind::Flag, "no", "hand DNS servers to the updown command"),
     Key::new(
         "plugins.kernel-libipsec.allow_peer_ts",
         Kind::Flag,
         "no",
         "accept selectors that have the peer inside",
     ),
-    Key::new("plugins.kernel-libipsec.fwmark", Kind::Text("number"), "", "mark of ESP packets"),
-    Key::new("plugins.socket-default.fwmark", Kind::Text("number"), "", "mark of IKE packets"),
     Key::new(
         "plugins.socket-default.set_source",
         Kind::Flag,
@@ -198,22 +169,6 @@ pub const KEYS: &[Key] = &[
     Key::new("plugins.socket-default.use_ipv4", Kind::Flag, "yes", "listen on IPv4"),
     Key::new("plugins.socket-default.use_ipv6", Kind::Flag, "yes", "listen on IPv6"),
 ];
-
-/// Settings of the host's network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "fields are strongswan.conf's keys, documented in the table")]
-pub struct NetworkSettings {
-    pub install_routes: bool,
-    pub routing_table: u32,
-    pub routing_table_prio: u32,
-    pub ignore_routing_tables: Vec<u32>,
-    pub process_route: bool,
-    pub install_virtual_ip: bool,
-    pub install_virtual_ip_on: Option<String>,
-    pub interfaces_use: Vec<String>,
-    pub interfaces_ignore: Vec<String>,
-    pub prefer_temporary_addrs: bool,
-}
 
 /// Everything the daemon takes from `strongswan.conf`.
 #[derive(Debug, Clone)]
@@ -242,13 +197,17 @@ pub struct DaemonSettings {
 
 /// All keys that have an effect.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(credentials::KEYS).chain(radius::KEYS)
+    KEYS.iter().chain(network::KEYS).chain(credentials::KEYS).chain(radius::KEYS)
 }
 
 /// Why a key has no effect; `None` for one that has.
 #[must_use]
 pub fn unused_reason(name: &str) -> Option<&'static str> {
-    unused::UNUSED.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, why)| *why)
+    // A row of its own wins over what is said of a plugin as a whole.
+    let whole = |pattern: &str| pattern.ends_with(".**") || pattern == "plugins.*.load";
+    let own = keys().any(|key| key.name == name);
+    let found = unused::UNUSED.iter().find(|(pattern, _)| fits(pattern, name) && !(own && whole(pattern)));
+    found.map(|(_, why)| *why)
 }
 
 /// All keys of strongSwan without an effect here: pattern (`*` one name, `**` any number) and reason, which is empty
@@ -268,8 +227,8 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
         warnings: Vec::new(),
     };
     r.check_names();
-    let engine = engine(&mut r);
-    let network = network(&mut r);
+    let network = network::read(&mut r);
+    let engine = Settings { request_dns: network.wants_dns(), ..engine(&mut r) };
     let credentials = credentials::read(&mut r);
     let mut vici_socket = None;
     r.set("plugins.vici.socket", &mut vici_socket, text);
@@ -383,39 +342,6 @@ fn engine(r: &mut Reader<'_>) -> Settings {
     r.set("ignore_acquire_ts", &mut s.ignore_acquire_ts, flag);
     r.set("flush_auth_cfg", &mut s.flush_auth_cfg, flag);
     s
-}
-
-fn network(r: &mut Reader<'_>) -> NetworkSettings {
-    let mut n = NetworkSettings {
-        install_routes: true,
-        routing_table: 220,
-        routing_table_prio: 220,
-        ignore_routing_tables: Vec::new(),
-        process_route: true,
-        install_virtual_ip: true,
-        install_virtual_ip_on: None,
-        interfaces_use: Vec::new(),
-        interfaces_ignore: Vec::new(),
-        prefer_temporary_addrs: false,
-    };
-    r.set("install_routes", &mut n.install_routes, flag);
-    r.set("routing_table", &mut n.routing_table, number);
-    r.set("routing_table_prio", &mut n.routing_table_prio, number);
-    r.set("ignore_routing_tables", &mut n.ignore_routing_tables, |t| {
-        t.split_whitespace().map(number).collect()
-    });
-    r.set("process_route", &mut n.process_route, flag);
-    r.set("install_virtual_ip", &mut n.install_virtual_ip, flag);
-    r.set("install_virtual_ip_on", &mut n.install_virtual_ip_on, text);
-    r.set("interfaces_use", &mut n.interfaces_use, names);
-    r.set("interfaces_ignore", &mut n.interfaces_ignore, names);
-    r.set("prefer_temporary_addrs", &mut n.prefer_temporary_addrs, flag);
-    n
-}
-
-fn names(text: &str) -> Result<Vec<String>, String> {
-    let items = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    Ok(items.map(str::to_owned).collect())
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -553,8 +479,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_table() {
-        let lines: String = KEYS
-            .iter()
+        let lines: String = keys()
             .filter(|key| !key.default.is_empty() && !key.name.contains('.'))
             .map(|key| format!("{} = {}\n", key.name, key.default))
             .collect();

@@ -9,15 +9,18 @@ use dataplane::Backend;
 use ike::io::{Answer, Ask, Command, Group, Ticket};
 use ipnet::IpNet;
 use linux::netlink::{RouteKind, Rule};
-use linux::network::{Desired, Network, WantedAddress, WantedRoute};
+use linux::network::{Desired, Network, WantedRoute};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, MarkValue, Mode, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use wire::iana::ConfigAttribute;
-use wire::ike::ConfigAttr;
+
+mod vips;
+
+pub(crate) use vips::Names;
+use vips::Vips;
 
 /// Orders that may wait for the thread.
 const QUEUE: usize = 65_536;
@@ -105,8 +108,6 @@ pub(crate) struct Wishes {
     pub(crate) rule_mark: Option<(u32, u32, bool)>,
     pub(crate) install_routes_xfrmi: bool,
     pub(crate) mtu: Option<u32>,
-    /// Where name servers go, for the log; `None`: nowhere.
-    pub(crate) dns: Option<String>,
     pub(crate) paths: PathRules,
 }
 
@@ -115,17 +116,13 @@ struct Child {
     usage: Usages,
 }
 
-struct Vips {
-    addresses: BTreeSet<WantedAddress>,
-    dns: Vec<IpAddr>,
-}
-
 /// The data plane's thread.
 pub(crate) struct Plane {
     pub(crate) backend: Option<Box<dyn Backend>>,
     /// Why there is no backend.
     pub(crate) missing: String,
     pub(crate) network: Network,
+    pub(crate) names: Names,
     pub(crate) wishes: Wishes,
     pub(crate) shard: Shard,
     pub(crate) log: Arc<Log>,
@@ -141,6 +138,8 @@ struct Ledger {
     routes: BTreeMap<WantedRoute, usize>,
     /// The host's state is not what this says.
     dirty: bool,
+    /// The host's name servers are not what this says.
+    names_dirty: bool,
 }
 
 impl Ledger {
@@ -211,16 +210,10 @@ impl Plane {
             }
             let failures =
                 if ledger.dirty || doubt { self.reconcile(&mut ledger, doubt) } else { Vec::new() };
+            self.tell_names(&mut ledger);
             for (ticket, answer, vips) in answers {
-                let missing = vips.and_then(|ike_id| self.missing_address(&ledger, ike_id));
-                let answer = match missing {
-                    Some(address) => {
-                        let why = failures.join("; ");
-                        Answer::Failed(format!("virtual IP {address} could not be installed: {why}"))
-                    }
-                    None => answer,
-                };
-                self.shard.answer_blocking(ticket, answer);
+                let missing = vips.and_then(|ike_id| self.note_missing(&mut ledger, ike_id, &failures));
+                self.shard.answer_blocking(ticket, missing.map_or(answer, Answer::Failed));
             }
             if let Some(done) = stop {
                 self.undo(&ledger);
@@ -230,19 +223,13 @@ impl Plane {
         }
     }
 
-    /// A virtual IP of this IKE_SA that is wanted and not there.
-    fn missing_address(&mut self, ledger: &Ledger, ike_id: u32) -> Option<IpAddr> {
-        let vips = ledger.vips.get(&ike_id).filter(|vips| !vips.addresses.is_empty())?;
-        let there = self.network.netlink().addresses().ok()?;
-        vips.addresses.iter().map(|wanted| wanted.address).find(|ip| !there.iter().any(|a| a.address == *ip))
-    }
-
     fn undo(&mut self, ledger: &Ledger) {
         if let Some(backend) = &mut self.backend {
             for child in ledger.children.keys() {
                 let _gone = backend.remove(*child, false);
             }
         }
+        self.drop_names();
         for error in self.network.clear() {
             self.complain(&error.to_string());
         }
@@ -290,6 +277,9 @@ impl Plane {
     }
 
     fn install(&mut self, ledger: &mut Ledger, sa: &ChildSa) -> Answer {
+        if let Some(why) = self.lacks_address(ledger, sa) {
+            return Answer::Failed(format!("its virtual IP is not installed: {why}"));
+        }
         let answer = self.with_backend(|backend| backend.install(sa));
         if matches!(answer, Answer::Done) {
             let routes = if sa.if_id_out == 0 || self.wishes.install_routes_xfrmi {
@@ -341,55 +331,6 @@ impl Plane {
         answer
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of the question")]
-    fn virtual_ips(
-        &mut self,
-        ledger: &mut Ledger,
-        ike_id: u32,
-        connection: &str,
-        local: IpAddr,
-        addresses: &[IpAddr],
-        attributes: &[ConfigAttr],
-        up: bool,
-    ) -> Answer {
-        if up {
-            let interface = if self.wishes.install_virtual_ip && !addresses.is_empty() {
-                let wanted = self.wishes.install_virtual_ip_on.clone().or_else(|| self.device());
-                wanted.or_else(|| super::resolve::interface_of(local))
-            } else {
-                None
-            };
-            let wanted = interface.map_or_else(BTreeSet::new, |interface| {
-                addresses
-                    .iter()
-                    .map(|address| WantedAddress {
-                        interface: interface.clone(),
-                        address: *address,
-                        prefix: if address.is_ipv4() { 32 } else { 128 },
-                    })
-                    .collect()
-            });
-            let dns: Vec<IpAddr> = attributes.iter().filter_map(server).collect();
-            if let Some(target) = &self.wishes.dns {
-                for server in &dns {
-                    let text = format!("installing DNS server {server} to {target}");
-                    let ike = Some((connection.to_owned(), ike_id));
-                    self.log.line(Voice::Plane, Group::Ike, 1, ike, text);
-                }
-            }
-            ledger.vips.insert(ike_id, Vips { addresses: wanted, dns });
-        } else {
-            ledger.vips.remove(&ike_id);
-        }
-        if let Some(backend) = &mut self.backend {
-            let all: Vec<IpAddr> =
-                ledger.vips.values().flat_map(|vips| vips.addresses.iter().map(|a| a.address)).collect();
-            backend.local_addresses(&all);
-        }
-        ledger.dirty = true;
-        Answer::Done
-    }
-
     /// The device packets are led to.
     fn device(&self) -> Option<String> {
         self.backend.as_ref().and_then(|backend| backend.device())
@@ -422,7 +363,10 @@ impl Plane {
             }
             let mut source = None;
             for local in matching {
-                source = vips.iter().copied().find(|vip| local.contains_address(*vip)).or_else(|| {
+                // A virtual IP that was not to be installed is no source.
+                let there = |vip: &IpAddr| own.iter().any(|address| address.address == *vip);
+                let vip = vips.iter().copied().find(|vip| local.contains_address(*vip) && there(vip));
+                source = vip.or_else(|| {
                     own.iter()
                         .filter(|address| !address.link_local && !address.host_local)
                         .map(|address| address.address)
@@ -474,11 +418,6 @@ impl Plane {
         let mut desired = Desired { routes: ledger.routes.keys().cloned().collect(), ..Desired::default() };
         for vips in ledger.vips.values() {
             desired.addresses.extend(vips.addresses.iter().cloned());
-            for server in &vips.dns {
-                if !desired.dns.contains(server) {
-                    desired.dns.push(*server);
-                }
-            }
         }
         if self.wishes.install_routes {
             let (mark, invert) = match self.wishes.rule_mark {
@@ -536,13 +475,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
-}
-
-/// The name server in an attribute.
-fn server(attribute: &ConfigAttr) -> Option<IpAddr> {
-    match attribute.kind {
-        ConfigAttribute::Ip4Dns => <[u8; 4]>::try_from(attribute.value.as_slice()).ok().map(IpAddr::from),
-        ConfigAttribute::Ip6Dns => <[u8; 16]>::try_from(attribute.value.as_slice()).ok().map(IpAddr::from),
-        _ => None,
-    }
 }

@@ -4,6 +4,7 @@
 //! Scripts run beside the engine. Those of one CHILD_SA (through all its generations) run in order; what they
 //! print goes to the log; one that does not end is killed.
 use super::log::{Log, Voice};
+use crate::asks::dns::{Given, given};
 use crate::asks::resolve::interface_of;
 use crate::scripts;
 use ike::io::{ChildView, Group, IkeView};
@@ -41,11 +42,13 @@ pub(crate) struct Handle {
     running: Arc<Semaphore>,
     log: Arc<Log>,
     runtime: tokio::runtime::Handle,
+    /// `dns_handler`: the command gets the DNS servers.
+    dns: bool,
 }
 
 impl Handle {
-    pub(crate) fn new(log: Arc<Log>, runtime: tokio::runtime::Handle) -> Self {
-        Self { queues: Arc::default(), running: Arc::new(Semaphore::new(PARALLEL)), log, runtime }
+    pub(crate) fn new(log: Arc<Log>, runtime: tokio::runtime::Handle, dns: bool) -> Self {
+        Self { queues: Arc::default(), running: Arc::new(Semaphore::new(PARALLEL)), log, runtime, dns }
     }
 
     /// A CHILD_SA is up or down.
@@ -53,7 +56,13 @@ impl Handle {
         let Some(command) = child.sa.config.updown.clone().filter(|command| !command.is_empty()) else {
             return;
         };
-        let runs = environments(up, sa, child);
+        let mut runs = environments(up, sa, child);
+        if self.dns {
+            let names = names(&given(&sa.connection, &sa.attributes));
+            for environment in &mut runs {
+                environment.extend(names.iter().cloned());
+            }
+        }
         let ike = (sa.name.clone(), sa.unique_id);
         let job = Job { up, command, ike, local: sa.local.ip(), runs };
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,6 +202,20 @@ fn environment(
     }
     if config.hostaccess {
         put("HOST_ACCESS", "1".into());
+    }
+    env
+}
+
+/// DNS servers and domains of the gateway; the domains are not in strongSwan.
+fn names(given: &Given) -> Environment {
+    let mut env = Environment::new();
+    for (key, v4) in [("DNS4", true), ("DNS6", false)] {
+        for (number, server) in given.servers.iter().filter(|server| server.is_ipv4() == v4).enumerate() {
+            env.push((format!("PLUTO_{key}_{}", number.saturating_add(1)), server.to_string()));
+        }
+    }
+    for (number, domain) in given.domains.iter().enumerate() {
+        env.push((format!("PLUTO_DNS_DOMAIN_{}", number.saturating_add(1)), domain.clone()));
     }
     env
 }

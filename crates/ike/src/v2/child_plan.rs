@@ -12,7 +12,7 @@ use policy::proposal::Chosen;
 use policy::sa::Usage;
 use policy::{Child, ChildSa, Mode, Selector};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use wire::iana::{Ke, NotifyType};
 use wire::ike::Payload;
@@ -59,7 +59,9 @@ pub(crate) fn hosts(sa: &IkeSa) -> (Vec<IpAddr>, Vec<IpAddr>) {
     let ours = if !sa.local_vips.is_empty() {
         sa.local_vips.clone()
     } else if sa.established().is_none() && sa.initiator && !sa.conn.vips.is_empty() {
-        sa.conn.vips.clone()
+        // The responder may give other addresses than we ask for: its selectors must fit in ours whatever it gives.
+        let families = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+        families.into_iter().filter(|any| sa.conn.vips.iter().any(|v| v.is_ipv4() == any.is_ipv4())).collect()
     } else {
         vec![sa.local.ip()]
     };

@@ -96,7 +96,7 @@ pub(crate) fn settle(core: &mut Core, sa: &mut IkeSa) {
 fn vips_down(core: &mut Core, sa: &mut IkeSa, ike_id: u32) {
     let ask = Ask::VirtualIps {
         ike_id,
-        connection: sa.conn.name.clone(),
+        connection: Arc::clone(&sa.conn),
         local: sa.local.ip(),
         remote: sa.remote.ip(),
         addresses: sa.local_vips.clone(),

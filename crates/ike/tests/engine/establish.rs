@@ -39,6 +39,26 @@ fn a_road_warrior_comes_up() {
 }
 
 #[test]
+fn another_address_than_asked_for_is_as_good() {
+    let fixed = |c: &mut policy::Connection| c.vips = vec![ip("172.31.9.9")];
+    let w = established(road_warrior_with(fixed, |_| {}, policy::Settings::default()));
+    let c = &w.nodes[0].installed.values().next().unwrap();
+    assert_eq!(c.local_vips, [ip("10.3.0.1")]);
+    assert_eq!(c.local_ts, [policy::Selector::host(ip("10.3.0.1"))]);
+    w.assert_agreement();
+}
+
+#[test]
+fn dns_servers_are_asked_for_where_somebody_takes_them() {
+    let asked = |connection: bool, host: bool| {
+        let settings = policy::Settings { request_dns: host, ..policy::Settings::default() };
+        let w = established(road_warrior_with(|c| c.install_dns = connection, |_| {}, settings));
+        w.has_log(0, "CPRQ(ADDR ADDR6 DNS DNS6 DOMAIN)")
+    };
+    assert!(asked(true, true) && !asked(false, true) && !asked(true, false));
+}
+
+#[test]
 fn terminate_leaves_nothing() {
     let mut w = established(road_warrior());
     let id = w.terminate(0, all());

@@ -15,6 +15,7 @@ use policy::Identity;
 use policy::connection::{Childless, Unique};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::sync::Arc;
 use wire::iana::{ConfigType, ExchangeType, NotifyType, ProtocolId};
 use wire::ike::{ConfigAttr, Payload};
 
@@ -50,7 +51,11 @@ pub(super) fn settled(
     let mut attributes: Vec<ConfigAttr> = Vec::new();
     if let Some(cp) = pick!(p, Cp).filter(|c| c.kind == ConfigType::Reply && !sa.conn.vips.is_empty()) {
         let (addresses, rest) = vip::read(cp);
-        sa.local_vips = addresses.into_iter().filter(|a| !a.is_unspecified()).collect();
+        let (good, bad) = vip::acceptable(addresses, sa.remote.ip());
+        for v in bad {
+            say!(core, sa, Ike 1, "ignoring virtual IP {v} from the peer, it cannot be ours");
+        }
+        sa.local_vips = good;
         attributes = rest;
     }
     sa.attributes = vip::plain(&attributes);
@@ -65,7 +70,7 @@ pub(super) fn settled(
         sa.vips_for = Some(sa.id);
         let ask = Ask::VirtualIps {
             ike_id: sa.id,
-            connection: sa.conn.name.clone(),
+            connection: Arc::clone(&sa.conn),
             local: sa.local.ip(),
             remote: sa.remote.ip(),
             addresses: sa.local_vips.clone(),

@@ -174,7 +174,9 @@ fn config_and_child(
     c: &mut Claim,
     p: &mut Vec<Payload>,
 ) -> Result<(), Fault> {
-    if let Some(cp) = vip::request(&vip::wanted(&sa.conn.vips, &sa.vips_before)) {
+    let dns = sa.conn.install_dns && core.snapshot.settings.request_dns;
+    let domains = dns.then_some(sa.conn.dns_domains.as_slice());
+    if let Some(cp) = vip::request(&vip::wanted(&sa.conn.vips, &sa.vips_before), domains) {
         p.push(Payload::Cp(cp));
     }
     let childless =
