@@ -96,7 +96,7 @@ async fn attributes_are_kept_for_everybody_pools_and_identities() {
             dns([10, 1, 0, 2], Some("vpn"), None),
             dns([10, 1, 0, 3], Some("vpn"), Some(id("carol@cygnet.test"))),
             Attribute {
-                kind: ConfigAttribute::Unknown(25),
+                kind: ConfigAttribute::DnsDomain,
                 value: b"a\xffb".to_vec(),
                 pool: None,
                 identity: None,
