@@ -154,6 +154,38 @@ pub const KEYS: &[Key] = &[
         "",
         "attributes for clients, by the names in a pool or by number",
     ),
+<<<<<<< HEAD
+=======
+    Key::new("plugins.attr-sql.database", Kind::Text("URI"), "", "database of pools and attributes"),
+    Key::new(
+        "plugins.attr-sql.crash_recovery",
+        Kind::Flag,
+        "",
+        "release at the start what was in use: yes everything, no what this gateway used, unset also what nobody is known to use",
+    ),
+    Key::new(
+        "plugins.attr-sql.gateway",
+        Kind::Text("name"),
+        "",
+        "name of this gateway in the database; that of the host",
+    ),
+    Key::new("plugins.attr-sql.lease_history", Kind::Flag, "yes", "keep ended leases in the database"),
+    Key::new("plugins.attr-sql.load", Kind::Flag, "yes", "use the database"),
+    Key::new("plugins.resolve.file", Kind::Text("file"), "/etc/resolv.conf", "where DNS servers are written"),
+    Key::new(
+        "plugins.resolve.resolvconf.iface",
+        Kind::Text("name"),
+        "lo.ipsec",
+        "interface named to resolvconf",
+    ),
+    Key::new(
+        "plugins.resolve.resolvconf.path",
+        Kind::Text("file"),
+        "/sbin/resolvconf",
+        "the resolvconf command",
+    ),
+    Key::new("plugins.updown.dns_handler", Kind::Flag, "no", "hand DNS servers to the updown command"),
+>>>>>>> wt-sql
     Key::new(
         "plugins.kernel-libipsec.allow_peer_ts",
         Kind::Flag,
