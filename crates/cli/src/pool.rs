@@ -28,13 +28,33 @@ const MISUSED: u8 = 2;
 enum Trouble {
     /// The command line, or a line of a batch, is wrong.
     Usage(String),
+    /// What the database refused.
+    Database(sql::Error),
     /// Anything else.
     Failed(String),
 }
 
+impl Trouble {
+    fn explained(self, uri: &Uri) -> Self {
+        match self {
+            Self::Database(error) => explain(uri, error),
+            other => other,
+        }
+    }
+}
+
 impl From<sql::Error> for Trouble {
     fn from(error: sql::Error) -> Self {
-        Self::Failed(error.to_string())
+        Self::Database(error)
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Database(error) => error.fmt(f),
+        }
     }
 }
 
@@ -48,8 +68,8 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
             complain!("  'pool --help' shows all options");
             ExitCode::from(MISUSED)
         }
-        Err(Trouble::Failed(message)) => {
-            complain!("pool: {}", clean(&message));
+        Err(trouble) => {
+            complain!("pool: {}", clean(&trouble.to_string()));
             ExitCode::from(crate::exit::FAILED)
         }
     }
@@ -66,7 +86,7 @@ fn run(words: &[String]) -> Result<(), Trouble> {
         command => vec![with_database(carry_out::one(command))?],
     };
     for answer in answers {
-        if order.json { put!("{}", answer.json()) } else { answer.show() }
+        if order.json { put!("{:#}", answer.json()) } else { answer.show() }
     }
     Ok(())
 }
@@ -78,14 +98,14 @@ fn with_database<T>(order: impl AsyncFnOnce(&mut Admin) -> Result<T, Trouble>) -
         let mut admin = Admin::open(&uri).await.map_err(|error| explain(&uri, error))?;
         let outcome = order(&mut admin).await;
         admin.close().await;
-        outcome
+        outcome.map_err(|trouble| trouble.explained(&uri))
     })
 }
 
 fn init() -> Result<Answer, Trouble> {
     let uri = database()?;
     block_on(async {
-        Admin::init(&uri).await?.close().await;
+        Admin::init(&uri).await.map_err(|error| explain(&uri, error))?.close().await;
         Ok(Answer::done("init", format!("{uri} has all tables"), 0))
     })
 }
@@ -100,14 +120,20 @@ fn block_on<T>(work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trou
 
 /// Which database strongswan.conf names.
 fn database() -> Result<Uri, Trouble> {
-    let settings = source::settings();
     let file = source::settings_file();
+    let settings = match config::load(&config::Disk, &file) {
+        Ok(loaded) => loaded.root,
+        Err(error) => {
+            return Err(Trouble::Failed(format!("{} cannot be read:\n{}", file.display(), error.render())));
+        }
+    };
     let places: [&[&str]; 3] = [
         &["pool", "database"],
         &["charon", "plugins", "attr-sql", "database"],
         &["charon-systemd", "plugins", "attr-sql", "database"],
     ];
-    let found = places.iter().find_map(|path| Some((path.join("."), source::value_at(&settings, path)?)));
+    let named = |path: &&[&str]| source::value_at(&settings, path).filter(|text| !text.is_empty());
+    let found = places.iter().find_map(|path| Some((path.join("."), named(path)?)));
     let Some((key, text)) = found else {
         return Err(Trouble::Failed(format!(
             "no database: set pool.database or charon.plugins.attr-sql.database in {}, such as sqlite:///etc/ipsec.d/ipsec.db",
@@ -117,10 +143,19 @@ fn database() -> Result<Uri, Trouble> {
     Uri::parse(&text).map_err(|error| Trouble::Failed(format!("{key} in {}: {error}", file.display())))
 }
 
+/// The database's own words, and what would help.
 fn explain(uri: &Uri, error: sql::Error) -> Trouble {
-    let missing = uri.kind() == Kind::Sqlite && uri.path().is_some_and(|path| !path.exists());
-    if missing {
+    let Some(path) = uri.path().filter(|_| uri.kind() == Kind::Sqlite) else {
+        return Trouble::Failed(error.to_string());
+    };
+    if !path.exists() {
         return Trouble::Failed(format!("database {uri} is not there; 'pool --init' makes it"));
     }
-    error.into()
+    let text = error.to_string();
+    if text.contains("readonly") || text.contains("unable to open") {
+        return Trouble::Failed(format!(
+            "{text}; whoever runs pool must be allowed to read and write the file and its directory"
+        ));
+    }
+    Trouble::Failed(text)
 }

@@ -143,7 +143,7 @@ fn single_addresses_are_kept_for_their_owners() {
         "{why}"
     );
     let output = place.words(&["--replace", "mine", "--addresses", "-"], "10.231.14.7\n");
-    assert_eq!(text(&output.stdout), "pool 'mine' replaced: 1 addresses\n", "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "pool 'mine' replaced: 1 address\n", "{}", text(&output.stderr));
 }
 
 #[test]
@@ -151,6 +151,8 @@ fn a_pool_is_resized_replaced_filled_and_purged() {
     let place = Place::new();
     place.good("--add a --start 10.3.0.1 --end 10.3.0.9");
     assert_eq!(place.good("--resize a --end 10.3.0.20"), "pool 'a' ends at 10.3.0.20: 20 addresses\n");
+    assert_eq!(place.good("--resize a --end 10.3.0.1"), "pool 'a' ends at 10.3.0.1: 1 address\n");
+    place.good("--resize a --end 10.3.0.20");
     assert_eq!(place.good("--fill a"), "20 rows made for addresses of pool 'a'\n");
     assert_eq!(place.good("--fill a"), "0 rows made for addresses of pool 'a'\n");
     assert_eq!(place.good("--purge a"), "0 past leases of pool 'a' deleted\n");
@@ -227,7 +229,7 @@ fn every_failure_says_what_to_do() {
     place.good("--init");
     place.good("--init");
     for (line, words) in [
-        ("--del x", "there is no pool 'x'; there are no pools"),
+        ("--del x", "there is no pool 'x'; the database has none"),
         ("--del dns", "there is no attribute dns; 'pool --statusattr' shows all"),
         ("--leases x", "there is no pool 'x'"),
         ("--resize x --end 10.0.0.1", "there is no pool 'x'"),
@@ -240,7 +242,7 @@ fn every_failure_says_what_to_do() {
     let (_, why) = place.bad("--add x --start 10.0.0.1 --end 10.0.0.9");
     assert!(why.contains("--resize moves its end, --replace puts"), "{why}");
     let (_, why) = place.bad("--del y");
-    assert!(why.contains("there is no pool 'y'; there is 'x'"), "{why}");
+    assert!(why.contains("there is no pool 'y'; the database has 'x'"), "{why}");
     let (code, why) = place.bad("--frobnicate");
     assert_eq!(code, Some(2));
     assert!(why.contains("unrecognized option '--frobnicate'") && why.contains("'pool --help'"), "{why}");
@@ -250,6 +252,10 @@ fn every_failure_says_what_to_do() {
         "{}",
         text(&output.stderr)
     );
+    place.settings("charon {\n");
+    let (code, why) = place.bad("--status");
+    assert_eq!(code, Some(1));
+    assert!(why.contains("strongswan.conf cannot be read:") && why.contains("strongswan.conf:"), "{why}");
     place.settings("charon {\n}\n");
     let (code, why) = place.bad("--status");
     assert_eq!(code, Some(1));

@@ -27,8 +27,7 @@ pub(super) fn all(lines: Vec<Line>) -> impl AsyncFnOnce(&mut Admin) -> Result<Ve
             let mut answers = Vec::new();
             for line in &lines {
                 let answer = carry_out(admin, &line.order.command).await.map_err(|trouble| {
-                    let (Trouble::Usage(why) | Trouble::Failed(why)) = trouble;
-                    Trouble::Failed(format!("line {}: {why}; nothing was changed", line.number))
+                    Trouble::Failed(format!("line {}: {trouble}; nothing was changed", line.number))
                 })?;
                 answers.push(answer);
             }
@@ -154,7 +153,7 @@ async fn add(
         (true, false) => ("replace", "added (there was none of that name)"),
         (false, _) => ("add", "added"),
     };
-    let message = format!("pool '{name}' {verb}: {size} addresses");
+    let message = format!("pool '{name}' {verb}: {}", addresses_of(size));
     Ok(Answer::done(what, message, u64::try_from(size).unwrap_or(u64::MAX)).with(notes))
 }
 
@@ -165,6 +164,10 @@ async fn delete(admin: &mut Admin, name: &str) -> Result<Answer, Trouble> {
     in_use(pool, &mut notes);
     admin.delete_pool(name).await?;
     Ok(Answer::done("del", format!("pool '{name}' deleted"), 1).with(notes))
+}
+
+fn addresses_of(size: u128) -> String {
+    if size == 1 { "1 address".to_owned() } else { format!("{size} addresses") }
 }
 
 /// Says what becomes of addresses in use.
@@ -188,16 +191,16 @@ async fn resize(admin: &mut Admin, name: &str, end: IpAddr) -> Result<Answer, Tr
     admin.resize_pool(name, end).await?;
     let size = sql::value::size(pool.start, end);
     let count = u64::try_from(size).unwrap_or(u64::MAX);
-    Ok(Answer::done("resize", format!("pool '{name}' ends at {end}: {size} addresses"), count))
+    Ok(Answer::done("resize", format!("pool '{name}' ends at {end}: {}", addresses_of(size)), count))
 }
 
 fn find<'a>(pools: &'a [PoolRow], name: &str) -> Result<&'a PoolRow, Trouble> {
     pools.iter().find(|pool| pool.name == name).ok_or_else(|| {
         let names: Vec<String> = pools.iter().take(10).map(|pool| format!("'{}'", pool.name)).collect();
-        let known = match (names.len(), pools.len()) {
-            (0, _) => "there are no pools".to_owned(),
-            (some, all) if some < all => format!("there are {all} others, 'pool --status' shows them"),
-            _ => format!("there is {}", names.join(", ")),
+        let known = match pools.len() {
+            0 => "the database has none".to_owned(),
+            all if all > names.len() => format!("'pool --status' shows the {all} that there are"),
+            _ => format!("the database has {}", names.join(", ")),
         };
         Trouble::Failed(format!("there is no pool '{name}'; {known}"))
     })

@@ -84,7 +84,7 @@ pub(super) fn read(words: &[String]) -> Result<Order, String> {
     }
     let mut operation = match operations[..] {
         [one] => one,
-        [] => return Err(format!("say what to do: one of --{}", OPERATIONS[1..].join(", --"))),
+        [] => return Err(nothing_to_do(&given)),
         [first, second, ..] => return Err(format!("only one thing at a time: --{first} or --{second}")),
     };
     let name = given.value(operation).unwrap_or_default().trim().to_owned();
@@ -129,6 +129,14 @@ pub(super) fn read(words: &[String]) -> Result<Order, String> {
     Ok(Order { command, json: given.has("json") })
 }
 
+fn nothing_to_do(given: &Parsed<'_>) -> String {
+    match given.others() {
+        [word, ..] if OPERATIONS.contains(word) => format!("write --{word} instead of {word}"),
+        [word, ..] => format!("'{word}': say first what to do, such as --status or --add"),
+        [] => "say what to do, such as --status or --add".to_owned(),
+    }
+}
+
 /// No option that belongs to something else, no word that is no option.
 fn only(operation: &str, given: &Parsed<'_>) -> Result<(), String> {
     let known = takes(operation);
@@ -155,7 +163,14 @@ fn need<'a>(operation: &str, option: &str, given: &Parsed<'a>) -> Result<&'a str
 }
 
 fn address(option: &str, text: &str) -> Result<IpAddr, String> {
-    text.trim().parse().map_err(|_| format!("--{option} '{text}' is no IPv4 or IPv6 address"))
+    text.trim().parse().map_err(|_| match text.split_once(['/', '-']) {
+        Some((net, _)) if net.parse::<IpAddr>().is_ok() => {
+            format!(
+                "--{option} '{text}' is more than one address: give the first as --start, the last as --end"
+            )
+        }
+        _ => format!("--{option} '{text}' is no IPv4 or IPv6 address"),
+    })
 }
 
 fn addresses(operation: &str, name: &str, given: &Parsed<'_>) -> Result<Addresses, String> {
@@ -173,12 +188,14 @@ fn addresses(operation: &str, name: &str, given: &Parsed<'_>) -> Result<Addresse
             }
             Ok(Addresses::Range(start, end))
         }
-        (Some(_), None, None) => Err(format!("--{operation} {name} needs --end, too")),
+        (Some(start), None, None) => {
+            address("start", start)?;
+            Err(format!("--{operation} {name} needs --end, too"))
+        }
         (None, Some(_), None) => Err(format!("--{operation} {name} needs --start, too")),
-        (None, None, None) => Err(format!(
-            "--{operation} {name} needs --start ADDRESS --end ADDRESS, or --addresses FILE{}",
-            if given.others().is_empty() { "" } else { "; single words are none of these" }
-        )),
+        (None, None, None) => {
+            Err(format!("--{operation} {name} needs --start ADDRESS --end ADDRESS, or --addresses FILE"))
+        }
         _ => Err("a pool is either a range (--start, --end) or single --addresses".to_owned()),
     }
 }
@@ -317,7 +334,10 @@ mod tests {
     #[test]
     fn mistakes_say_what_would_be_right() {
         for (line, words) in [
-            ("", "say what to do"),
+            ("", "say what to do, such as --status"),
+            ("status", "write --status instead of status"),
+            ("big --start 10.3.0.1", "'big': say first what to do"),
+            ("--add big --start 10.3.0.0/24", "the first as --start, the last as --end"),
             ("--frobnicate", "unrecognized option '--frobnicate'"),
             ("--status --leases", "--status or --leases"),
             ("--add", "requires an argument"),

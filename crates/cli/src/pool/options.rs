@@ -98,7 +98,7 @@ Pools of virtual addresses and attributes in the database of attr-sql.
   pool --del NAME
       Delete a pool, its addresses and the history of its leases.
   pool --resize NAME --end ADDRESS
-      Move the end of a pool.
+      Move the end of a pool, up or down; what is in use behind a new end has to go first.
   pool --leases [NAME] [--filter FILTER] [--utc]
       Show who has, had or keeps which address. FILTER: any of these, apart by commas:
       pool=NAME, id=IDENTITY, addr=ADDRESS, status=online|valid|expired, tstamp=UNIX-TIME (in use at that time)

@@ -100,10 +100,10 @@ impl Admin {
         self.leave(outcome).await
     }
 
-    /// Moves the end of a pool up.
+    /// Moves the end of a pool. What was kept for clients behind the new end is forgotten.
     ///
     /// # Errors
-    /// [`Error::Wrong`]: there is none, another family, or the new end is not behind the old one.
+    /// [`Error::Wrong`]: there is none, another family, or addresses behind the new end are in use.
     pub async fn resize_pool(&mut self, name: &str, end: IpAddr) -> Result<(), Error> {
         self.enter().await?;
         let outcome = resize(&mut self.connection, name, end).await;
@@ -306,14 +306,40 @@ async fn delete(connection: &mut Connection, name: &str) -> Result<(), Error> {
 async fn resize(connection: &mut Connection, name: &str, end: IpAddr) -> Result<(), Error> {
     let found = find(connection, name).await?.ok_or_else(|| unknown(name))?;
     check_range(found.start, end)?;
-    if end <= found.end {
-        return Err(Error::Wrong(format!("pool '{name}' ends at {}; it can only grow", found.end)));
+    if end < found.end {
+        cut(connection, &found, name, end).await?;
     }
     let octets = octets(end);
     let values = [Value::Octets(&octets), Value::Int(found.id)];
     connection.run("UPDATE pools SET \"end\" = ? WHERE id = ?", &values).await?;
-    if !found.lazy || found.next.is_none() {
+    if end > found.end && (!found.lazy || found.next.is_none()) {
         set_next(connection, found.id, name, found.start, after(found.end)).await?;
+    }
+    Ok(())
+}
+
+/// Removes the addresses behind a new end.
+async fn cut(connection: &mut Connection, found: &Found, name: &str, end: IpAddr) -> Result<(), Error> {
+    let last = octets(end);
+    let behind = [Value::Int(found.id), Value::Octets(&last)];
+    let sql = "SELECT COUNT(*) FROM addresses a WHERE a.pool = ? AND a.address > ? AND a.identity <> 0 AND \
+               (a.released = 0 OR EXISTS \
+               (SELECT 1 FROM cygnet_holds h WHERE h.address = a.id AND h.identity = a.identity))";
+    let online = connection.number(sql, &behind).await?;
+    if online > 0 {
+        return Err(Error::Wrong(format!(
+            "pool '{name}' has addresses behind {end} that are in use ({online}): their clients have to go first"
+        )));
+    }
+    for sql in [
+        "DELETE FROM leases WHERE address IN (SELECT id FROM addresses WHERE pool = ? AND address > ?)",
+        "DELETE FROM cygnet_holds WHERE address IN (SELECT id FROM addresses WHERE pool = ? AND address > ?)",
+        "DELETE FROM addresses WHERE pool = ? AND address > ?",
+    ] {
+        connection.run(sql, &behind).await?;
+    }
+    if found.next.is_some_and(|next| next > end) {
+        set_next(connection, found.id, name, found.start, None).await?;
     }
     Ok(())
 }

@@ -37,11 +37,24 @@ async fn pools_are_made_at_any_size_grown_and_deleted() {
         assert_eq!(admin.fill("small").await, Ok(4));
         assert_eq!(admin.fill("small").await, Ok(0));
         admin.resize_pool("small", ip("192.0.2.6")).await.unwrap();
-        assert!(admin.resize_pool("small", ip("192.0.2.5")).await.is_err());
         assert!(admin.resize_pool("small", ip("2001:db8::")).await.is_err());
         let small = admin.status().await.unwrap().into_iter().find(|p| p.name == "small").unwrap();
         assert_eq!((small.size, small.unmade, small.end), (6, 2, ip("192.0.2.6")));
         assert_eq!(admin.fill("small").await, Ok(2));
+
+        // Shorter, to where rows are and to where none are yet; and back.
+        let small = async |admin: &mut Admin, end: &str| {
+            admin.resize_pool("small", ip(end)).await.unwrap();
+            let small = admin.status().await.unwrap().into_iter().find(|p| p.name == "small").unwrap();
+            (small.size, small.unmade)
+        };
+        assert_eq!(small(&mut admin, "192.0.2.3").await, (3, 0));
+        assert_eq!(small(&mut admin, "192.0.2.9").await, (9, 6));
+        assert_eq!(small(&mut admin, "192.0.2.7").await, (7, 4));
+        assert_eq!(small(&mut admin, "192.0.2.2").await, (2, 0));
+        assert_eq!(small(&mut admin, "192.0.2.2").await, (2, 0));
+        assert_eq!(small(&mut admin, "192.0.2.4").await, (4, 2));
+        assert!(admin.resize_pool("small", ip("192.0.2.0")).await.is_err());
 
         admin.delete_pool("big").await.unwrap();
         assert_eq!(admin.delete_pool("big").await, Err(Error::Wrong("there is no pool 'big'".to_owned())));
