@@ -1,10 +1,11 @@
 //! Names of the pools, and the attributes: read at most once a second, however many clients come.
-use crate::admin::{self, Attribute, Lease, LeaseFilter, PoolRow};
+use crate::admin::{self, Attribute, Lease, PoolRow};
 use crate::connection::Error;
 use crate::link::Link;
 use crate::settings::Settings;
 use policy::Identity;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -76,11 +77,15 @@ impl Reader {
         }
     }
 
-    /// The current leases of a pool.
-    pub(crate) async fn leases(&self, pool: &str, limit: usize) -> Result<Vec<Lease>, Error> {
-        let filter = LeaseFilter { pool: Some(pool.to_owned()), ..LeaseFilter::default() };
+    /// Some leases of a pool that have been used: those above `after`, at most `limit`.
+    pub(crate) async fn leases(
+        &self,
+        pool: &str,
+        after: Option<IpAddr>,
+        limit: usize,
+    ) -> Result<Vec<Lease>, Error> {
         let now = (self.settings.clock)();
-        match self.ask(Query::Leases(filter, limit, now)).await? {
+        match self.ask(Query::Leases(pool.to_owned(), after, limit, now)).await? {
             Answer::Leases(leases) => Ok(leases),
             Answer::Status(_) | Answer::Snapshot(_) => Ok(Vec::new()),
         }
@@ -106,7 +111,7 @@ impl Reader {
 enum Query {
     Snapshot,
     Status(u64),
-    Leases(LeaseFilter, usize, u64),
+    Leases(String, Option<IpAddr>, usize, u64),
 }
 
 enum Answer {
@@ -144,8 +149,8 @@ async fn ask(connection: &mut crate::Connection, query: Query) -> Result<Answer,
             let now = i64::try_from(now).unwrap_or(i64::MAX);
             admin::pool_status(connection, now).await.map(Answer::Status)
         }
-        Query::Leases(filter, limit, now) => {
-            admin::list_leases(connection, &filter, limit, false, now).await.map(Answer::Leases)
+        Query::Leases(pool, after, limit, now) => {
+            admin::page_of_leases(connection, &pool, after, limit, now).await.map(Answer::Leases)
         }
     }
 }

@@ -49,6 +49,11 @@ impl Pools {
         }
     }
 
+    async fn page(&self, pool: &str, after: Option<IpAddr>, limit: usize) -> Result<Vec<LeaseRow>, Trouble> {
+        let leases = self.reader.leases(pool, after, limit).await.map_err(|error| self.trouble(&error))?;
+        Ok(leases.into_iter().map(row).collect())
+    }
+
     fn trouble(&self, error: &Error) -> Trouble {
         Trouble::Unavailable { pool: self.plugin().to_owned(), why: error.to_string() }
     }
@@ -128,18 +133,27 @@ impl Store for Pools {
     }
 
     fn leases<'a>(&'a self, pool: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
-        Box::pin(async move {
-            let leases = self.reader.leases(pool, limit).await.map_err(|error| self.trouble(&error))?;
-            let row = |lease: crate::admin::Lease| LeaseRow {
-                address: lease.address,
-                prefix: if lease.address.is_ipv4() { 32 } else { 128 },
-                identity: lease.identity,
-                online: lease.state == LeaseState::Online,
-                since: if lease.state == LeaseState::Online { lease.acquired } else { lease.released },
-                expires: lease.expires,
-            };
-            // An address that is reserved and was never used is no lease yet.
-            Ok(leases.into_iter().filter(|lease| lease.acquired.is_some()).map(row).collect())
-        })
+        Box::pin(self.page(pool, None, limit))
+    }
+
+    fn leases_after<'a>(
+        &'a self,
+        pool: &'a str,
+        after: IpAddr,
+        limit: usize,
+    ) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
+        Box::pin(self.page(pool, Some(after), limit))
+    }
+}
+
+fn row(lease: crate::admin::Lease) -> LeaseRow {
+    let online = lease.state == LeaseState::Online;
+    LeaseRow {
+        address: lease.address,
+        prefix: if lease.address.is_ipv4() { 32 } else { 128 },
+        identity: lease.identity,
+        online,
+        since: if online { lease.acquired } else { lease.released },
+        expires: lease.expires,
     }
 }

@@ -1,6 +1,6 @@
 //! Leases: who has, had or keeps which address.
 use super::Admin;
-use crate::connection::{Connection, Error, Value};
+use crate::connection::{Connection, Error, Row, Value};
 use crate::value::{address, identity, octets, stored};
 use policy::Identity;
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ impl Admin {
     /// [`Error`] of the database.
     pub async fn leases(&mut self, filter: &LeaseFilter, limit: usize) -> Result<Vec<Lease>, Error> {
         let now = (self.clock)();
-        leases(&mut self.connection, filter, limit, true, now).await
+        leases(&mut self.connection, filter, limit, now).await
     }
 
     /// Takes all its addresses from a gateway that is gone for good; returns how many.
@@ -97,24 +97,19 @@ macro_rules! select {
 const PAGE: usize = 4096;
 
 /// Leases that a filter lets through.
-pub(crate) async fn leases(
+async fn leases(
     connection: &mut Connection,
     filter: &LeaseFilter,
     limit: usize,
-    past: bool,
     now: u64,
 ) -> Result<Vec<Lease>, Error> {
-    let sql = if past {
-        // A lease that has just ended is in both tables.
-        select!(
-            " UNION ALL SELECT e.address, e.identity, e.acquired, e.released, 0 AS latest FROM leases e WHERE NOT EXISTS \
-             (SELECT 1 FROM addresses b WHERE b.id = e.address AND b.identity = e.identity AND \
-             b.acquired = e.acquired AND b.released = e.released)"
-        )
-    } else {
-        select!("")
-    };
-    let holders = holders(connection).await?;
+    // A lease that has just ended is in both tables.
+    let sql = select!(
+        " UNION ALL SELECT e.address, e.identity, e.acquired, e.released, 0 AS latest FROM leases e WHERE NOT EXISTS \
+         (SELECT 1 FROM addresses b WHERE b.id = e.address AND b.identity = e.identity AND \
+         b.acquired = e.acquired AND b.released = e.released)"
+    );
+    let holders = holders(connection, None).await?;
     let pool = filter.pool.as_deref().unwrap_or_default();
     let wanted = filter.address.map(octets).unwrap_or_default();
     let by_address = i64::from(filter.address.is_some());
@@ -144,29 +139,7 @@ pub(crate) async fn leases(
             )
             .await?;
         for row in &rows {
-            let id = row.int(7)?;
-            let current = row.int(8)? != 0;
-            let gateways = if current { holders.get(&id).cloned().unwrap_or_default() } else { Vec::new() };
-            let (released, timeout) = (row.count(5)?, row.count(6)?);
-            let online = current && (released == 0 || !gateways.is_empty());
-            let expires = (!online && timeout > 0).then(|| released.saturating_add(timeout));
-            let state = match expires {
-                _ if online => LeaseState::Online,
-                _ if !current => LeaseState::Expired,
-                Some(end) if end <= now => LeaseState::Expired,
-                _ => LeaseState::Valid,
-            };
-            let lease = Lease {
-                pool: row.text(0)?,
-                address: address(&row.octets(1)?)?,
-                identity: identity(row.int(2)?, &row.octets(3)?),
-                state,
-                acquired: Some(row.count(4)?).filter(|time| *time > 0),
-                // A row that was never used is released since second 1.
-                released: Some(released).filter(|time| !online && *time > 1),
-                expires,
-                gateways,
-            };
+            let lease = read(row, &holders, now)?;
             if filter.state.is_none_or(|wanted| wanted == state) && found.len() < limit {
                 found.push(lease);
             }
@@ -178,12 +151,73 @@ pub(crate) async fn leases(
     }
 }
 
-/// Which gateways use which address row.
-async fn holders(connection: &mut Connection) -> Result<HashMap<i64, Vec<String>>, Error> {
-    let sql = "SELECT CAST(h.address AS BIGINT), h.gateway FROM cygnet_holds h \
+/// The current leases of one pool that have been used, above `after`, in order of address. Costs what it returns.
+pub(crate) async fn page(
+    connection: &mut Connection,
+    pool: &str,
+    after: Option<IpAddr>,
+    limit: usize,
+    now: u64,
+) -> Result<Vec<Lease>, Error> {
+    let sql = "SELECT p.name, a.address, CAST(i.type AS BIGINT), i.data, CAST(a.acquired AS BIGINT), \
+               CAST(a.released AS BIGINT), CAST(p.timeout AS BIGINT), CAST(a.id AS BIGINT), CAST(1 AS BIGINT) \
+               FROM pools p JOIN addresses a ON a.pool = p.id JOIN identities i ON i.id = a.identity \
+               WHERE p.name = ? AND a.address > ? AND a.identity <> 0 AND a.acquired > 0 \
+               ORDER BY a.address LIMIT ?";
+    let after = after.map(octets).unwrap_or_default();
+    let limit = Value::Int(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = connection.rows(sql, &[Value::Text(pool), Value::Octets(&after), limit]).await?;
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    let holders = holders(connection, Some((pool, first.octets(1)?, last.octets(1)?))).await?;
+    rows.iter().map(|row| read(row, &holders, now)).collect()
+}
+
+/// A row of either statement.
+fn read(row: &Row, holders: &HashMap<i64, Vec<String>>, now: u64) -> Result<Lease, Error> {
+    let id = row.int(7)?;
+    let current = row.int(8)? != 0;
+    let gateways = if current { holders.get(&id).cloned().unwrap_or_default() } else { Vec::new() };
+    let (released, timeout) = (row.count(5)?, row.count(6)?);
+    let online = current && (released == 0 || !gateways.is_empty());
+    let expires = (!online && timeout > 0).then(|| released.saturating_add(timeout));
+    let state = match expires {
+        _ if online => LeaseState::Online,
+        _ if !current => LeaseState::Expired,
+        Some(end) if end <= now => LeaseState::Expired,
+        _ => LeaseState::Valid,
+    };
+    Ok(Lease {
+        pool: row.text(0)?,
+        address: address(&row.octets(1)?)?,
+        identity: identity(row.int(2)?, &row.octets(3)?),
+        state,
+        acquired: Some(row.count(4)?).filter(|time| *time > 0),
+        // A row that was never used is released since second 1.
+        released: Some(released).filter(|time| !online && *time > 1),
+        expires,
+        gateways,
+    })
+}
+
+/// Which gateways use which address row; of one pool between two addresses, or of all.
+async fn holders(
+    connection: &mut Connection,
+    part: Option<(&str, Vec<u8>, Vec<u8>)>,
+) -> Result<HashMap<i64, Vec<String>>, Error> {
+    let all = "SELECT CAST(h.address AS BIGINT), h.gateway FROM cygnet_holds h \
                JOIN addresses a ON a.id = h.address AND a.identity = h.identity ORDER BY h.gateway";
+    let between = "SELECT CAST(h.address AS BIGINT), h.gateway FROM pools p JOIN addresses a ON a.pool = p.id \
+                   JOIN cygnet_holds h ON h.address = a.id AND h.identity = a.identity \
+                   WHERE p.name = ? AND a.address >= ? AND a.address <= ? ORDER BY h.gateway";
+    let rows = match &part {
+        None => connection.rows(all, &[]).await?,
+        Some((pool, first, last)) => {
+            let values = [Value::Text(pool), Value::Octets(first), Value::Octets(last)];
+            connection.rows(between, &values).await?
+        }
+    };
     let mut holders: HashMap<i64, Vec<String>> = HashMap::new();
-    for row in connection.rows(sql, &[]).await? {
+    for row in rows {
         holders.entry(row.int(0)?).or_default().push(row.text(1)?);
     }
     Ok(holders)

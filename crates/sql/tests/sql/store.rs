@@ -123,6 +123,14 @@ async fn addresses_are_leased_given_back_and_kept_for_their_owner() {
         assert_eq!(leases.len(), 2);
         assert_eq!((leases[0].identity.clone(), leases[0].online), (id("carol@cygnet.test"), true));
         assert_eq!((leases[0].since, leases[0].expires), (Some(BEGIN), None));
+        let page = async |after: &str, limit: usize| -> Vec<IpAddr> {
+            let page = gw.store.leases_after("vpn", ip(after), limit).await.unwrap();
+            page.into_iter().map(|lease| lease.address).collect()
+        };
+        assert_eq!(page("10.3.0.1", 9).await, [ip("10.3.0.2"), ip("10.3.0.3")]);
+        assert_eq!(page("10.3.0.1", 1).await, [ip("10.3.0.2")]);
+        assert_eq!(page("0.0.0.0", 9).await.len(), 3);
+        assert_eq!(page("10.3.0.3", 9).await.len(), 0);
         // The history has the lease that ended.
         let filter = LeaseFilter { state: Some(LeaseState::Expired), ..LeaseFilter::default() };
         let past = admin.leases(&filter, 9).await.unwrap();
