@@ -23,8 +23,9 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::dhcp::Dhcp;
 use crate::stores::{self, Stores};
-use crate::{notices, scripts};
+use crate::{neighbours, notices, scripts};
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use ike::Engine;
@@ -108,7 +109,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .context("starting the data plane's thread")?;
     let interfaces = Interfaces::new(&conf);
     shard.ignore(interfaces.ignored(&log));
-    notices::watch_network(&plane, &shard, interfaces, &log);
+    let neighbours = match conf.loads("farp", false) {
+        true => neighbours::Handle::start(log.clone()),
+        false => neighbours::Handle::default(),
+    };
+    notices::watch_network(&plane, &shard, &neighbours, interfaces, &log);
 
     // 5. RADIUS, observers, engine.
     let (radius, radius_inbox) = radius::Handle::new();
@@ -119,6 +124,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         commands: Arc::new(Commands::default()),
         updown: updown::Handle::new(log.clone(), tokio::runtime::Handle::current()),
         radius: radius.clone(),
+        neighbours,
     });
     let world = radius::World {
         shard: shard.clone(),
@@ -135,9 +141,15 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     store.credentials.settings = conf.credentials().clone();
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
+    let (dhcp_settings, complaints) = stores::dhcp::Settings::new(&conf);
+    for complaint in complaints {
+        log.say(Voice::Main, Group::Cfg, 0, complaint);
+    }
+    let dhcp =
+        Dhcp::start(dhcp_settings, log.clone(), shard.clone(), observers.commands.clone(), seeded()?);
     let stores = Arc::new(Stores {
         memory: Arc::default(),
-        others: vec![Arc::new(stores::radius::Radius(radius.clone()))],
+        others: vec![Arc::new(stores::radius::Radius(radius.clone())), dhcp.clone()],
         order: pool_order(&conf),
     });
     let asks = Asks {
@@ -167,6 +179,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         observers: observers.clone(),
         log: log.clone(),
         stores,
+        dhcp,
         store: tokio::sync::Mutex::new(store),
         credentials,
         reloader: reloader.clone(),

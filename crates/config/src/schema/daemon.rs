@@ -11,6 +11,7 @@ use policy::Settings;
 use std::collections::BTreeSet;
 
 pub mod credentials;
+mod lan;
 mod radius;
 mod unused;
 
@@ -236,7 +237,7 @@ pub struct DaemonSettings {
 
 /// All keys that have an effect.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(credentials::KEYS).chain(radius::KEYS)
+    KEYS.iter().chain(credentials::KEYS).chain(radius::KEYS).chain(lan::KEYS)
 }
 
 /// Why a key has no effect; `None` for one that has.
