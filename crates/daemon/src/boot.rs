@@ -145,8 +145,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     for complaint in complaints {
         log.say(Voice::Main, Group::Cfg, 0, complaint);
     }
-    let dhcp =
-        Dhcp::start(dhcp_settings, log.clone(), shard.clone(), observers.commands.clone(), seeded()?);
+    let dhcp = Dhcp::start(dhcp_settings, log.clone(), shard.clone(), observers.commands.clone(), seeded()?);
     let stores = Arc::new(Stores {
         memory: Arc::default(),
         others: vec![Arc::new(stores::radius::Radius(radius.clone())), dhcp.clone()],

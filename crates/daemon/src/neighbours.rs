@@ -43,14 +43,16 @@ impl Handle {
     /// Starts the task.
     pub(crate) fn start(log: Arc<Log>) -> Self {
         let (changes, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { table: Table::default(), groups: Groups::default(), arp: None, ndp: None, log }.run(inbox));
+        tokio::spawn(
+            Task { table: Table::default(), groups: Groups::default(), arp: None, ndp: None, log }.run(inbox),
+        );
         Self { changes: Some(changes) }
     }
 
     /// Something happened to an IKE_SA. False when it is lost.
     pub(crate) fn event(&self, event: &Event) -> bool {
         let holder = |sa: &IkeView| Holder { remote: sa.remote.ip(), addresses: sa.remote_vips.clone() };
-        let sent = match event {
+        match event {
             Event::IkeUpDown { up: true, sa } => self.send(Change::Up(sa.unique_id, holder(sa))),
             Event::IkeUpDown { up: false, sa } => self.send(Change::Down(sa.unique_id)),
             Event::IkeRekey { old, new } => {
@@ -59,8 +61,7 @@ impl Handle {
             }
             Event::IkeUpdate { sa, remote, .. } => self.send(Change::Moved(sa.unique_id, remote.ip())),
             _ => true,
-        };
-        sent
+        }
     }
 
     /// Interfaces or addresses changed.

@@ -35,7 +35,12 @@ impl Observers {
             self.log.say(Voice::Engine, Group::Cfg, 0, "RADIUS accounting is behind, an event is lost");
         }
         if !self.neighbours.event(&event) {
-            self.log.say(Voice::Engine, Group::Net, 0, "answering for neighbours is behind, an event is lost");
+            self.log.say(
+                Voice::Engine,
+                Group::Net,
+                0,
+                "answering for neighbours is behind, an event is lost",
+            );
         }
         match event {
             Event::Log { group, level, ike, text } => self.log.line(Voice::Engine, group, level, ike, text),

@@ -53,8 +53,7 @@ impl Groups {
             return Err(std::io::Error::from(std::io::ErrorKind::QuotaExceeded)).attempt(what);
         }
         if !self.sockets.iter().any(|(_, held)| held.len() < PER_SOCKET) {
-            let socket =
-                Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).attempt(what)?;
+            let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).attempt(what)?;
             socket.set_cloexec(true).attempt(what)?;
             self.sockets.push((socket, BTreeSet::new()));
         }

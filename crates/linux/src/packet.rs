@@ -1,13 +1,16 @@
 //! Packet sockets: what a LAN says to others than us, as far as a filter in the kernel lets it through.
 //!
 //! The filter is in place before the first packet: nothing but the named kind of traffic ever wakes us.
-#![allow(unsafe_code, reason = "addresses of the link layer, and tokio registers descriptors that are promised to stay")]
+#![allow(
+    unsafe_code,
+    reason = "addresses of the link layer, and tokio registers descriptors that are promised to stay"
+)]
 
 use crate::{Attempt, Result};
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use tokio::io::unix::AsyncFd;
 
 /// The kinds of traffic that can be listened to.
@@ -153,7 +156,8 @@ impl PacketSocket {
             let (length, from) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), buffer)?;
             let Some(from) = from else { continue };
             // What we send, and what a card in promiscuous mode hears, is not for us.
-            if !matches!(from.pkttype(), libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST) {
+            if !matches!(from.pkttype(), libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST)
+            {
                 continue;
             }
             let (Ok(interface), Some(source)) = (u32::try_from(from.ifindex()), from.addr()) else {
@@ -176,6 +180,12 @@ impl PacketSocket {
 impl AsFd for PacketSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

@@ -143,7 +143,11 @@ impl Solicitation {
     /// The Ethernet address an advertisement goes to; `sender` sent the solicitation.
     #[must_use]
     pub fn answer_to(&self, sender: Mac) -> Mac {
-        if self.source.is_unspecified() { [0x33, 0x33, 0, 0, 0, 1] } else { self.source_mac.unwrap_or(sender) }
+        if self.source.is_unspecified() {
+            [0x33, 0x33, 0, 0, 0, 1]
+        } else {
+            self.source_mac.unwrap_or(sender)
+        }
     }
 }
 

@@ -20,6 +20,8 @@ const WANTED: &[(&str, &str)] = &[
     ("freeradius", "freeradius"),
     ("radclient", "freeradius-utils"),
     ("resolvconf", "openresolv"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("kea-dhcp4", "kea-dhcp4-server"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[

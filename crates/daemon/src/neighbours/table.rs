@@ -117,12 +117,8 @@ impl Table {
 
     /// The reply to an ARP request.
     pub(super) fn arp(&self, interface: u32, request: &ArpRequest) -> Option<Vec<u8>> {
-        let lan = self.answers(
-            interface,
-            request.sender_mac,
-            request.sender.into(),
-            request.target.into(),
-        )?;
+        let lan =
+            self.answers(interface, request.sender_mac, request.sender.into(), request.target.into())?;
         Some(request.reply(lan.mac))
     }
 
@@ -210,7 +206,8 @@ mod tests {
         assert!(!arp(&table, 9, "10.1.0.10", "10.1.0.50"), "on an unknown interface");
         assert!(!arp(&table, 2, "10.1.0.50", "10.1.0.50"), "an announcement");
         assert!(!arp(&table, 2, "172.16.0.1", "10.1.0.50"), "a sender of elsewhere");
-        let own = ArpRequest { sender_mac: OURS, sender: [10, 1, 0, 1].into(), target: [10, 1, 0, 50].into() };
+        let own =
+            ArpRequest { sender_mac: OURS, sender: [10, 1, 0, 1].into(), target: [10, 1, 0, 50].into() };
         assert!(table.arp(2, &own).is_none(), "our own question");
     }
 

@@ -202,7 +202,7 @@ impl Dhcp {
                 Output::Failed(id, why) => {
                     if let Some((_, answer)) = state.waiting.remove(&id) {
                         let mut why = why.to_string();
-                        if matches!(state.client.settings().relay, None) && state.settings.interface.is_none() {
+                        if state.client.settings().relay.is_none() && state.settings.interface.is_none() {
                             why.push_str(" Name the LAN in charon.plugins.dhcp.interface, or its broadcast address in charon.plugins.dhcp.server.");
                         }
                         let _gone = answer.send(Err(Trouble::Unavailable { pool: POOL.to_owned(), why }));
@@ -433,12 +433,7 @@ impl Store for Dhcp {
         Box::pin(async move { Ok(self.attributes_now(wanted, granted)) })
     }
 
-    fn release<'a>(
-        &'a self,
-        _: &'a [String],
-        identity: &'a Identity,
-        address: IpAddr,
-    ) -> Later<'a, bool> {
+    fn release<'a>(&'a self, _: &'a [String], identity: &'a Identity, address: IpAddr) -> Later<'a, bool> {
         Box::pin(async move {
             match address {
                 IpAddr::V4(address) => self.give_back(identity, address),

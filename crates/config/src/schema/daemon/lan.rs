@@ -27,7 +27,12 @@ pub(super) const KEYS: &[Key] = &[
         "no",
         "as relay agent, send from port 67 and so own it: no ICMP errors for the answers",
     ),
-    Key::new("plugins.dhcp.interface", Kind::Text("name"), "", "interface to the DHCP servers; any, by the routes"),
+    Key::new(
+        "plugins.dhcp.interface",
+        Kind::Text("name"),
+        "",
+        "interface to the DHCP servers; any, by the routes",
+    ),
     Key::new(
         "plugins.dhcp.interface_receive",
         Kind::Text("name"),

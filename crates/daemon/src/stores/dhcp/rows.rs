@@ -31,7 +31,7 @@ pub(super) enum Back {
     /// Others hold it still, or it was lost before.
     Counted,
     /// Nobody holds it any more.
-    Last(Row),
+    Last(Box<Row>),
 }
 
 /// All of them.
@@ -99,7 +99,7 @@ impl Rows {
         match self.rows.remove(&address) {
             Some(row) => {
                 self.by_id.remove(&row.id);
-                Back::Last(row)
+                Back::Last(Box::new(row))
             }
             None => Back::Unknown,
         }
