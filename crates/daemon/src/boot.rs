@@ -24,9 +24,10 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::dhcp::Dhcp;
 use crate::stores::memory::Memory;
 use crate::stores::{self, Stores};
-use crate::{notices, scripts};
+use crate::{neighbours, notices, scripts};
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use config::NetworkSettings;
@@ -119,7 +120,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .context("starting the data plane's thread")?;
     let interfaces = Interfaces::new(&conf);
     shard.ignore(interfaces.ignored(&log));
-    notices::watch_network(&plane, &shard, interfaces, &log);
+    let neighbours = match conf.loads("farp", false) {
+        true => neighbours::Handle::start(log.clone()),
+        false => neighbours::Handle::default(),
+    };
+    notices::watch_network(&plane, &shard, &neighbours, interfaces, &log);
 
     // 5. RADIUS, observers, engine.
     let (radius, radius_inbox) = radius::Handle::new();
@@ -134,6 +139,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             conf.network().dns_handler,
         ),
         radius: radius.clone(),
+        neighbours,
     });
     let world = radius::World {
         shard: shard.clone(),
@@ -150,9 +156,14 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     store.credentials.settings = conf.credentials().clone();
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
+    let (dhcp_settings, complaints) = stores::dhcp::Settings::new(&conf);
+    for complaint in complaints {
+        log.say(Voice::Main, Group::Cfg, 0, complaint);
+    }
+    let dhcp = Dhcp::start(dhcp_settings, log.clone(), shard.clone(), observers.commands.clone(), seeded()?);
     let stores = Arc::new(Stores {
         memory: memory.clone(),
-        others: other_stores(&conf, &log, &radius),
+        others: other_stores(&conf, &log, &radius, dhcp.clone()),
         order: pool_order(&conf),
     });
     let asks = Asks {
@@ -190,6 +201,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         observers: observers.clone(),
         log: log.clone(),
         stores,
+        dhcp,
         store: tokio::sync::Mutex::new(store),
         credentials,
         reloader: reloader.clone(),
@@ -324,11 +336,15 @@ async fn memory(conf: &Conf, log: &Arc<Log>) -> Result<Memory> {
 }
 
 /// The stores that may have to wait, in the order in which charon loads its plugins.
-fn other_stores(conf: &Conf, log: &Arc<Log>, radius: &radius::Handle) -> Vec<Arc<dyn pool::Store>> {
+fn other_stores(
+    conf: &Conf,
+    log: &Arc<Log>,
+    radius: &radius::Handle,
+    dhcp: Arc<Dhcp>,
+) -> Vec<Arc<dyn pool::Store>> {
     let sql = stores::sql::start(conf, log);
-    sql.into_iter()
-        .chain([Arc::new(stores::radius::Radius(radius.clone())) as Arc<dyn pool::Store>])
-        .collect()
+    let radius: Arc<dyn pool::Store> = Arc::new(stores::radius::Radius(radius.clone()));
+    sql.into_iter().chain([dhcp as Arc<dyn pool::Store>, radius]).collect()
 }
 
 /// Which pool is asked first (`charon.pool_order`).

@@ -70,6 +70,17 @@ impl Conf {
         self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
     }
 
+    /// Whether a plugin's work is wanted: as its own `load` says (a number is a priority), else because `load` names it.
+    pub(crate) fn loads(&self, plugin: &str, default: bool) -> bool {
+        match self.text(&format!("plugins.{plugin}.load")).map(str::trim) {
+            Some(text) => word(text).unwrap_or_else(|| text.parse().is_ok_and(|priority: i64| priority > 0)),
+            None => {
+                let listed = self.text("load").unwrap_or_default();
+                default || listed.split_whitespace().any(|name| name.trim_end_matches('!') == plugin)
+            }
+        }
+    }
+
     /// Names of the values below `key`, in order.
     pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
         let holder = self.settings.section.lookup_section(key);
@@ -112,5 +123,24 @@ mod tests {
         assert_eq!(conf.text("plugins.vici.socket"), Some("unix:///a"));
         assert_eq!(conf.keys("plugins.vici"), ["socket"]);
         assert_eq!(conf.text("plugins.nix.socket"), None);
+    }
+
+    #[test]
+    fn plugins_are_loaded_by_their_key_or_by_the_list() {
+        let conf = |list: &str, key: Option<&str>| {
+            let (mut root, mut charon) = (Section::default(), Section::default());
+            charon.put("load", list);
+            if let Some(key) = key {
+                let (mut plugins, mut farp) = (Section::default(), Section::default());
+                farp.put("load", key);
+                plugins.put_section("farp", farp);
+                charon.put_section("plugins", plugins);
+            }
+            root.put_section("charon", charon);
+            Conf::new(&root).loads("farp", false)
+        };
+        assert!(conf("vici farp dhcp", None) && conf("vici farp!", None) && !conf("vici", None));
+        assert!(conf("vici", Some("yes")) && conf("vici", Some("10")));
+        assert!(!conf("farp", Some("no")) && !conf("farp", Some("0")) && !conf("farp", Some("-5")));
     }
 }

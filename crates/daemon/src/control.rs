@@ -44,6 +44,7 @@ pub(crate) struct Desk {
     pub(crate) observers: Arc<Observers>,
     pub(crate) log: Arc<Log>,
     pub(crate) stores: Arc<Stores>,
+    pub(crate) dhcp: Arc<crate::stores::dhcp::Dhcp>,
     pub(crate) store: tokio::sync::Mutex<store::Store>,
     pub(crate) credentials: Arc<Shared>,
     pub(crate) reloader: Arc<crate::reload::Reloader>,

@@ -14,6 +14,7 @@ mod control;
 mod credentials;
 mod fetch;
 mod interfaces;
+mod neighbours;
 mod notices;
 mod observers;
 mod parse;

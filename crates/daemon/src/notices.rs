@@ -74,6 +74,7 @@ async fn pass_on(mut notices: mpsc::Receiver<Notice>, shard: shard::Handle, plan
 pub(crate) fn watch_network(
     plane: &plane::Handle,
     shard: &shard::Handle,
+    neighbours: &crate::neighbours::Handle,
     interfaces: Interfaces,
     log: &Arc<Log>,
 ) {
@@ -85,6 +86,7 @@ pub(crate) fn watch_network(
         }
     };
     let (plane, shard, log) = (plane.clone(), shard.clone(), log.clone());
+    let neighbours = neighbours.clone();
     tokio::spawn(async move {
         loop {
             match events.next().await {
@@ -100,6 +102,7 @@ pub(crate) fn watch_network(
             while let Ok(Ok(_)) = tokio::time::timeout_at(end, events.next()).await {}
             shard.ignore(interfaces.ignored(&log));
             plane.network_changed();
+            neighbours.network_changed();
             shard.hint(Command::AddressesChanged);
         }
     });

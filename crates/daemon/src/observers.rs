@@ -24,6 +24,7 @@ pub(crate) struct Observers {
     pub(crate) commands: Arc<commands::Commands>,
     pub(crate) updown: updown::Handle,
     pub(crate) radius: crate::asks::radius::Handle,
+    pub(crate) neighbours: crate::neighbours::Handle,
 }
 
 impl Observers {
@@ -32,6 +33,14 @@ impl Observers {
         let now = linux::clock::monotonic_ms();
         if self.radius.accounts() && accounting::matters(&event) && !self.radius.event(event.clone()) {
             self.log.say(Voice::Engine, Group::Cfg, 0, "RADIUS accounting is behind, an event is lost");
+        }
+        if !self.neighbours.event(&event) {
+            self.log.say(
+                Voice::Engine,
+                Group::Net,
+                0,
+                "answering for neighbours is behind, an event is lost",
+            );
         }
         match event {
             Event::Log { group, level, ike, text } => self.log.line(Voice::Engine, group, level, ike, text),

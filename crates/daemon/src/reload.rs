@@ -69,6 +69,11 @@ impl Reloader {
         };
         self.apply(&conf, reopen);
         desk.observers.radius.settings(conf.radius().clone());
+        let (dhcp, complaints) = crate::stores::dhcp::Settings::new(&conf);
+        for complaint in complaints {
+            self.log.say(Voice::Main, Group::Cfg, 0, complaint);
+        }
+        desk.dhcp.configure(dhcp);
         let settings = conf.credentials().clone();
         let tokens_again =
             settings.pkcs11_reload_certs || settings.pkcs11 != desk.credentials.settings.load().pkcs11;

@@ -1,6 +1,7 @@
 //! Who hands out virtual addresses: the backends, and the order in which they are asked.
 
 pub(crate) mod attributes;
+pub(crate) mod dhcp;
 pub(crate) mod memory;
 pub(crate) mod radius;
 pub(crate) mod sql;

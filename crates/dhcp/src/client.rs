@@ -182,6 +182,11 @@ impl Client {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// Bits of its generator, as for [`Subject::random`].
+    pub fn draw(&mut self) -> u64 {
+        (self.random)()
+    }
+
     /// Leases and transactions under way.
     pub fn len(&self) -> usize {
         self.entries.len()

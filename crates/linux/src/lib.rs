@@ -3,19 +3,22 @@
 //! What it does not do: decide. It sends what it is given, installs what is declared, and reports what happened.
 //!
 //! The walk: [`message`] (the two system calls packets travel by) → [`udp`], [`raw`], [`tun`], [`wait`] (what a
-//! lane thread holds) → [`netlink`] (links, addresses, routes, rules and their events) → [`network`] and [`dns`]
+//! lane thread holds) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links, addresses, routes, rules and their events) → [`network`] and [`dns`]
 //! (host state, declared and reconciled) → [`sysctl`], [`clock`], [`privilege`] → [`netns`] (namespaces for tests
 //! and the demo).
 //!
 //! `unsafe` is denied here as everywhere, and allowed only in the files that cannot do without, each block with
 //! its reason.
 
+pub mod broadcast;
 pub mod clock;
 pub mod dns;
 pub mod message;
+pub mod multicast;
 pub mod netlink;
 pub mod netns;
 pub mod network;
+pub mod packet;
 pub mod ping;
 pub mod privilege;
 pub mod process;

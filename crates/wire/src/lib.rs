@@ -4,7 +4,7 @@
 //! linear in the input. Numbers that no registry entry names survive a round trip.
 //!
 //! The walk: [`codec`] (the only place that touches offsets) → [`iana`] (numbers) → [`ike`] (message header,
-//! payload chain, one file per payload) → [`eap`], [`esp`], [`ip`], [`frame`], [`radius`].
+//! payload chain, one file per payload) → [`eap`], [`esp`], [`ip`], [`neighbour`], [`frame`], [`radius`].
 
 pub mod codec;
 pub mod eap;
@@ -13,6 +13,7 @@ pub mod frame;
 pub mod iana;
 pub mod ike;
 pub mod ip;
+pub mod neighbour;
 pub mod radius;
 
 pub use codec::WireError;

@@ -20,13 +20,12 @@ const WANTED: &[(&str, &str)] = &[
     ("freeradius", "freeradius"),
     ("radclient", "freeradius-utils"),
     ("resolvconf", "openresolv"),
-<<<<<<< HEAD
     ("dbus-daemon", "dbus-daemon"),
     ("dbus-send", "dbus-bin"),
-=======
     ("mariadbd", "mariadb-server"),
     ("sqlite3", "sqlite3"),
->>>>>>> wt-sql
+    ("dnsmasq", "dnsmasq-base"),
+    ("kea-dhcp4", "kea-dhcp4-server"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[

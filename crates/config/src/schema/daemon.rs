@@ -11,6 +11,7 @@ use policy::Settings;
 use std::collections::BTreeSet;
 
 pub mod credentials;
+mod lan;
 pub mod network;
 mod radius;
 mod unused;
@@ -154,38 +155,7 @@ pub const KEYS: &[Key] = &[
         "",
         "attributes for clients, by the names in a pool or by number",
     ),
-<<<<<<< HEAD
-=======
-    Key::new("plugins.attr-sql.database", Kind::Text("URI"), "", "database of pools and attributes"),
-    Key::new(
-        "plugins.attr-sql.crash_recovery",
-        Kind::Flag,
-        "",
-        "release at the start what was in use: yes everything, no what this gateway used, unset also what nobody is known to use",
-    ),
-    Key::new(
-        "plugins.attr-sql.gateway",
-        Kind::Text("name"),
-        "",
-        "name of this gateway in the database; that of the host",
-    ),
-    Key::new("plugins.attr-sql.lease_history", Kind::Flag, "yes", "keep ended leases in the database"),
-    Key::new("plugins.attr-sql.load", Kind::Flag, "yes", "use the database"),
-    Key::new("plugins.resolve.file", Kind::Text("file"), "/etc/resolv.conf", "where DNS servers are written"),
-    Key::new(
-        "plugins.resolve.resolvconf.iface",
-        Kind::Text("name"),
-        "lo.ipsec",
-        "interface named to resolvconf",
-    ),
-    Key::new(
-        "plugins.resolve.resolvconf.path",
-        Kind::Text("file"),
-        "/sbin/resolvconf",
-        "the resolvconf command",
-    ),
-    Key::new("plugins.updown.dns_handler", Kind::Flag, "no", "hand DNS servers to the updown command"),
->>>>>>> wt-sql
+    KEYS.iter().chain(network::KEYS).chain(credentials::KEYS).chain(radius::KEYS).chain(lan::KEYS)
     Key::new(
         "plugins.kernel-libipsec.allow_peer_ts",
         Kind::Flag,
@@ -229,7 +199,7 @@ pub struct DaemonSettings {
 
 /// All keys that have an effect.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(network::KEYS).chain(credentials::KEYS).chain(radius::KEYS)
+    KEYS.iter().chain(network::KEYS).chain(credentials::KEYS).chain(radius::KEYS).chain(lan::KEYS)
 }
 
 /// Why a key has no effect; `None` for one that has.

@@ -4,7 +4,7 @@ use crate::{Attempt, Result};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -24,6 +24,8 @@ pub struct Link {
     pub loopback: bool,
     /// MTU in bytes.
     pub mtu: u32,
+    /// Its Ethernet address, where it has one that others can send to.
+    pub hardware: Option<[u8; 6]>,
 }
 
 impl Link {
@@ -35,11 +37,17 @@ impl Link {
             running: message.header.flags.contains(LinkFlags::Running),
             loopback: message.header.flags.contains(LinkFlags::Loopback),
             mtu: 0,
+            hardware: None,
         };
+        let speaks_arp = message.header.link_layer_type == LinkLayerType::Ether
+            && !message.header.flags.intersects(LinkFlags::Noarp | LinkFlags::Loopback);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::Address(address) if speaks_arp => {
+                    link.hardware = address.as_slice().try_into().ok();
+                }
                 _ => {}
             }
         }
