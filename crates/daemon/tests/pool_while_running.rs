@@ -106,15 +106,26 @@ fn a_pool_that_is_added_serves_at_once() {
     let cl = lab.start("cl", Kind::Charon, CLIENT);
     let (up, said) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "10"]);
     assert!(!up, "there is no pool yet\n{said}");
+    cl.swanctl(&["--terminate", "--ike", "home"]);
 
     pool(&gw, "--add office --start 10.3.0.1 --end 10.3.0.9 --timeout 48");
     pool(&gw, "--addattr dns --server 10.1.0.53 --pool office");
-    cl.initiate("home");
-    assert!(cl.sas().contains("local-vips=[10.3.0.1]"), "{}\n{}", cl.sas(), gw.said());
+    // The daemon reads the names of pools once a second at most.
+    let got = lab::wait_for(std::time::Duration::from_secs(5), || {
+        let (up, _) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "10"]);
+        if !up {
+            cl.swanctl(&["--terminate", "--ike", "home"]);
+        }
+        up
+    });
+    assert!(got && cl.sas().contains("local-vips=[10.3.0.1]"), "{}\n{}", cl.sas(), gw.said());
     assert!(cl.said().contains("10.1.0.53"), "{}", cl.said());
     let leases = shown(&gw, &["leases", "office", "--online"]);
     let line = leases.lines().nth(1).unwrap_or_default();
-    assert!(line.starts_with("10.3.0.1  carol@cygnet.test  online ") && line.ends_with(" attr-sql"), "{leases}");
+    assert!(
+        line.starts_with("10.3.0.1  carol@cygnet.test  online ") && line.ends_with(" attr-sql"),
+        "{leases}"
+    );
     let status = pool(&gw, "--status");
     assert!(status.contains("48h     9  1 (11%)  1 (11%)"), "{status}");
     assert!(pool(&gw, "--leases office --filter status=online").contains("carol@cygnet.test"));
@@ -123,6 +134,10 @@ fn a_pool_that_is_added_serves_at_once() {
 
     cl.swanctl(&["--terminate", "--ike", "home"]);
     let offline = || shown(&gw, &["leases", "office", "--offline"]);
-    assert!(lab::wait_for(std::time::Duration::from_secs(5), || offline().contains(" in 1d 23h ")), "{}", offline());
+    assert!(
+        lab::wait_for(std::time::Duration::from_secs(5), || offline().contains(" in 1d 23h ")),
+        "{}",
+        offline()
+    );
     assert!(pool(&gw, "--leases office --filter status=valid").contains("carol@cygnet.test"));
 }

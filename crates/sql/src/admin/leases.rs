@@ -140,7 +140,7 @@ async fn leases(
             .await?;
         for row in &rows {
             let lease = read(row, &holders, now)?;
-            if filter.state.is_none_or(|wanted| wanted == state) && found.len() < limit {
+            if filter.state.is_none_or(|wanted| wanted == lease.state) && found.len() < limit {
                 found.push(lease);
             }
         }
