@@ -106,11 +106,19 @@ fn a_pool_that_is_added_serves_at_once() {
     let cl = lab.start("cl", Kind::Charon, CLIENT);
     let (up, said) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "10"]);
     assert!(!up, "there is no pool yet\n{said}");
+    cl.swanctl(&["--terminate", "--ike", "home"]);
 
     pool(&gw, "--add office --start 10.3.0.1 --end 10.3.0.9 --timeout 48");
     pool(&gw, "--addattr dns --server 10.1.0.53 --pool office");
-    cl.initiate("home");
-    assert!(cl.sas().contains("local-vips=[10.3.0.1]"), "{}\n{}", cl.sas(), gw.said());
+    // The daemon reads the names of pools once a second at most.
+    let got = lab::wait_for(std::time::Duration::from_secs(5), || {
+        let (up, _) = cl.try_swanctl(&["--initiate", "--child", "home", "--timeout", "10"]);
+        if !up {
+            cl.swanctl(&["--terminate", "--ike", "home"]);
+        }
+        up
+    });
+    assert!(got && cl.sas().contains("local-vips=[10.3.0.1]"), "{}\n{}", cl.sas(), gw.said());
     assert!(cl.said().contains("10.1.0.53"), "{}", cl.said());
     let leases = shown(&gw, &["leases", "office", "--online"]);
     let line = leases.lines().nth(1).unwrap_or_default();
