@@ -114,7 +114,7 @@ pub(crate) fn ends(case: Case) -> Option<(End, End)> {
                     ..UserspaceOptions::default()
                 };
                 let plane = Userspace::start(&options, udp.clone(), ike_tx, notice_tx).unwrap();
-                let mut network = Network::open(None, None).unwrap();
+                let mut network = Network::open(None).unwrap();
                 let route = WantedRoute {
                     destination: whole(peer),
                     table: 220,
