@@ -10,6 +10,10 @@ pub use attributes::Attribute;
 pub use leases::{Lease, LeaseFilter, LeaseState};
 pub use pools::{FILL_LIMIT, NewPool, PoolRow};
 
+pub(crate) use attributes::attributes as all_attributes;
+pub(crate) use leases::leases as list_leases;
+pub(crate) use pools::{INSERT_UNMADE, status as pool_status};
+
 use crate::connection::{Connection, Error};
 use crate::schema;
 use crate::uri::Uri;

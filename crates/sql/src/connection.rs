@@ -42,6 +42,18 @@ pub enum Error {
     Wrong(String),
 }
 
+impl Error {
+    /// It may well go right on another connection.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            // Two writers met: the database chose one of them to try again.
+            Self::Refused { why, .. } => why.to_lowercase().contains("deadlock"),
+            Self::NoTable { .. } | Self::Wrong(_) => false,
+        }
+    }
+}
+
 /// A value of a statement.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
@@ -249,6 +261,9 @@ impl Connection {
     fn error(&self, error: &sqlx::Error) -> Error {
         let database = self.shown.to_string();
         match error {
+            sqlx::Error::Database(refused) if refused.code().is_some_and(|code| goodbye(&code)) => {
+                Error::Unreachable { database, why: reason(error) }
+            }
             sqlx::Error::Database(refused) => match missing_table(refused.message()) {
                 Some(table) => Error::NoTable { database, table },
                 None => Error::Refused { database, why: reason(error) },
@@ -310,6 +325,11 @@ fn reason(error: &sqlx::Error) -> String {
         other => other.to_string(),
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// SQLSTATEs with which a server ends a connection: shutting down, killed by an administrator.
+fn goodbye(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "70100"
 }
 
 /// The table's name in the message of an unknown table.

@@ -81,14 +81,14 @@ macro_rules! select {
         concat!(
             "SELECT p.name, a.address, CAST(i.type AS BIGINT), i.data, CAST(l.acquired AS BIGINT), ",
             "CAST(l.released AS BIGINT), CAST(p.timeout AS BIGINT), CAST(a.id AS BIGINT), ",
-            "CAST(CASE WHEN a.identity = l.identity AND a.acquired = l.acquired THEN 1 ELSE 0 END AS BIGINT) ",
-            "FROM (SELECT id AS address, identity, acquired, released FROM addresses WHERE identity <> 0",
+            "CAST(l.latest AS BIGINT) ",
+            "FROM (SELECT id AS address, identity, acquired, released, 1 AS latest FROM addresses WHERE identity <> 0",
             $past,
             ") l JOIN addresses a ON a.id = l.address JOIN pools p ON p.id = a.pool ",
             "JOIN identities i ON i.id = l.identity ",
             "WHERE (? = '' OR p.name = ?) AND (? = 0 OR a.address = ?) AND (? < 0 OR (i.type = ? AND i.data = ?)) ",
             "AND (? < 0 OR (l.acquired <= ? AND (l.released = 0 OR l.released >= ?))) ",
-            "ORDER BY p.name, a.address, l.acquired LIMIT ? OFFSET ?"
+            "ORDER BY p.name, a.address, l.acquired, l.latest LIMIT ? OFFSET ?"
         )
     };
 }
@@ -105,7 +105,12 @@ pub(crate) async fn leases(
     now: u64,
 ) -> Result<Vec<Lease>, Error> {
     let sql = if past {
-        select!(" UNION SELECT address, identity, acquired, released FROM leases")
+        // A lease that has just ended is in both tables.
+        select!(
+            " UNION ALL SELECT e.address, e.identity, e.acquired, e.released, 0 AS latest FROM leases e WHERE NOT EXISTS \
+             (SELECT 1 FROM addresses b WHERE b.id = e.address AND b.identity = e.identity AND \
+             b.acquired = e.acquired AND b.released = e.released)"
+        )
     } else {
         select!("")
     };
