@@ -137,7 +137,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
     let stores = Arc::new(Stores {
         memory: Arc::default(),
-        others: vec![Arc::new(stores::radius::Radius(radius.clone()))],
+        others: other_stores(&conf, &log, &radius),
         order: pool_order(&conf),
     });
     let asks = Asks {
@@ -281,6 +281,14 @@ fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) -> tokio::task::JoinH
         }
     };
     tokio::spawn(work)
+}
+
+/// The stores that may have to wait, in the order in which charon loads its plugins.
+fn other_stores(conf: &Conf, log: &Arc<Log>, radius: &radius::Handle) -> Vec<Arc<dyn pool::Store>> {
+    let sql = stores::sql::start(conf, log);
+    sql.into_iter()
+        .chain([Arc::new(stores::radius::Radius(radius.clone())) as Arc<dyn pool::Store>])
+        .collect()
 }
 
 /// Which pool is asked first (`charon.pool_order`).

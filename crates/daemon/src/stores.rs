@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 pub(crate) mod memory;
 pub(crate) mod radius;
+pub(crate) mod sql;
 pub(crate) mod turns;
 
 use memory::Memory;
@@ -46,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) troubles: Vec<Trouble>,
     /// Pools that nobody knows.
     pub(crate) unknown: Vec<String>,
+    /// Addresses of which the store itself has told the operator.
+    pub(crate) told: Vec<std::net::IpAddr>,
 }
 
 impl Stores {
@@ -83,6 +86,9 @@ impl Stores {
                         if let Some(at) = exact.or_else(any) {
                             left.remove(at);
                         }
+                    }
+                    if group.store.plugin() == "attr-sql" {
+                        outcome.told.extend(grants.iter().map(|grant| grant.address));
                     }
                     outcome.grants.extend(grants);
                 }

@@ -138,7 +138,8 @@ impl Store for Pools {
                 since: if lease.state == LeaseState::Online { lease.acquired } else { lease.released },
                 expires: lease.expires,
             };
-            Ok(leases.into_iter().map(row).collect())
+            // An address that is reserved and was never used is no lease yet.
+            Ok(leases.into_iter().filter(|lease| lease.acquired.is_some()).map(row).collect())
         })
     }
 }

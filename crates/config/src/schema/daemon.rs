@@ -161,6 +161,21 @@ pub const KEYS: &[Key] = &[
         "",
         "attributes for clients, by the names in a pool or by number",
     ),
+    Key::new("plugins.attr-sql.database", Kind::Text("URI"), "", "database of pools and attributes"),
+    Key::new(
+        "plugins.attr-sql.crash_recovery",
+        Kind::Flag,
+        "",
+        "release at the start what was in use: yes everything, no what this gateway used, unset also what nobody is known to use",
+    ),
+    Key::new(
+        "plugins.attr-sql.gateway",
+        Kind::Text("name"),
+        "",
+        "name of this gateway in the database; that of the host",
+    ),
+    Key::new("plugins.attr-sql.lease_history", Kind::Flag, "yes", "keep ended leases in the database"),
+    Key::new("plugins.attr-sql.load", Kind::Flag, "yes", "use the database"),
     Key::new("plugins.resolve.file", Kind::Text("file"), "/etc/resolv.conf", "where DNS servers are written"),
     Key::new(
         "plugins.resolve.resolvconf.iface",

@@ -66,7 +66,7 @@ impl Leases {
             let ike = Some((wanted.connection.clone(), wanted.ike_id));
             self.log.line(Voice::Engine, Group::Cfg, 1, ike, text);
         };
-        for grant in &outcome.grants {
+        for grant in outcome.grants.iter().filter(|grant| !outcome.told.contains(&grant.address)) {
             let verb = match grant.origin {
                 Origin::New => "assigning new",
                 Origin::Offline => "reassigning offline",

@@ -1,5 +1,9 @@
 //! The databases of pools, on SQLite, MariaDB and PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod admin;
+mod gateways;
+mod outage;
+mod promises;
 mod servers;
 mod store;

@@ -80,7 +80,6 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("plugins.kernel-netlink.**", KERNEL),
     ("plugins.addrblock.**", PLUGIN),
     ("plugins.android_log.**", PLUGIN),
-    ("plugins.attr-sql.**", PLUGIN),
     ("plugins.bypass-lan.**", PLUGIN),
     ("plugins.certexpire.**", PLUGIN),
     ("plugins.coupling.**", PLUGIN),
