@@ -20,11 +20,14 @@ const WANTED: &[(&str, &str)] = &[
     ("freeradius", "freeradius"),
     ("radclient", "freeradius-utils"),
     ("resolvconf", "openresolv"),
+    ("mariadbd", "mariadb-server"),
+    ("sqlite3", "sqlite3"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[
     ("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so", "libcharon-extra-plugins"),
     ("/usr/lib/ipsec/plugins/libstrongswan-curve25519.so", "libstrongswan-extra-plugins"),
+    ("/usr/lib/postgresql", "postgresql"),
     ("/usr/lib/ipsec/plugins/libstrongswan-openssl.so", "libstrongswan-standard-plugins"),
 ];
 

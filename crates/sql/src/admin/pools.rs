@@ -115,9 +115,17 @@ impl Admin {
     /// # Errors
     /// [`Error::Wrong`]: there is no such pool, or more than [`FILL_LIMIT`] rows would have to be made.
     pub async fn fill(&mut self, name: &str) -> Result<u64, Error> {
-        self.enter().await?;
-        let outcome = fill(&mut self.connection, name).await;
-        self.leave(outcome).await
+        let mut made: u64 = 0;
+        loop {
+            // In pieces: gateways go on in between.
+            self.enter().await?;
+            let outcome = fill(&mut self.connection, name).await;
+            let (some, done) = self.leave(outcome).await?;
+            made = made.saturating_add(some);
+            if done {
+                return Ok(made);
+            }
+        }
     }
 
     /// Deletes the history of a pool's leases; returns how many.
@@ -336,10 +344,14 @@ async fn cut(connection: &mut Connection, found: &Found, name: &str, end: IpAddr
     Ok(())
 }
 
-async fn fill(connection: &mut Connection, name: &str) -> Result<u64, Error> {
+/// Rows made in one transaction.
+const PIECE: usize = 4096;
+
+/// Makes some of the rows that are missing; how many, and whether that was all.
+async fn fill(connection: &mut Connection, name: &str) -> Result<(u64, bool), Error> {
     let found = find(connection, name).await?.ok_or_else(|| unknown(name))?;
     if !found.lazy {
-        return Ok(0);
+        return Ok((0, true));
     }
     let unmade = found.next.map_or(0, |next| size(next, found.end));
     if unmade > FILL_LIMIT {
@@ -350,14 +362,20 @@ async fn fill(connection: &mut Connection, name: &str) -> Result<u64, Error> {
     }
     let mut next = found.next;
     let mut made: u64 = 0;
-    while let Some(address) = next.filter(|address| *address <= found.end) {
+    for _ in 0..PIECE {
+        let Some(address) = next.filter(|address| *address <= found.end) else { break };
         let text = octets(address);
         let values = [Value::Int(found.id), Value::Octets(&text), Value::Int(found.id), Value::Octets(&text)];
         made = made.saturating_add(connection.run(INSERT_UNMADE, &values).await?);
         next = after(address);
     }
-    connection.run("DELETE FROM cygnet_pools WHERE pool = ?", &[Value::Int(found.id)]).await?;
-    Ok(made)
+    let more = next.filter(|address| *address <= found.end);
+    if more.is_some() {
+        set_next(connection, found.id, name, found.start, more).await?;
+    } else {
+        connection.run("DELETE FROM cygnet_pools WHERE pool = ?", &[Value::Int(found.id)]).await?;
+    }
+    Ok((made, more.is_none()))
 }
 
 /// A row for an address that has none.

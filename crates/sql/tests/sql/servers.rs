@@ -26,7 +26,9 @@ pub(crate) async fn fresh(kind: Kind) -> Fresh {
     static NUMBER: AtomicU32 = AtomicU32::new(1);
     let name = format!("vpn{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     if kind == Kind::Sqlite {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory: each of the thousands of transactions of these tests would wait for the disk.
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let text = format!("sqlite://{}/ipsec.db", dir.path().display());
         return Fresh { uri: Uri::parse(&text).unwrap(), text, port: 0, _dir: Some(dir) };
     }
@@ -38,7 +40,16 @@ pub(crate) async fn fresh(kind: Kind) -> Fresh {
         }
     };
     let main = Uri::parse(&at(if kind == Kind::Mysql { "mysql" } else { "postgres" })).unwrap();
-    let mut connection = Connection::open(&main, false).await.unwrap();
+    let up = async {
+        loop {
+            // It listens before it is ready.
+            match Connection::open(&main, false).await {
+                Ok(connection) => break connection,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let mut connection = tokio::time::timeout(Duration::from_secs(40), up).await.unwrap();
     connection.script(Box::leak(format!("CREATE DATABASE {name}").into_boxed_str())).await.unwrap();
     connection.close().await;
     let text = at(&name);
