@@ -194,7 +194,7 @@ fn no_lease_outlives_its_timeout() {
     p.expire(169);
     assert_eq!(ends(&p).len(), 3);
     p.expire(170);
-    assert_eq!(ends(&p), [("y".to_owned(), 120, Some(180)), r.clone()]);
+    assert_eq!(ends(&p), [("y".to_owned(), 120, Some(180)), r]);
     assert_eq!(
         take(&mut p, "z", 171).unwrap().address,
         ip("10.0.0.1"),
