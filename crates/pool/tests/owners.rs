@@ -190,7 +190,8 @@ fn no_lease_outlives_its_timeout() {
         p.leases("a").map(|l| (l.identity.to_string(), l.since, l.expires)).collect()
     };
     let r = ("r".to_owned(), 110, None);
-    assert_eq!(ends(&p), [("x".to_owned(), 110, Some(170)), ("y".to_owned(), 120, Some(180)), r.clone()]);
+    let all = [("x".to_owned(), 110, Some(170)), ("y".to_owned(), 120, Some(180)), r.clone()];
+    assert_eq!(ends(&p), all);
     p.expire(169);
     assert_eq!(ends(&p).len(), 3);
     p.expire(170);
