@@ -211,6 +211,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         started: Started { mono: linux::clock::monotonic_ms(), wall: jiff::Zoned::now() },
     });
     control::credentials::read_tokens(&desk).await;
+    control::database::read(&desk, conf.text("plugins.sql.database")).await;
     let _beside = run_scripts(&conf, "start-scripts", &log);
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 

@@ -206,7 +206,7 @@ impl PoolRange {
         let shown = far.checked_sub(first).map_or(0, |n| n.saturating_add(1));
         // Host bits beyond the part strongSwan can count: show what is there, as far as the number goes.
         let shown = if shown == 0 { size } else { shown };
-        Self { base, first: address(base, first), size, shown: clip(shown), prefix: width(base) }
+        Self { first: address(base, first), size, shown: clip(shown), prefix: width(base) }
     }
 
     /// All prefixes of a subnet, beginning with the one that holds the base. At most 2¹²⁷.
@@ -216,7 +216,7 @@ impl PoolRange {
         let first = value & !low_bits(shift);
         let end = value | low_bits(u32::from(128u8.saturating_sub(mask)));
         let size = end.wrapping_sub(first).checked_shr(shift).unwrap_or(0).saturating_add(1);
-        Self { base, first: address(base, first), size, shown: clip(size), prefix }
+        Self { first: address(base, first), size, shown: clip(size), prefix }
     }
 
     fn from_to(text: &str, from: IpAddr, to: IpAddr, prefix: Option<u8>) -> Result<Self, PoolRangeError> {
@@ -228,7 +228,7 @@ impl PoolRange {
         };
         let Some(prefix) = Self::length(text, from, 1, prefix)? else {
             let size = span.saturating_add(1);
-            return Ok(Self { base: from, first: from, size, shown: clip(size), prefix: width(from) });
+            return Ok(Self { first: from, size, shown: clip(size), prefix: width(from) });
         };
         let shift = u32::from(128u8.saturating_sub(prefix));
         let mask = low_bits(shift);
@@ -238,7 +238,7 @@ impl PoolRange {
             return Err(PoolRangeError::Border(text.to_owned(), prefix));
         }
         let size = span.checked_shr(shift).unwrap_or(0).saturating_add(1);
-        Ok(Self { base: from, first: from, size, shown: clip(size), prefix })
+        Ok(Self { first: from, size, shown: clip(size), prefix })
     }
 }
 
