@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let memory = Arc::new(memory(&conf, &log).await?);
 
     // 3. Host state; what a crashed predecessor left is undone here.
-    let wishes = wishes(conf.network());
+    let mut wishes = wishes(conf.network());
     let network = Network::open(state_file("network", &log).as_deref()).context("opening netlink")?;
     let names = names(&conf, &log)?;
 
@@ -105,6 +105,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let (plane, plane_inbox) = plane::Handle::new();
     let (backend, missing) = notices::start_backend(&conf, &sockets, &wishes, &shard, &plane, &log);
     let plane_name = backend.as_ref().map(|backend| backend.name().to_owned());
+    // Without its routes no packet would find a device of ours: they are its policies, as with kernel-libipsec.
+    wishes.install_routes |= backend.as_ref().is_some_and(|backend| backend.device().is_some());
     if backend.is_none() {
         log.say(Voice::Main, Group::Knl, 0, format!("no data plane: {missing}; IKE_SAs only, no CHILD_SAs"));
         for socket in sockets.nat_t.all() {
@@ -209,6 +211,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         started: Started { mono: linux::clock::monotonic_ms(), wall: jiff::Zoned::now() },
     });
     control::credentials::read_tokens(&desk).await;
+    control::database::read(&desk, conf.text("plugins.sql.database")).await;
     let _beside = run_scripts(&conf, "start-scripts", &log);
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 

@@ -4,6 +4,7 @@ mod act;
 mod authorities;
 mod client;
 pub(crate) mod credentials;
+pub(crate) mod database;
 pub(crate) mod events;
 mod list;
 mod load;

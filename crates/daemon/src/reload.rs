@@ -84,10 +84,13 @@ impl Reloader {
             control::credentials::read_tokens(desk).await;
         }
         control::credentials::read_vault(desk).await;
-        let mut store = desk.store.lock().await;
-        store.settings = conf.engine();
-        store.credentials.settings = settings;
-        desk.shard.command(store.reload(StartActions::default())).await;
+        {
+            let mut store = desk.store.lock().await;
+            store.settings = conf.engine();
+            store.credentials.settings = settings;
+            desk.shard.command(store.reload(StartActions::default())).await;
+        }
+        control::database::read(desk, conf.text("plugins.sql.database")).await;
         Ok(())
     }
 }

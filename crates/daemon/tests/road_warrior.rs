@@ -26,6 +26,8 @@ struct Case {
 const PLAIN: Case =
     Case { ike: "aes128gcm16-prfsha256-x25519", esp: "aes128gcm16", gateway: "192.0.2.1", extra: "" };
 
+const ENCAP: Case = Case { extra: "encap = yes", ..PLAIN };
+
 fn gateway_conf(c: &Case) -> String {
     format!(
         "connections {{
@@ -104,6 +106,17 @@ secrets {{
     )
 }
 
+/// kernel-libipsec does not ask `install_routes` either: without routes no packet finds the device.
+#[test]
+fn routes_into_our_own_device_are_always_there() {
+    let mut lab = Lab::new(Path4::Direct);
+    let _gw = lab.start("gw", Kind::Charon, &gateway_conf(&ENCAP));
+    let cl = lab.start_with("cl", Kind::Cygnet, "install_routes = no");
+    cl.load(&client_conf(&ENCAP));
+    cl.initiate("home");
+    lab.ping("cl", "10.1.0.10", 3);
+}
+
 /// Brings the tunnel up and sends pings of both families both ways.
 fn road_warrior(path: Path4, gateway: Kind, client: Kind, case: &Case) {
     let mut lab = Lab::new(path);
@@ -155,12 +168,12 @@ fn ours_to_ours_behind_nat() {
 
 #[test]
 fn we_initiate_stock_responds() {
-    road_warrior(Path4::Direct, Kind::Charon, Kind::Cygnet, &Case { extra: "encap = yes", ..PLAIN });
+    road_warrior(Path4::Direct, Kind::Charon, Kind::Cygnet, &ENCAP);
 }
 
 #[test]
 fn stock_initiates_we_respond() {
-    road_warrior(Path4::Direct, Kind::Cygnet, Kind::Charon, &Case { extra: "encap = yes", ..PLAIN });
+    road_warrior(Path4::Direct, Kind::Cygnet, Kind::Charon, &ENCAP);
 }
 
 #[test]

@@ -202,8 +202,8 @@ impl Engine {
         if pending {
             return;
         }
-        let with = packet.map_or_else(String::new, |(l, r)| format!(" with policy {l} === {r}"));
-        note!(self.core, Knl 1, "creating acquire job for '{}'{with} and reqid {{{}}}", p.config.name, p.reqid);
+        let what = packet.map_or_else(|| "trap".to_owned(), |(l, r)| format!("policy {l} === {r}"));
+        note!(self.core, Knl 1, "creating acquire job for {what} with reqid {{{}}} of '{}'", p.reqid, p.config.name);
         let children = vec![StartChild { config: Arc::clone(&p.config), reqid: Some(p.reqid), packet }];
         let path = peer.map(|ip| {
             let any: IpAddr =

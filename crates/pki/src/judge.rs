@@ -331,7 +331,8 @@ impl Judgement {
                 add(&key, None);
             }
         }
-        for key in self.store.public_keys().iter().filter(|key| demands::names(&self.request.peer, key)) {
+        for key in self.store.public_keys().iter().filter(|key| self.store.is_key_of(&self.request.peer, key))
+        {
             add(key, None);
         }
         keys

@@ -145,7 +145,7 @@ pub fn choose(store: &Store, cache: &Cache, request: &SignRequest, now: u64) -> 
 }
 
 /// Keys that speak for us: of the round's certificates and public keys, else of any certificate that confirms our
-/// identity, else the one that the identity names.
+/// identity, else those that are the identity's own.
 fn candidates<'a>(store: &'a Store, request: &SignRequest) -> Vec<Candidate<'a>> {
     let with = |certificate: Certificate| {
         let signer = store.signer(certificate.key())?;
@@ -166,11 +166,8 @@ fn candidates<'a>(store: &'a Store, request: &SignRequest) -> Vec<Candidate<'a>>
     if !list.is_empty() {
         return list;
     }
-    let Identity::KeyId(id) = &request.me else {
-        return Vec::new();
-    };
-    let named = |key: &PublicKey| key.key_id() == *id || key.spki_id() == *id;
-    store.signers().iter().map(|s| s.public()).filter(|key| named(key)).filter_map(bare).collect()
+    let ours = store.signers().iter().map(|s| s.public()).filter(|key| store.is_key_of(&request.me, key));
+    ours.filter_map(bare).collect()
 }
 
 fn read_certificate(reference: &CertRef) -> Option<Certificate> {

@@ -107,6 +107,8 @@ pub struct Store {
     authorities: Vec<Authority>,
     signers: Vec<Arc<dyn Signer>>,
     public_keys: Vec<PublicKey>,
+    /// Whose raw public keys the operator says they are.
+    owners: Vec<(Identity, PublicKey)>,
     crls: Vec<Arc<Crl>>,
     attributes: Vec<Arc<AttributeCertificate>>,
 }
@@ -157,6 +159,20 @@ impl Store {
         if !self.public_keys.contains(&key) {
             self.public_keys.push(key);
         }
+    }
+
+    /// Adds a raw public key, and who the operator says it is of.
+    pub fn add_public_key_of(&mut self, owner: Identity, key: PublicKey) {
+        self.add_public_key(key.clone());
+        self.owners.push((owner, key));
+    }
+
+    /// Whether a raw public key is that of an identity: the identity is that of the key itself (the SHA-1 of its bits, or
+    /// of its SubjectPublicKeyInfo), or the operator says so.
+    #[must_use]
+    pub fn is_key_of(&self, identity: &Identity, key: &PublicKey) -> bool {
+        let named = matches!(identity, Identity::KeyId(id) if *id == key.key_id() || *id == key.spki_id());
+        named || self.owners.iter().any(|(owner, owned)| owner == identity && owned == key)
     }
 
     /// Adds a CRL from a file.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub struct PoolStatus {
     /// Name of the pool.
     pub name: String,
-    /// Address the configuration begins with.
+    /// First address it serves.
     pub base: IpAddr,
     /// Addresses in the pool, as strongSwan counts them (at most 2³¹).
     pub size: u32,

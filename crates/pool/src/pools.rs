@@ -166,7 +166,7 @@ impl Pools {
     pub fn status(&self) -> impl Iterator<Item = PoolStatus> {
         self.pools.iter().map(|(name, pool)| PoolStatus {
             name: name.clone(),
-            base: pool.config().range.base(),
+            base: pool.config().range.first(),
             size: pool.config().range.shown_size(),
             online: pool.online(),
             offline: pool.offline(),

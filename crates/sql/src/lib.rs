@@ -4,9 +4,10 @@
 //! The walk: [`uri`] (where) → [`connection`] (statements and transactions) → `link` (one that comes and goes) →
 //! [`schema`] (tables) → `lease` (who gets which address) → `writer` (the one task that writes) → `snapshot` (what is
 //! only read) → [`store`] (what the daemon asks); [`admin`] is what the `pool` tool does. Beside it [`journal`]: the
-//! leases of pools in memory, on disk.
+//! leases of pools in memory, on disk. [`configs`]: connections and credentials in the tables of strongSwan's `sql` plugin.
 
 pub mod admin;
+pub mod configs;
 pub mod connection;
 mod identities;
 pub mod journal;

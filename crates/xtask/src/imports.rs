@@ -13,7 +13,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("eap", &["wire", "crypto"]),
     ("radius", &["wire", "crypto"]),
     ("pool", &["policy", "wire"]),
-    ("sql", &["policy", "pool", "wire"]),
+    ("sql", &["policy", "pool", "wire", "crypto", "config"]),
     ("dhcp", &[]),
     ("ike", &["wire", "crypto", "policy"]),
     ("esp", &["wire", "crypto", "policy"]),

@@ -155,6 +155,12 @@ pub const KEYS: &[Key] = &[
         "",
         "attributes for clients, by the names in a pool or by number",
     ),
+    Key::new(
+        "plugins.sql.database",
+        Kind::Text("URI"),
+        "",
+        "database of connections and credentials, read at start and when settings are reloaded",
+    ),
     Key::new("plugins.attr-sql.database", Kind::Text("URI"), "", "database of pools and attributes"),
     Key::new(
         "plugins.attr-sql.crash_recovery",

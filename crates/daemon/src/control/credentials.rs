@@ -160,7 +160,7 @@ pub(super) async fn load_key(desk: &Desk, message: &Section) -> Result<String, S
     Ok(id)
 }
 
-fn private_key(data: &Secret) -> Result<PrivateKey, String> {
+pub(super) fn private_key(data: &Secret) -> Result<PrivateKey, String> {
     let items = pki::load(data.as_slice(), None).map_err(|e| e.to_string())?;
     let found = items.into_iter().find_map(|item| match item {
         Item::PrivateKey(key) => Some(key),

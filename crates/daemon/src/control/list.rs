@@ -72,7 +72,7 @@ pub(crate) async fn policies(client: &mut Client, message: &Section) -> Section 
 /// `list-conns`: one event per connection.
 pub(crate) async fn conns(client: &mut Client, message: &Section) -> Section {
     let ike = name(message, "ike");
-    let connections: Vec<_> = client.desk.store.lock().await.connections.values().cloned().collect();
+    let connections: Vec<_> = client.desk.store.lock().await.all().cloned().collect();
     for connection in connections.iter().filter(|c| ike.as_ref().is_none_or(|name| *name == c.name)) {
         let mut event = Section::default();
         event.put_section(&connection.name, view::connection(connection));

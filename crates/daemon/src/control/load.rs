@@ -87,7 +87,7 @@ pub(crate) async fn unload_conn(desk: &Desk, message: &Section) -> Outcome {
 pub(crate) fn pool(desk: &Desk, message: &Section) -> Outcome {
     for (name, section) in message.children() {
         let config = crate::parse::pool(name, section)?;
-        let (base, size) = (config.range.base(), config.range.shown_size());
+        let (base, size) = (config.range.first(), config.range.shown_size());
         let loaded = desk.stores.memory.load(config).map_err(|e| refusal(&e))?;
         let say = |text: String| desk.log.say(Voice::Control, Group::Cfg, 1, text);
         let verb = if loaded.replaced { "replaced" } else { "added" };

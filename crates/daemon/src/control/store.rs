@@ -1,4 +1,5 @@
 //! What clients have loaded, and the snapshot the engine gets of it.
+use super::database::FromDatabase;
 use crate::credentials::{self, Credentials, Held, Shared};
 use config::schema::secret::{SharedConfig, VaultPath};
 use ike::io::{Command, StartActions};
@@ -17,6 +18,8 @@ pub(crate) struct Store {
     /// Where secrets come from that are read anew from the Vault, by their id.
     pub(crate) from_vault: IndexMap<String, (SharedConfig, VaultPath)>,
     pub(crate) credentials: Credentials,
+    /// What `charon.plugins.sql` configures, beside all that clients load.
+    pub(crate) database: FromDatabase,
     pub(crate) settings: Arc<Settings>,
     shared: Arc<Shared>,
 }
@@ -41,6 +44,7 @@ impl Store {
             secrets: Vec::new(),
             from_vault: IndexMap::new(),
             credentials: Credentials::default(),
+            database: FromDatabase::default(),
             settings,
             shared,
         }
@@ -48,7 +52,14 @@ impl Store {
 
     /// Certificates, public keys and CRLs, the newest first.
     pub(crate) fn held(&self) -> Vec<Held> {
-        self.credentials.list(self.named.values())
+        self.credentials.list(std::iter::once(&self.database.held).chain(self.named.values()))
+    }
+
+    /// All connections: what clients loaded, then the database's, of which those of the same names are hidden.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        let database = self.database.connections.iter();
+        let beside = database.filter(|(name, _)| !self.connections.contains_key(*name)).map(|(_, c)| c);
+        self.connections.values().chain(beside)
     }
 
     /// Adds or replaces a connection.
@@ -95,7 +106,14 @@ impl Store {
 
     /// Publishes everything; gives the engine's part.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let store = self.credentials.store(self.named.values(), &self.settings);
+        let named = self.named.values().chain(std::iter::once(&self.database.held));
+        let mut store = self.credentials.store(named, &self.settings);
+        for key in &self.database.keys {
+            store.add_signer(key.clone());
+        }
+        for (owner, key) in &self.database.owners {
+            store.add_public_key_of(owner.clone(), key.clone());
+        }
         let authorities = store
             .certificates()
             .iter()
@@ -109,21 +127,21 @@ impl Store {
             .map(|(certificate, _)| Arc::new(certificate.to_policy()))
             .collect();
         self.shared.store.store(Arc::new(store));
-        self.shared.secrets.store(Arc::new(self.secrets.clone()));
-        self.shared.connections.store(Arc::new(self.connections.values().cloned().collect()));
+        let secrets: Vec<_> = self.secrets.iter().chain(&self.database.secrets).cloned().collect();
+        self.shared.secrets.store(Arc::new(secrets.clone()));
+        self.shared.connections.store(Arc::new(self.all().cloned().collect()));
         Snapshot {
             authorities,
             ocsp_signers,
-            connections: self.connections.values().cloned().collect(),
-            secrets: self.secrets.clone(),
+            connections: self.all().cloned().collect(),
+            secrets,
             settings: self.settings.clone(),
         }
     }
 
     /// Whether a connection, or any where none is named, has a child of that name.
     pub(crate) fn has_child(&self, ike: Option<&str>, child: &str) -> bool {
-        self.connections
-            .values()
+        self.all()
             .filter(|connection| ike.is_none_or(|ike| connection.name == ike))
             .any(|connection| connection.children.iter().any(|c| c.name == child))
     }

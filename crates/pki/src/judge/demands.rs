@@ -21,11 +21,6 @@ pub(super) fn raw_keys(auth: &Auth) -> Vec<PublicKey> {
         .collect()
 }
 
-/// Whether the identity is that of the key itself: the SHA-1 of its bits, or of its SubjectPublicKeyInfo.
-pub(super) fn names(peer: &Identity, key: &PublicKey) -> bool {
-    matches!(peer, Identity::KeyId(id) if *id == key.key_id() || *id == key.spki_id())
-}
-
 /// What is demanded of identity, kind of round and groups.
 fn common(
     auth: &Auth,
@@ -56,7 +51,7 @@ pub(super) fn raw_key(
     scheme: SignScheme,
 ) -> Result<(), Distrust> {
     let constraints = common(auth, peer, &[], "")?;
-    let loaded = names(peer, key) && store.public_keys().contains(key);
+    let loaded = store.is_key_of(peer, key) && store.public_keys().contains(key);
     let wanted = (auth.pubkeys.is_empty() && auth.certs.is_empty() && loaded) || raw_keys(auth).contains(key);
     if !wanted {
         return Err(failed("", "peer not authenticated with a public key of this connection"));

@@ -220,6 +220,17 @@ fn raw_public_keys() {
     ] {
         assert_eq!(known(key, peer, auth).verdict.unwrap_err().rule, rule, "{peer}");
     }
+    // One that the operator says is somebody's stands for that identity, too, and for no other.
+    let owned = |peer: &str| {
+        let mut loaded = store(&[], &[]);
+        loaded.add_public_key_of(id("moon"), moon.cert.key().clone());
+        let mut request = request(&moon, peer, &[], vec![pubkey("pubkey")]);
+        request.certs = Vec::new();
+        judge(loaded, request).verdict
+    };
+    assert!(owned("moon").is_ok());
+    assert!(owned(&key_id(&moon.cert)).is_ok());
+    assert_eq!(owned("sun").unwrap_err().rule, Rule::NoKey);
     let mut strict = named(&moon.cert);
     strict.cacerts = vec![reference(&root.cert)];
     assert!(bare(strict).unwrap_err().reason.contains("certificate is required"));

@@ -3,7 +3,12 @@ use super::{Key, Kind, Reader, flag, number, text};
 
 /// The keys.
 pub(super) const KEYS: &[Key] = &[
-    Key::new("install_routes", Kind::Flag, "yes", "install routes for the children"),
+    Key::new(
+        "install_routes",
+        Kind::Flag,
+        "yes",
+        "install routes for the children; in userspace they are always there, as packets need them",
+    ),
     Key::new("routing_table", Kind::Number, "220", "table of these routes; 0 the main one"),
     Key::new("routing_table_prio", Kind::Number, "220", "priority of the rule for that table"),
     Key::new(

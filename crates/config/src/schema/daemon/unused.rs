@@ -119,7 +119,7 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("plugins.radattr.**", PLUGIN),
     ("plugins.random.**", PLUGIN),
     ("plugins.save-keys.**", PLUGIN),
-    ("plugins.sql.**", PLUGIN),
+    ("plugins.sql.loglevel", "the database is read, not written"),
     ("plugins.stroke.**", PLUGIN),
     ("plugins.systime-fix.**", PLUGIN),
     ("plugins.tnc-ifmap.**", PLUGIN),
