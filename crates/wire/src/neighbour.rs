@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_came_over_a_router_or_breaks_the_rules_is_refused() {
         let good = solicitation(v6("fe80::9"), &LINK);
-        for (at, value) in [(0, 0x40), (6, 17), (7, 254), (40, 136), (41, 1), (42, 0), (50, 1)] {
+        for (at, value) in [(0, 0x40), (6, 17), (7, 254), (40, 136), (41, 1), (42, 1), (50, 1)] {
             let mut other = good.clone();
             other[at] ^= value;
             Solicitation::parse(&other).unwrap_err();
