@@ -1,29 +1,39 @@
 //! Configuration payloads: asking for and handing out addresses and attributes (RFC 7296 3.15).
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use policy::VirtualIp;
+use policy::attribute::KEYWORDS;
+use std::net::{IpAddr, Ipv6Addr};
 use wire::iana::{ConfigAttribute, ConfigType};
 use wire::ike::{ConfigAttr, Cp};
 
 /// Most attributes of a peer we look at.
 const MAX: usize = 64;
+/// Octets of all attributes in one response: with a certificate beside them it stays below the 10000 octets that
+/// charon takes at most (`charon.max_packet`).
+const MOST: usize = 6_144;
 
 /// The initiator's request for these addresses; unspecified ones mean any of their family.
-pub(crate) fn request(vips: &[IpAddr]) -> Option<Cp> {
+pub(crate) fn request(vips: &[VirtualIp]) -> Option<Cp> {
     if vips.is_empty() {
         return None;
     }
-    let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| address(*v)).collect();
-    for (v6, kind) in [(false, ConfigAttribute::Ip4Dns), (true, ConfigAttribute::Ip6Dns)] {
-        if vips.iter().any(|v| v.is_ipv6() == v6) {
-            attributes.push(ConfigAttr { kind, value: Vec::new() });
+    let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| wanted_address(*v)).collect();
+    let mut kinds = Vec::new();
+    for (v4, kind) in [(true, ConfigAttribute::Ip4Dns), (false, ConfigAttribute::Ip6Dns)] {
+        if vips.iter().any(|v| v.is_ipv4() == v4) {
+            kinds.push(kind);
         }
     }
+    if vips.iter().any(|v| v.is_prefix()) {
+        kinds.push(ConfigAttribute::Ip6Prefix);
+    }
+    attributes.extend(kinds.into_iter().map(|kind| ConfigAttr { kind, value: Vec::new() }));
     Some(Cp { kind: ConfigType::Request, attributes })
 }
 
 /// What to ask for where the IKE_SA before this one had `before`: the same again, where the connection leaves it open.
-pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
-    let mut left: Vec<IpAddr> = before.iter().copied().filter(|a| !configured.contains(a)).collect();
-    let again = |v: &IpAddr| {
+pub(crate) fn wanted(configured: &[VirtualIp], before: &[VirtualIp]) -> Vec<VirtualIp> {
+    let mut left: Vec<VirtualIp> = before.iter().copied().filter(|a| !configured.contains(a)).collect();
+    let again = |v: &VirtualIp| {
         if !v.is_unspecified() {
             return *v;
         }
@@ -35,52 +45,160 @@ pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
     configured.iter().map(again).collect()
 }
 
-/// The responder's reply.
-pub(crate) fn reply(addresses: &[IpAddr], attributes: &[ConfigAttr]) -> Cp {
-    let mut all: Vec<ConfigAttr> = addresses.iter().map(|v| address(*v)).collect();
-    all.extend(attributes.iter().cloned());
-    Cp { kind: ConfigType::Reply, attributes: all }
+/// What the gateway gave to us, who have asked for `asked`: addresses, and the other attributes.
+///
+/// A prefix length that comes with an address is that of the network behind the gateway (RFC 7296 3.15.3 shows one):
+/// the prefix is ours only if we have asked for one.
+pub(crate) fn given(cp: &Cp, asked: &[VirtualIp]) -> (Vec<VirtualIp>, Vec<ConfigAttr>) {
+    let (mut addresses, rest) = read(cp);
+    addresses.retain(|v| !v.is_unspecified());
+    if !asked.iter().any(|v| v.is_prefix()) {
+        let alone = addresses.iter().map(|v| v.address().into()).collect();
+        return (alone, rest);
+    }
+    // RFC 5739 4.1: prefixes may come without an address.
+    let prefixes = rest.iter().filter(|a| a.kind == ConfigAttribute::Ip6Prefix).filter_map(|a| v6(&a.value));
+    for prefix in prefixes.filter(|v| !v.is_unspecified()) {
+        if !addresses.iter().any(|v| v.net() == prefix.net()) {
+            addresses.push(prefix);
+        }
+    }
+    // The address on the interface is named: the gateway sees it in traffic, and scripts get it.
+    let named = |v: VirtualIp| VirtualIp::new(v.host(), v.prefix()).unwrap_or(v);
+    (addresses.into_iter().map(named).collect(), rest)
 }
 
-fn address(v: IpAddr) -> ConfigAttr {
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// Addresses; unspecified ones mean any of their family.
+    pub(crate) addresses: Vec<VirtualIp>,
+    /// Types of attributes.
+    pub(crate) kinds: Vec<ConfigAttribute>,
+    /// It has a link of its own to the gateway (RFC 5739), and this interface identifier on it.
+    link: Option<[u8; 8]>,
+}
+
+/// Reads a client's request.
+pub(crate) fn asked(cp: &Cp) -> Asked {
+    let (mut addresses, rest) = read(cp);
+    let mut kinds: Vec<ConfigAttribute> = rest.iter().map(|a| a.kind).collect();
+    let v6 = addresses.iter().any(|v| !v.is_ipv4());
+    let has = |kind: ConfigAttribute| rest.iter().find(|a| a.kind == kind);
+    let link = has(ConfigAttribute::Ip6Link).filter(|_| !v6);
+    if !v6 && (link.is_some() || has(ConfigAttribute::Ip6Prefix).is_some()) {
+        // RFC 5739 4.1: who asks for a link or a prefix has no need to ask for an address.
+        addresses.extend(VirtualIp::new(Ipv6Addr::UNSPECIFIED.into(), 64));
+    }
+    if addresses.iter().any(|v| v.is_prefix()) && !kinds.contains(&ConfigAttribute::Ip6Prefix) {
+        kinds.push(ConfigAttribute::Ip6Prefix);
+    }
+    let link = link.map(|a| a.value.first_chunk().copied().unwrap_or_default());
+    Asked { addresses, kinds, link }
+}
+
+/// The responder's reply to a request. `link_id`: what names a link of RFC 5739.
+pub(crate) fn reply(
+    asked: &Asked,
+    addresses: &[VirtualIp],
+    attributes: &[ConfigAttr],
+    link_id: u64,
+) -> (Cp, usize) {
+    let mut all = Vec::new();
+    let prefixes = || addresses.iter().filter(|v| v.is_prefix());
+    let linked = asked.link.filter(|_| prefixes().next().is_some());
+    for v in addresses.iter().filter(|v| linked.is_none() || v.is_ipv4() || !v.is_prefix()) {
+        all.push(address(v.host(), v.prefix()));
+    }
+    if let Some(theirs) = linked {
+        // RFC 5739 4.2: our interface identifier, another than the client's, and the name of the link.
+        let ours = if theirs == 1u64.to_be_bytes() { 2u64 } else { 1 };
+        let value = [ours.to_be_bytes(), link_id.to_be_bytes()].concat();
+        all.push(ConfigAttr { kind: ConfigAttribute::Ip6Link, value });
+    }
+    if asked.kinds.contains(&ConfigAttribute::Ip6Prefix) || linked.is_some() {
+        all.extend(prefixes().map(|v| ConfigAttr {
+            kind: ConfigAttribute::Ip6Prefix,
+            ..address(v.net().network(), v.prefix())
+        }));
+    }
+    if asked.kinds.contains(&ConfigAttribute::SupportedAttributes) {
+        all.push(supported());
+    }
+    let mut room = MOST;
+    let mut left_out = 0usize;
+    for attribute in attributes {
+        match room.checked_sub(attribute.value.len().saturating_add(4)) {
+            Some(rest) => {
+                room = rest;
+                all.push(attribute.clone());
+            }
+            None => left_out = left_out.saturating_add(1),
+        }
+    }
+    (Cp { kind: ConfigType::Reply, attributes: all }, left_out)
+}
+
+/// RFC 7296 3.15.1: the types that we can give.
+pub(crate) fn supported() -> ConfigAttr {
+    let mut kinds: Vec<u16> = KEYWORDS
+        .iter()
+        .flat_map(|k| std::iter::once(k.v4).chain(k.v6))
+        .chain([ConfigAttribute::SupportedAttributes, ConfigAttribute::Ip6Link, ConfigAttribute::Ip6Prefix])
+        .map(u16::from)
+        .collect();
+    kinds.sort_unstable();
+    let value = kinds.into_iter().flat_map(u16::to_be_bytes).collect();
+    ConfigAttr { kind: ConfigAttribute::SupportedAttributes, value }
+}
+
+fn wanted_address(v: VirtualIp) -> ConfigAttr {
+    let ConfigAttr { kind, value } = address(v.address(), v.prefix());
+    // RFC 7296 3.15.1: "a request … may be zero-length".
+    let any = v.is_unspecified() && !v.is_prefix();
+    ConfigAttr { kind, value: if any { Vec::new() } else { value } }
+}
+
+fn address(v: IpAddr, prefix: u8) -> ConfigAttr {
     match v {
-        IpAddr::V4(a) if a.is_unspecified() => {
-            ConfigAttr { kind: ConfigAttribute::Ip4Address, value: Vec::new() }
-        }
         IpAddr::V4(a) => ConfigAttr { kind: ConfigAttribute::Ip4Address, value: a.octets().to_vec() },
-        IpAddr::V6(a) if a.is_unspecified() => {
-            ConfigAttr { kind: ConfigAttribute::Ip6Address, value: Vec::new() }
-        }
         // RFC 7296 3.15.1: INTERNAL_IP6_ADDRESS is a 16-octet address and a prefix length.
         IpAddr::V6(a) => {
             let mut value = a.octets().to_vec();
-            value.push(128);
+            value.push(prefix);
             ConfigAttr { kind: ConfigAttribute::Ip6Address, value }
         }
     }
 }
 
-/// Addresses and attribute types in a request or reply; an empty address is the unspecified one.
-pub(crate) fn read(cp: &Cp) -> (Vec<IpAddr>, Vec<ConfigAttr>) {
+/// Addresses and other attributes of a request or reply; an empty address is the unspecified one.
+fn read(cp: &Cp) -> (Vec<VirtualIp>, Vec<ConfigAttr>) {
     let mut addresses = Vec::new();
     let mut rest = Vec::new();
     for a in cp.attributes.iter().take(MAX) {
         let value = a.value.as_slice();
         match a.kind {
-            ConfigAttribute::Ip4Address => match <[u8; 4]>::try_from(value) {
-                Ok(octets) => addresses.push(IpAddr::V4(Ipv4Addr::from(octets))),
-                Err(_) if value.is_empty() => addresses.push(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                Err(_) => {}
-            },
-            ConfigAttribute::Ip6Address => match value.get(..16).and_then(|v| <[u8; 16]>::try_from(v).ok()) {
-                Some(octets) => addresses.push(IpAddr::V6(Ipv6Addr::from(octets))),
-                None if value.is_empty() => addresses.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-                None => {}
-            },
+            ConfigAttribute::Ip4Address if value.is_empty() => addresses.push(V4_ANY.into()),
+            ConfigAttribute::Ip4Address => {
+                addresses.extend(<[u8; 4]>::try_from(value).ok().map(|o| VirtualIp::from(IpAddr::from(o))));
+            }
+            ConfigAttribute::Ip6Address if value.is_empty() => addresses.push(V6_ANY.into()),
+            ConfigAttribute::Ip6Address => addresses.extend(v6(value)),
             _ => rest.push(a.clone()),
         }
     }
     (addresses, rest)
+}
+
+const V4_ANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+const V6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// 16 octets of address and the length of its prefix; without a sensible length, the address alone.
+fn v6(value: &[u8]) -> Option<VirtualIp> {
+    let (octets, rest) = value.split_first_chunk::<16>()?;
+    let address = IpAddr::from(*octets);
+    let with_length = rest.first().and_then(|length| VirtualIp::new(address, *length));
+    Some(with_length.unwrap_or_else(|| address.into()))
 }
 
 /// Attributes as plain values.
@@ -94,34 +212,14 @@ pub(crate) fn unplain(attributes: &[(u16, Vec<u8>)]) -> Vec<ConfigAttr> {
 }
 
 /// `%any`, `%any6` or the address, as logs show requests.
-pub(crate) fn show(v: IpAddr) -> String {
+pub(crate) fn show(v: VirtualIp) -> String {
     match v {
-        IpAddr::V4(a) if a.is_unspecified() => "%any".to_owned(),
-        IpAddr::V6(a) if a.is_unspecified() => "%any6".to_owned(),
-        other => other.to_string(),
+        v if v.is_prefix() => v.to_string(),
+        v if v.is_unspecified() && v.is_ipv4() => "%any".to_owned(),
+        v if v.is_unspecified() => "%any6".to_owned(),
+        v => v.to_string(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_successor_asks_for_what_there_was_unless_the_connection_says_what() {
-        let all = |list: &[&str]| -> Vec<IpAddr> { list.iter().map(|s| s.parse().unwrap()).collect() };
-        let before = all(&["10.3.0.1", "10.3.0.9", "fec3::1"]);
-        let configured = all(&["0.0.0.0", "::", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
-        let wanted = all(&["10.3.0.9", "fec3::1", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
-        assert_eq!(super::wanted(&configured, &before), wanted);
-        assert_eq!(super::wanted(&configured, &[]), configured);
-    }
-
-    #[test]
-    fn addresses_survive_the_round_trip() {
-        let v: Vec<IpAddr> =
-            ["0.0.0.0", "::", "10.3.0.1", "fec3::1"].iter().map(|s| s.parse().unwrap()).collect();
-        let (back, rest) = read(&request(&v).unwrap());
-        assert_eq!(back, v);
-        assert_eq!(rest.len(), 2);
-    }
-}
+mod tests;

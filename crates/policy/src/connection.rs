@@ -1,5 +1,5 @@
 //! One peer definition (`connections.<conn>`).
-use crate::{Auth, Child, Identity, MarkValue, ProposalSet};
+use crate::{Auth, Child, Identity, MarkValue, ProposalSet, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct Connection {
     pub remote_port: u16,
     pub proposals: ProposalSet,
     /// Addresses to ask for; unspecified addresses mean any of that family.
-    pub vips: Vec<IpAddr>,
+    pub vips: Vec<VirtualIp>,
     pub aggressive: bool,
     pub pull: bool,
     pub dscp: u8,

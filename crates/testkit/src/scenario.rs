@@ -260,7 +260,7 @@ impl Terms {
         let any = if self.dual_stack { &["0.0.0.0", "::"][..] } else { &["0.0.0.0"] };
         Connection {
             remote_addrs: vec![PeerAddr::Name("moon.test".to_owned()), PeerAddr::Ip(ip("192.0.2.1"))],
-            vips: any.iter().map(|a| ip(a)).collect(),
+            vips: any.iter().map(|a| ip(a).into()).collect(),
             local: self.client("local", Some(me)),
             remote: self.gateway("remote", Some("moon")),
             children: [("net", NET), ("alt", ALT)]

@@ -35,7 +35,12 @@ pub const KEYS: &[Key] = &[
     Key::new("local_port", Kind::Number, "500", "our UDP port; 500 moves to 4500 where needed"),
     Key::new("remote_port", Kind::Number, "500", "UDP port of the peer; 500 moves to 4500 where needed"),
     Key::new("proposals", Kind::List("proposals"), "default", "IKE proposals in order of preference"),
-    Key::new("vips", Kind::List("addresses"), "", "virtual IPs to ask for; 0.0.0.0 and :: for any"),
+    Key::new(
+        "vips",
+        Kind::List("addresses"),
+        "",
+        "virtual IPs to ask for; 0.0.0.0 and :: for any, ::/64 for a prefix",
+    ),
     Key::new("aggressive", Kind::Flag, "no", "IKEv1 Aggressive Mode").needs(Capability::Ikev1),
     Key::new("pull", Kind::Flag, "yes", "IKEv1 Mode Config: ask for attributes (yes) or be told (no)")
         .needs(Capability::Ikev1),
@@ -139,7 +144,7 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.set("remote_port", &mut c.remote_port, number);
     f.list("proposals", &mut c.proposals, |t| proposals(ProtocolId::Ike, t));
     f.list("vips", &mut c.vips, |t| {
-        t.parse().map(|ip| vec![ip]).map_err(|_| format!("`{t}` is no IP address"))
+        t.parse().map(|vip| vec![vip]).map_err(|e: policy::vip::VirtualIpError| e.to_string())
     });
     f.set("aggressive", &mut c.aggressive, flag);
     f.set("pull", &mut c.pull, flag);

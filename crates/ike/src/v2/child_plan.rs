@@ -10,9 +10,8 @@ use crate::{narrow, negotiate, select};
 use crypto::Secret;
 use policy::proposal::Chosen;
 use policy::sa::Usage;
-use policy::{Child, ChildSa, Mode, Selector};
+use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::sync::Arc;
 use wire::iana::{Ke, NotifyType};
 use wire::ike::Payload;
@@ -55,15 +54,15 @@ pub(crate) struct Answered {
 }
 
 /// What `dynamic` means on our side and on the peer's.
-pub(crate) fn hosts(sa: &IkeSa) -> (Vec<IpAddr>, Vec<IpAddr>) {
+pub(crate) fn hosts(sa: &IkeSa) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
     let ours = if !sa.local_vips.is_empty() {
         sa.local_vips.clone()
     } else if sa.established().is_none() && sa.initiator && !sa.conn.vips.is_empty() {
         sa.conn.vips.clone()
     } else {
-        vec![sa.local.ip()]
+        vec![sa.local.ip().into()]
     };
-    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip()] } else { sa.remote_vips.clone() };
+    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip().into()] } else { sa.remote_vips.clone() };
     (ours, theirs)
 }
 
@@ -193,7 +192,7 @@ pub(crate) fn build(
         tfc_allowed: true,
         local_ts: plan.local_ts,
         remote_ts: plan.remote_ts,
-        local_vips: sa.local_vips.clone(),
+        local_vips: sa.local_vips.iter().map(|vip| vip.host()).collect(),
         initiator: plan.initiator,
         replaces: plan.replaces,
         // The responder of a rekeying sends on the old one until the initiator has switched (RFC 7296 2.8).
