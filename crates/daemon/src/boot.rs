@@ -23,6 +23,10 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::chosen::Chosen;
+use crate::stores::detours::Detours;
+use crate::stores::memory::Memory;
+use crate::stores::radius::Radius;
 use crate::stores::{self, Stores};
 use crate::{notices, scripts};
 use anyhow::{Context, Result, bail};
@@ -135,10 +139,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     store.credentials.settings = conf.credentials().clone();
     let engine =
         Engine::new(shard::now(), seeded()?, Arc::new(store.snapshot()), ike::Shard { index: 0, bits: 0 });
+    let memory = Arc::<Memory>::default();
     let stores = Arc::new(Stores {
-        memory: Arc::default(),
-        others: other_stores(&conf, &log, &radius),
+        others: other_stores(&conf, &log, &radius, &credentials, &memory),
+        memory,
         order: pool_order(&conf),
+        detours: Detours::default(),
     });
     let asks = Asks {
         eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
@@ -284,11 +290,17 @@ fn run_scripts(conf: &Conf, section: &str, log: &Arc<Log>) -> tokio::task::JoinH
 }
 
 /// The stores that may have to wait, in the order in which charon loads its plugins.
-fn other_stores(conf: &Conf, log: &Arc<Log>, radius: &radius::Handle) -> Vec<Arc<dyn pool::Store>> {
-    let sql = stores::sql::start(conf, log);
-    sql.into_iter()
-        .chain([Arc::new(stores::radius::Radius(radius.clone())) as Arc<dyn pool::Store>])
-        .collect()
+fn other_stores(
+    conf: &Conf,
+    log: &Arc<Log>,
+    radius: &radius::Handle,
+    credentials: &Arc<Shared>,
+    memory: &Arc<Memory>,
+) -> Vec<Arc<dyn pool::Store>> {
+    let held = Arc::default();
+    let radius: Arc<dyn pool::Store> = Arc::new(Radius::new(radius.clone(), Arc::clone(&held)));
+    let chosen: Arc<dyn pool::Store> = Arc::new(Chosen::new(credentials.clone(), memory.clone(), held));
+    stores::sql::start(conf, log).into_iter().chain([radius, chosen]).collect()
 }
 
 /// Which pool is asked first (`charon.pool_order`).

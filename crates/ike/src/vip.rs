@@ -139,8 +139,24 @@ pub(crate) fn reply(
     (Cp { kind: ConfigType::Reply, attributes: all }, left_out)
 }
 
+/// The answer to a request outside of IKE_AUTH (RFC 7296 2.20): which types there are, and no version.
+///
+/// A CFG_SET is ignored: its use is not defined, RFC 7296 3.15 lets it be.
+pub(crate) fn inform(cp: &Cp) -> Option<Cp> {
+    let answer = |kind: ConfigAttribute| match kind {
+        ConfigAttribute::SupportedAttributes => Some(supported()),
+        ConfigAttribute::ApplicationVersion => Some(ConfigAttr { kind, value: Vec::new() }),
+        _ => None,
+    };
+    if cp.kind != ConfigType::Request {
+        return None;
+    }
+    let kinds: std::collections::BTreeSet<_> = cp.attributes.iter().map(|a| a.kind).collect();
+    Some(Cp { kind: ConfigType::Reply, attributes: kinds.into_iter().filter_map(answer).collect() })
+}
+
 /// RFC 7296 3.15.1: the types that we can give.
-pub(crate) fn supported() -> ConfigAttr {
+fn supported() -> ConfigAttr {
     let mut kinds: Vec<u16> = KEYWORDS
         .iter()
         .flat_map(|k| std::iter::once(k.v4).chain(k.v6))

@@ -138,6 +138,12 @@ pub trait Store: Send + Sync {
     /// [`Trouble`] when it has none at all.
     fn lease<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>>;
 
+    /// Pools of other stores that are asked for this client after this one, whatever its connection lists.
+    fn also<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Vec<String>> {
+        let _ = wanted;
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// Attributes for a client that was granted these addresses, by this store or by others.
     fn attributes<'a>(&'a self, wanted: &'a Wanted, granted: &'a [Grant]) -> Later<'a, Attributes>;
 

@@ -98,7 +98,7 @@ pub(crate) fn session(view: &IkeView, boot: u64, accepted: Option<Accepted>) -> 
     };
     Session {
         facts,
-        addresses: view.remote_vips.iter().map(|vip| vip.address()).collect(),
+        addresses: view.remote_vips.iter().map(|vip| vip.net()).collect(),
         class,
         interim,
         server,
@@ -124,6 +124,6 @@ pub(crate) fn candidate(
         true => format!("{}[{}]", view.remote.ip(), view.remote.port()),
         false => view.remote.ip().to_string(),
     };
-    let addresses = view.remote_vips.iter().map(|vip| vip.address()).collect();
+    let addresses = view.remote_vips.iter().map(|vip| vip.net()).collect();
     Candidate { users, session, addresses, calling, ike_id: view.unique_id }
 }

@@ -82,6 +82,16 @@ fn who_asks_for_the_supported_attributes_is_told() {
 }
 
 #[test]
+fn who_asks_later_learns_no_version() {
+    let mut request = cp(vec![attr(7, &[]), attr(14, &[]), attr(14, &[]), attr(1, &[])]);
+    let reply = inform(&request).unwrap();
+    assert_eq!(kinds(&reply), [7, 14]);
+    assert!(reply.attributes[0].value.is_empty());
+    request.kind = ConfigType::Set;
+    assert_eq!(inform(&request), None);
+}
+
+#[test]
 fn a_reply_has_a_limit() {
     let long = vec![attr(16_384, &[0; 4096]); 8];
     let (cp, left_out) = reply(&Asked::default(), &all(&["10.0.0.1"]), &long, 0);
