@@ -148,22 +148,22 @@ mod tests {
             prefixes: vec!["fd00:1::/64".parse().unwrap()],
             ..Framed::default()
         };
-        let offers = |requested: &[&str], attributes: Vec<ConfigAttribute>| -> Vec<String> {
-            super::offers(&framed, &wanted(requested, attributes)).iter().map(ToString::to_string).collect()
+        let texts = |requested: &[&str], attributes: Vec<ConfigAttribute>| -> Vec<String> {
+            offers(&framed, &wanted(requested, attributes)).iter().map(ToString::to_string).collect()
         };
-        assert_eq!(offers(&["0.0.0.0", "::"], vec![]), ["10.3.0.7/32", "fd00::7/128"]);
-        assert_eq!(offers(&["::"], vec![ConfigAttribute::Ip6Prefix]), ["fd00:1::/64"]);
-        assert_eq!(offers(&["::", "::", "::"], vec![]), ["fd00::7/128", "fd00:1::/64"]);
-        assert!(offers(&[], vec![]).is_empty());
+        assert_eq!(texts(&["0.0.0.0", "::"], vec![]), ["10.3.0.7/32", "fd00::7/128"]);
+        assert_eq!(texts(&["::"], vec![ConfigAttribute::Ip6Prefix]), ["fd00:1::/64"]);
+        assert_eq!(texts(&["::", "::", "::"], vec![]), ["fd00::7/128", "fd00:1::/64"]);
+        assert!(texts(&[], vec![]).is_empty());
     }
 
     #[test]
     fn a_client_chooses_only_where_the_server_lets_it() {
-        for (client_chooses, asked, offers) in
+        for (client_chooses, asked, count) in
             [(true, "10.3.0.9", 1), (true, "0.0.0.0", 0), (false, "10.3.0.9", 0), (true, "fd00::9", 0)]
         {
             let framed = Framed { client_chooses, ..Framed::default() };
-            assert_eq!(super::offers(&framed, &wanted(&[asked], vec![])).len(), offers, "{asked}");
+            assert_eq!(offers(&framed, &wanted(&[asked], vec![])).len(), count, "{asked}");
         }
     }
 }
