@@ -47,25 +47,24 @@ pub(crate) fn wanted(configured: &[VirtualIp], before: &[VirtualIp]) -> Vec<Virt
 
 /// What the gateway gave to us, who have asked for `asked`: addresses, and the other attributes.
 ///
-/// A prefix length that comes with an address is that of the network behind the gateway (RFC 7296 3.15.3 shows one):
-/// the prefix is ours only if we have asked for one.
+/// A prefix length that comes with an address is that of the network behind the gateway (RFC 7296 3.15.3 shows one, and
+/// charon sends 64): a prefix is ours if we have asked for one, and INTERNAL_IP6_PREFIX names it.
 pub(crate) fn given(cp: &Cp, asked: &[VirtualIp]) -> (Vec<VirtualIp>, Vec<ConfigAttr>) {
-    let (mut addresses, rest) = read(cp);
-    addresses.retain(|v| !v.is_unspecified());
-    if !asked.iter().any(|v| v.is_prefix()) {
-        let alone = addresses.iter().map(|v| v.address().into()).collect();
-        return (alone, rest);
+    let (addresses, rest) = read(cp);
+    let wanted = asked.iter().any(|v| v.is_prefix());
+    let named = rest.iter().filter(|a| wanted && a.kind == ConfigAttribute::Ip6Prefix);
+    let mut prefixes: Vec<VirtualIp> =
+        named.filter_map(|a| v6(&a.value)).filter(|v| !v.is_unspecified() && v.is_prefix()).collect();
+    let mut ours: Vec<VirtualIp> = Vec::new();
+    for v in addresses.into_iter().filter(|v| !v.is_unspecified()) {
+        let whole = prefixes.iter().position(|prefix| prefix.net() == v.net()).map(|at| prefixes.remove(at));
+        ours.push(if whole.is_some() { v } else { v.address().into() });
     }
     // RFC 5739 4.1: prefixes may come without an address.
-    let prefixes = rest.iter().filter(|a| a.kind == ConfigAttribute::Ip6Prefix).filter_map(|a| v6(&a.value));
-    for prefix in prefixes.filter(|v| !v.is_unspecified()) {
-        if !addresses.iter().any(|v| v.net() == prefix.net()) {
-            addresses.push(prefix);
-        }
-    }
+    ours.extend(prefixes);
     // The address on the interface is named: the gateway sees it in traffic, and scripts get it.
     let named = |v: VirtualIp| VirtualIp::new(v.host(), v.prefix()).unwrap_or(v);
-    (addresses.into_iter().map(named).collect(), rest)
+    (ours.into_iter().map(named).collect(), rest)
 }
 
 /// What a client asks for.
