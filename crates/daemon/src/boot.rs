@@ -24,8 +24,11 @@ use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
 use crate::sockets::{self, Port, Sockets};
+use crate::stores::chosen::Chosen;
+use crate::stores::detours::Detours;
 use crate::stores::dhcp::Dhcp;
 use crate::stores::memory::Memory;
+use crate::stores::radius::Radius;
 use crate::stores::{self, Stores};
 use crate::{neighbours, notices, scripts};
 use anyhow::{Context, Result, bail};
@@ -164,9 +167,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     }
     let dhcp = Dhcp::start(dhcp_settings, log.clone(), shard.clone(), observers.commands.clone(), seeded()?);
     let stores = Arc::new(Stores {
+        others: other_stores(&conf, &log, (&radius, dhcp.clone()), (&credentials, &memory)),
         memory: memory.clone(),
-        others: other_stores(&conf, &log, &radius, dhcp.clone()),
         order: pool_order(&conf),
+        detours: Detours::default(),
     });
     let asks = Asks {
         eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
@@ -342,12 +346,14 @@ async fn memory(conf: &Conf, log: &Arc<Log>) -> Result<Memory> {
 fn other_stores(
     conf: &Conf,
     log: &Arc<Log>,
-    radius: &radius::Handle,
-    dhcp: Arc<Dhcp>,
+    (radius, dhcp): (&radius::Handle, Arc<Dhcp>),
+    (credentials, memory): (&Arc<Shared>, &Arc<Memory>),
 ) -> Vec<Arc<dyn pool::Store>> {
-    let sql = stores::sql::start(conf, log);
-    let radius: Arc<dyn pool::Store> = Arc::new(stores::radius::Radius(radius.clone()));
-    sql.into_iter().chain([dhcp as Arc<dyn pool::Store>, radius]).collect()
+    let held = Arc::default();
+    let radius: Arc<dyn pool::Store> = Arc::new(Radius::new(radius.clone(), Arc::clone(&held)));
+    let chosen: Arc<dyn pool::Store> = Arc::new(Chosen::new(credentials.clone(), memory.clone(), held));
+    let dhcp: Arc<dyn pool::Store> = dhcp;
+    stores::sql::start(conf, log).into_iter().chain([radius, dhcp, chosen]).collect()
 }
 
 /// Which pool is asked first (`charon.pool_order`).

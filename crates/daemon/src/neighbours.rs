@@ -51,7 +51,11 @@ impl Handle {
 
     /// Something happened to an IKE_SA. False when it is lost.
     pub(crate) fn event(&self, event: &Event) -> bool {
-        let holder = |sa: &IkeView| Holder { remote: sa.remote.ip(), addresses: sa.remote_vips.clone() };
+        // To a prefix the LAN needs a route: it is no neighbour's.
+        let single = |sa: &IkeView| {
+            sa.remote_vips.iter().filter(|vip| !vip.is_prefix()).map(|vip| vip.address()).collect()
+        };
+        let holder = |sa: &IkeView| Holder { remote: sa.remote.ip(), addresses: single(sa) };
         match event {
             Event::IkeUpDown { up: true, sa } => self.send(Change::Up(sa.unique_id, holder(sa))),
             Event::IkeUpDown { up: false, sa } => self.send(Change::Down(sa.unique_id)),

@@ -1,12 +1,16 @@
 //! Who hands out virtual addresses: the backends, and the order in which they are asked.
 
 pub(crate) mod attributes;
+pub(crate) mod chosen;
+pub(crate) mod detours;
 pub(crate) mod dhcp;
+pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod radius;
 pub(crate) mod sql;
 pub(crate) mod turns;
 
+use detours::Detours;
 use memory::Memory;
 use pool::{Grant, Store, Trouble, Wanted};
 use std::sync::Arc;
@@ -32,6 +36,7 @@ pub(crate) struct Stores {
     /// The others, in the order charon asks its plugins.
     pub(crate) others: Vec<Arc<dyn Store>>,
     pub(crate) order: Order,
+    pub(crate) detours: Detours,
 }
 
 /// Pools next to each other that one store serves.
@@ -70,7 +75,7 @@ impl Stores {
     /// Serves a client from all its pools in order. What is not granted within [`PATIENCE`] is not granted.
     pub(crate) async fn lease(&self, wanted: Wanted) -> Outcome {
         let mut outcome = Outcome::default();
-        let groups = self.groups(&wanted.pools, &mut outcome.unknown).await;
+        let groups = self.all_groups(&wanted, &mut outcome.unknown).await;
         let mut left = wanted.requested.clone();
         let deadline = tokio::time::Instant::now() + PATIENCE;
         for group in &groups {
@@ -100,6 +105,7 @@ impl Stores {
                 }),
             }
         }
+        self.detours.note(&wanted, &outcome.grants);
         if !outcome.grants.is_empty() {
             self.attributes(&wanted, &groups, &mut outcome, deadline).await;
         }
@@ -131,6 +137,8 @@ impl Stores {
         identity: &policy::Identity,
         address: std::net::IpAddr,
     ) -> bool {
+        let detour = self.detours.take(identity, address);
+        let pools = detour.as_ref().map_or(pools, std::slice::from_ref);
         for group in self.groups(pools, &mut Vec::new()).await {
             if group.store.release(&group.pools, identity, address).await {
                 return true;
@@ -160,6 +168,25 @@ impl Stores {
     pub(crate) fn all(&self) -> impl Iterator<Item = Arc<dyn Store>> {
         let memory: Arc<dyn Store> = self.memory.clone();
         std::iter::once(memory).chain(self.others.iter().cloned())
+    }
+
+    /// The groups of the client's pools, each with what its store wants asked besides.
+    async fn all_groups(&self, wanted: &Wanted, unknown: &mut Vec<String>) -> Vec<Group> {
+        let mut all: Vec<Group> = Vec::new();
+        for mut group in self.groups(&wanted.pools, unknown).await {
+            // What an earlier store named was asked before its turn.
+            group.pools.retain(|name| !all.iter().any(|earlier| earlier.pools.contains(name)));
+            if group.pools.is_empty() {
+                continue;
+            }
+            let mut also = group.store.also(wanted).await;
+            let store = group.store.plugin();
+            all.push(group);
+            also.retain(|name| !all.iter().any(|earlier| earlier.pools.contains(name)));
+            let more = self.groups(&also, unknown).await;
+            all.extend(more.into_iter().filter(|group| group.store.plugin() != store));
+        }
+        all
     }
 
     /// Splits the pools by who serves them, in the order in which they are asked.

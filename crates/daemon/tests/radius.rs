@@ -376,6 +376,29 @@ fn framed_address() {
     assert!(gw.logged("assigning virtual IP 10.3.0.1 to peer", Duration::from_secs(2)), "{}", gw.said());
 }
 
+/// Framed-IPv6-Prefix is the client's, and in the records; Framed-Pool names a pool that the connection does not list.
+#[test]
+fn framed_prefix_and_pool() {
+    let users = "carol Cleartext-Password := \"Ar3etTnp\"\n\tFramed-IPv6-Prefix = fd03:0:0:7::/64,\n\tFramed-Pool = \"staff\",\n\t\
+                 DNS-Server-IPv6-Address = fd01::53\n";
+    let (_lab, server, gw, cl) = set_up("md5", users, "      accounting = yes", "eap_id = %any");
+    let conf = gateway_conf("eap_id = %any").replace("pools = v4", "pools = radius, v4");
+    gw.load(&conf.replacen("pools {", "pools {\n  staff {\n    addrs = 10.4.0.0/24\n  }", 1));
+    cl.load(&client_conf(CAROL, PASSWORD).replace("vips = 0.0.0.0", "vips = 0.0.0.0, ::"));
+    up(&cl, &gw, &server);
+    let soon = Duration::from_secs(3);
+    assert!(gw.logged("assigning virtual IP fd03:0:0:7::/64 to peer", soon), "{}", gw.said());
+    assert!(gw.logged("assigning virtual IP 10.4.0.1 to peer", soon), "{}", gw.said());
+    assert!(gw.sas().contains("remote-vips=[fd03:0:0:7::/64 10.4.0.1]"), "{}", gw.sas());
+    let start = server.record("Start");
+    for (name, wanted) in [("Framed-IPv6-Prefix", "fd03:0:0:7::/64"), ("Framed-IP-Address", "10.4.0.1")] {
+        assert_eq!(value(&start, name).as_deref(), Some(wanted), "{start}");
+    }
+    cl.swanctl(&["--terminate", "--ike", "home"]);
+    assert!(gw.logged("lease 10.4.0.1 by 'carol", soon), "{}", gw.said());
+    assert!(gw.logged("lease fd03:0:0:7:: by 'carol", soon), "{}", gw.said());
+}
+
 /// A silent server fails a login after its time, and holds up nobody else meanwhile.
 #[test]
 fn a_silent_server_blocks_nobody() {

@@ -86,7 +86,7 @@ pub(crate) struct Start {
     /// Command that wants it.
     pub(crate) command: Option<crate::io::CommandId>,
     /// The predecessor's virtual IPs, to be asked for again.
-    pub(crate) vips: Vec<std::net::IpAddr>,
+    pub(crate) vips: Vec<policy::VirtualIp>,
 }
 
 /// A child to bring up.

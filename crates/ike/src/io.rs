@@ -1,6 +1,6 @@
 //! What goes into an engine and what comes out.
 use policy::sa::{PolicyOnly, Usage};
-use policy::{ChildSa, Connection, Identity, Selector, Snapshot};
+use policy::{ChildSa, Connection, Identity, Selector, Snapshot, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub enum Ask {
     Eap { session: EapSession, input: EapInput },
     /// Virtual addresses and attributes for a client.
     Lease(LeaseRequest),
-    /// Give leases back. Answered with [`Answer::Done`].
+    /// Give leases back, prefixes by the address that was granted. Answered with [`Answer::Done`].
     Release { pools: Vec<String>, identity: Identity, addresses: Vec<IpAddr> },
     /// Our virtual IPs and attributes as initiator: install (`up`) or remove them. Answered with `Done` when the
     /// addresses are usable (before the CHILD_SA is installed). Counted per IKE_SA: during a reauthentication two hold
@@ -146,7 +146,7 @@ pub struct LeaseRequest {
     pub identity: Identity,
     /// Requested addresses; unspecified = any of that family.
     pub requested: Vec<IpAddr>,
-    /// Attribute types asked for.
+    /// Attribute types asked for; INTERNAL_IP6_PREFIX also where the client asked for a prefix by its length.
     pub attributes: Vec<wire::iana::ConfigAttribute>,
     /// The client's outer address.
     pub remote: SocketAddr,
@@ -172,8 +172,9 @@ pub enum Answer {
     Judged(Box<Judged>),
     /// To [`Ask::Eap`]. [`EapInput::Abandon`] is answered with [`Answer::Done`].
     Eap(Box<EapStep>),
-    /// To [`Ask::Lease`]: addresses granted (maybe fewer than asked) and attributes to send.
-    Leased { addresses: Vec<IpAddr>, attributes: Vec<ConfigAttr> },
+    /// To [`Ask::Lease`]: addresses and prefixes granted (maybe fewer than asked; a prefix by its first address),
+    /// attributes to send, and for the operator why something was not granted.
+    Leased { addresses: Vec<VirtualIp>, attributes: Vec<ConfigAttr>, trouble: Option<String> },
     /// To [`Ask::RemoveChild`]: last counters, in and out.
     Removed { usage_in: Usage, usage_out: Usage },
 }
@@ -274,8 +275,8 @@ pub struct IkeView {
     pub established: Option<u64>,
     pub rekey_at: Option<u64>,
     pub reauth_at: Option<u64>,
-    pub local_vips: Vec<IpAddr>,
-    pub remote_vips: Vec<IpAddr>,
+    pub local_vips: Vec<VirtualIp>,
+    pub remote_vips: Vec<VirtualIp>,
     /// What the peer told us beside our virtual IPs, as its client.
     pub attributes: Vec<ConfigAttr>,
     /// charon's task names, e.g. IKE_INIT, IKE_AUTH, CHILD_CREATE, CHILD_REKEY, IKE_DPD.

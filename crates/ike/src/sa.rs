@@ -9,7 +9,7 @@ use crate::v2::keys::Keys;
 use crate::v2::seal::Reassembly;
 use crate::v2::window::Window;
 use crate::v2::{Exchange, Job, Passive};
-use policy::{Connection, Identity};
+use policy::{Connection, Identity, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -172,11 +172,11 @@ pub(crate) struct IkeSa {
     /// Groups that the peer proved to be in.
     pub(crate) groups: Vec<String>,
     /// Ours, installed (initiator).
-    pub(crate) local_vips: Vec<IpAddr>,
+    pub(crate) local_vips: Vec<VirtualIp>,
     /// Those of the IKE_SA before this one (reauthentication, restart): asked for again.
-    pub(crate) vips_before: Vec<IpAddr>,
+    pub(crate) vips_before: Vec<VirtualIp>,
     /// The peer's, leased (responder).
-    pub(crate) remote_vips: Vec<IpAddr>,
+    pub(crate) remote_vips: Vec<VirtualIp>,
     /// The peer may use these addresses too (MOBIKE).
     pub(crate) remote_addresses: Vec<IpAddr>,
     /// Attributes received with our virtual IPs, to hand them back.
@@ -233,8 +233,8 @@ pub(crate) struct Parcel {
     pub(crate) waiting: BTreeMap<Ticket, Wait>,
     pub(crate) queue: VecDeque<Job>,
     pub(crate) retries: Vec<(u64, Job)>,
-    pub(crate) local_vips: Vec<IpAddr>,
-    pub(crate) remote_vips: Vec<IpAddr>,
+    pub(crate) local_vips: Vec<VirtualIp>,
+    pub(crate) remote_vips: Vec<VirtualIp>,
     pub(crate) attributes: Vec<(u16, Vec<u8>)>,
     pub(crate) vips_for: Option<u32>,
     pub(crate) announced: bool,

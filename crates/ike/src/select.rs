@@ -1,5 +1,5 @@
 //! Which connection and which child fit a peer.
-use policy::{Auth, Child, Connection, Identity, PeerAddr, Selector, Snapshot};
+use policy::{Auth, Child, Connection, Identity, PeerAddr, Selector, Snapshot, VirtualIp};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(crate) struct Fit {
 /// `hosts`: what `dynamic` means on (our, the peer's) side.
 pub(crate) fn child(
     children: &[Arc<Child>],
-    hosts: (&[IpAddr], &[IpAddr]),
+    hosts: (&[VirtualIp], &[VirtualIp]),
     asked: (&[Selector], &[Selector]),
     transport: bool,
 ) -> Option<Fit> {

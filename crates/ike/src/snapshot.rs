@@ -111,7 +111,7 @@ fn again(core: &mut Core, sa: &IkeSa, wait: &Wait) -> Option<Ask> {
             connection: std::sync::Arc::clone(&sa.conn),
             local: sa.local.ip(),
             remote: sa.remote.ip(),
-            addresses: sa.local_vips.clone(),
+            addresses: sa.local_vips.iter().map(|vip| vip.host()).collect(),
             attributes: crate::vip::unplain(attributes),
             up: *up,
         },

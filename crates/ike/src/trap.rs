@@ -5,7 +5,7 @@ use crate::core::{Core, Start, StartChild, Waiter};
 use crate::engine::Engine;
 use crate::io::{Answer, Ask, CommandId};
 use policy::sa::PolicyOnly;
-use policy::{Child, Connection, Mode, PeerAddr, Selector};
+use policy::{Child, Connection, Mode, PeerAddr, Selector, VirtualIp};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,13 +32,15 @@ fn first_ip(list: &[PeerAddr]) -> Option<IpAddr> {
 }
 
 /// What `dynamic` means before anything is up: the configured address, else any.
-fn host(list: &[PeerAddr], vips: &[IpAddr]) -> Vec<IpAddr> {
+fn host(list: &[PeerAddr], vips: &[VirtualIp]) -> Vec<VirtualIp> {
     if !vips.is_empty() {
         return vips.to_vec();
     }
     match first_ip(list) {
-        Some(ip) => vec![ip],
-        None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        Some(ip) => vec![ip.into()],
+        None => {
+            [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|ip: IpAddr| ip.into()).to_vec()
+        }
     }
 }
 

@@ -216,17 +216,19 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
             init::resolved(core, sa, pairs, failure.as_deref());
         }
         Wait::Lease(request) => {
-            let (addresses, attributes) = match answer {
-                Answer::Leased { addresses, attributes } => (addresses, attributes),
+            let leased = match answer {
+                Answer::Leased { addresses, attributes, trouble } => {
+                    auth::Given { addresses, attributes, trouble }
+                }
                 Answer::Done
                 | Answer::Failed(_)
                 | Answer::Resolved(_)
                 | Answer::Signed(_)
                 | Answer::Judged(_)
                 | Answer::Eap(_)
-                | Answer::Removed { .. } => (Vec::new(), Vec::new()),
+                | Answer::Removed { .. } => auth::Given { trouble: failure, ..auth::Given::default() },
             };
-            auth::leased(core, sa, &request, addresses, &attributes);
+            auth::leased(core, sa, &request, leased);
         }
         Wait::Sign | Wait::Judge | Wait::Eap => auth::told(core, sa, &wait, answer),
         Wait::Vips { up, .. } => {

@@ -1,25 +1,31 @@
 //! Configuration payloads: asking for and handing out addresses and attributes (RFC 7296 3.15).
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use policy::VirtualIp;
+use policy::attribute::KEYWORDS;
+use std::net::{IpAddr, Ipv6Addr};
 use wire::iana::{ConfigAttribute, ConfigType};
 use wire::ike::{ConfigAttr, Cp};
 
 /// Most attributes of a peer we look at.
 const MAX: usize = 64;
+/// Octets of all attributes in one response: with a certificate beside them it stays below the 10000 octets that
+/// charon takes at most (`charon.max_packet`).
+const MOST: usize = 6_144;
 
 /// Most addresses that are installed for one IKE_SA.
 const ADDRESSES: usize = 16;
 
 /// The initiator's request for these addresses; unspecified ones mean any of their family. `dns`: for DNS servers,
 /// too, and the domains they are wanted for (none: whatever there are).
-pub(crate) fn request(vips: &[IpAddr], dns: Option<&[String]>) -> Option<Cp> {
+pub(crate) fn request(vips: &[VirtualIp], dns: Option<&[String]>) -> Option<Cp> {
     if vips.is_empty() {
         return None;
     }
-    let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| address(*v)).collect();
+    let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| wanted_address(*v)).collect();
+    let empty = |kind| ConfigAttr { kind, value: Vec::new() };
     if let Some(domains) = dns {
-        for (v6, kind) in [(false, ConfigAttribute::Ip4Dns), (true, ConfigAttribute::Ip6Dns)] {
-            if vips.iter().any(|v| v.is_ipv6() == v6) {
-                attributes.push(ConfigAttr { kind, value: Vec::new() });
+        for (v4, kind) in [(true, ConfigAttribute::Ip4Dns), (false, ConfigAttribute::Ip6Dns)] {
+            if vips.iter().any(|v| v.is_ipv4() == v4) {
+                attributes.push(empty(kind));
             }
         }
         // RFC 8598 3.1: "The INTERNAL_DNS_DOMAIN attribute sent by the initiator is usually empty but MAY contain a
@@ -27,16 +33,19 @@ pub(crate) fn request(vips: &[IpAddr], dns: Option<&[String]>) -> Option<Cp> {
         let kind = ConfigAttribute::DnsDomain;
         attributes.extend(domains.iter().map(|name| ConfigAttr { kind, value: name.as_bytes().to_vec() }));
         if domains.is_empty() {
-            attributes.push(ConfigAttr { kind, value: Vec::new() });
+            attributes.push(empty(kind));
         }
+    }
+    if vips.iter().any(|v| v.is_prefix()) {
+        attributes.push(empty(ConfigAttribute::Ip6Prefix));
     }
     Some(Cp { kind: ConfigType::Request, attributes })
 }
 
 /// What to ask for where the IKE_SA before this one had `before`: the same again, where the connection leaves it open.
-pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
-    let mut left: Vec<IpAddr> = before.iter().copied().filter(|a| !configured.contains(a)).collect();
-    let again = |v: &IpAddr| {
+pub(crate) fn wanted(configured: &[VirtualIp], before: &[VirtualIp]) -> Vec<VirtualIp> {
+    let mut left: Vec<VirtualIp> = before.iter().copied().filter(|a| !configured.contains(a)).collect();
+    let again = |v: &VirtualIp| {
         if !v.is_unspecified() {
             return *v;
         }
@@ -48,13 +57,15 @@ pub(crate) fn wanted(configured: &[IpAddr], before: &[IpAddr]) -> Vec<IpAddr> {
     configured.iter().map(again).collect()
 }
 
-/// Of what a gateway at `peer` gave, the addresses that may become ours, and those that may not: the gateway's own
-/// would cut us off from it, others mean no single host, and more than [`ADDRESSES`] are too many.
-pub(crate) fn acceptable(given: Vec<IpAddr>, peer: IpAddr) -> (Vec<IpAddr>, Vec<IpAddr>) {
-    let host = |a: &IpAddr| {
+/// Of what a gateway at `peer` gave, what may become ours, and what may not: the gateway's own address would cut us off
+/// from it, others mean no single host, and more than [`ADDRESSES`] are too many.
+pub(crate) fn acceptable(given: Vec<VirtualIp>, peer: IpAddr) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
+    let host = |v: &VirtualIp| {
+        let a = v.address();
         let broadcast = matches!(a, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets().first() == Some(&0));
         let mapped = matches!(a, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-        !(a.is_unspecified() || a.is_loopback() || a.is_multicast() || broadcast || mapped || *a == peer)
+        let nobody = a.is_unspecified() || a.is_loopback() || a.is_multicast() || broadcast || mapped;
+        !(nobody || v.net().contains(&peer))
     };
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for address in given {
@@ -67,52 +78,175 @@ pub(crate) fn acceptable(given: Vec<IpAddr>, peer: IpAddr) -> (Vec<IpAddr>, Vec<
     (good, bad)
 }
 
-/// The responder's reply.
-pub(crate) fn reply(addresses: &[IpAddr], attributes: &[ConfigAttr]) -> Cp {
-    let mut all: Vec<ConfigAttr> = addresses.iter().map(|v| address(*v)).collect();
-    all.extend(attributes.iter().cloned());
-    Cp { kind: ConfigType::Reply, attributes: all }
+/// What the gateway gave to us, who have asked for `asked`: addresses, and the other attributes.
+///
+/// A prefix length that comes with an address is that of the network behind the gateway (RFC 7296 3.15.3 shows one, and
+/// charon sends 64): a prefix is ours if we have asked for one, and INTERNAL_IP6_PREFIX names it.
+pub(crate) fn given(cp: &Cp, asked: &[VirtualIp]) -> (Vec<VirtualIp>, Vec<ConfigAttr>) {
+    let (addresses, rest) = read(cp);
+    let wanted = asked.iter().any(|v| v.is_prefix());
+    let named = rest.iter().filter(|a| wanted && a.kind == ConfigAttribute::Ip6Prefix);
+    let mut prefixes: Vec<VirtualIp> =
+        named.filter_map(|a| v6(&a.value)).filter(|v| !v.is_unspecified() && v.is_prefix()).collect();
+    let mut ours: Vec<VirtualIp> = Vec::new();
+    for v in addresses.into_iter().filter(|v| !v.is_unspecified()) {
+        let whole = prefixes.iter().position(|prefix| prefix.net() == v.net()).map(|at| prefixes.remove(at));
+        ours.push(if whole.is_some() { v } else { v.address().into() });
+    }
+    // RFC 5739 4.1: prefixes may come without an address.
+    ours.extend(prefixes);
+    // The address on the interface is named: the gateway sees it in traffic, and scripts get it.
+    let named = |v: VirtualIp| VirtualIp::new(v.host(), v.prefix()).unwrap_or(v);
+    (ours.into_iter().map(named).collect(), rest)
 }
 
-fn address(v: IpAddr) -> ConfigAttr {
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// Addresses; unspecified ones mean any of their family.
+    pub(crate) addresses: Vec<VirtualIp>,
+    /// Types of attributes.
+    pub(crate) kinds: Vec<ConfigAttribute>,
+    /// It has a link of its own to the gateway (RFC 5739), and this interface identifier on it.
+    link: Option<[u8; 8]>,
+}
+
+/// Reads a client's request.
+pub(crate) fn asked(cp: &Cp) -> Asked {
+    let (mut addresses, rest) = read(cp);
+    let mut kinds: Vec<ConfigAttribute> = rest.iter().map(|a| a.kind).collect();
+    let v6 = addresses.iter().any(|v| !v.is_ipv4());
+    let has = |kind: ConfigAttribute| rest.iter().find(|a| a.kind == kind);
+    let link = has(ConfigAttribute::Ip6Link).filter(|_| !v6);
+    if !v6 && (link.is_some() || has(ConfigAttribute::Ip6Prefix).is_some()) {
+        // RFC 5739 4.1: who asks for a link or a prefix has no need to ask for an address.
+        addresses.extend(VirtualIp::new(Ipv6Addr::UNSPECIFIED.into(), 64));
+    }
+    if addresses.iter().any(|v| v.is_prefix()) && !kinds.contains(&ConfigAttribute::Ip6Prefix) {
+        kinds.push(ConfigAttribute::Ip6Prefix);
+    }
+    let link = link.map(|a| a.value.first_chunk().copied().unwrap_or_default());
+    Asked { addresses, kinds, link }
+}
+
+/// The responder's reply to a request. `link_id`: what names a link of RFC 5739.
+pub(crate) fn reply(
+    asked: &Asked,
+    addresses: &[VirtualIp],
+    attributes: &[ConfigAttr],
+    link_id: u64,
+) -> (Cp, usize) {
+    let mut all = Vec::new();
+    let prefixes = || addresses.iter().filter(|v| v.is_prefix());
+    let linked = asked.link.filter(|_| prefixes().next().is_some());
+    for v in addresses.iter().filter(|v| linked.is_none() || v.is_ipv4() || !v.is_prefix()) {
+        all.push(address(v.host(), v.prefix()));
+    }
+    if let Some(theirs) = linked {
+        // RFC 5739 4.2: our interface identifier, another than the client's, and the name of the link.
+        let ours = if theirs == 1u64.to_be_bytes() { 2u64 } else { 1 };
+        let value = [ours.to_be_bytes(), link_id.to_be_bytes()].concat();
+        all.push(ConfigAttr { kind: ConfigAttribute::Ip6Link, value });
+    }
+    if asked.kinds.contains(&ConfigAttribute::Ip6Prefix) || linked.is_some() {
+        all.extend(prefixes().map(|v| ConfigAttr {
+            kind: ConfigAttribute::Ip6Prefix,
+            ..address(v.net().network(), v.prefix())
+        }));
+    }
+    if asked.kinds.contains(&ConfigAttribute::SupportedAttributes) {
+        all.push(supported());
+    }
+    let mut room = MOST;
+    let mut left_out = 0usize;
+    for attribute in attributes {
+        match room.checked_sub(attribute.value.len().saturating_add(4)) {
+            Some(rest) => {
+                room = rest;
+                all.push(attribute.clone());
+            }
+            None => left_out = left_out.saturating_add(1),
+        }
+    }
+    (Cp { kind: ConfigType::Reply, attributes: all }, left_out)
+}
+
+/// The answer to a request outside of IKE_AUTH (RFC 7296 2.20): which types there are, and no version.
+///
+/// A CFG_SET is ignored: its use is not defined, RFC 7296 3.15 lets it be.
+pub(crate) fn inform(cp: &Cp) -> Option<Cp> {
+    let answer = |kind: ConfigAttribute| match kind {
+        ConfigAttribute::SupportedAttributes => Some(supported()),
+        ConfigAttribute::ApplicationVersion => Some(ConfigAttr { kind, value: Vec::new() }),
+        _ => None,
+    };
+    if cp.kind != ConfigType::Request {
+        return None;
+    }
+    let kinds: std::collections::BTreeSet<_> = cp.attributes.iter().map(|a| a.kind).collect();
+    Some(Cp { kind: ConfigType::Reply, attributes: kinds.into_iter().filter_map(answer).collect() })
+}
+
+/// RFC 7296 3.15.1: the types that we can give.
+fn supported() -> ConfigAttr {
+    let mut kinds: Vec<u16> = KEYWORDS
+        .iter()
+        .flat_map(|k| std::iter::once(k.v4).chain(k.v6))
+        .chain([ConfigAttribute::SupportedAttributes, ConfigAttribute::Ip6Link, ConfigAttribute::Ip6Prefix])
+        .map(u16::from)
+        .collect();
+    kinds.sort_unstable();
+    let value = kinds.into_iter().flat_map(u16::to_be_bytes).collect();
+    ConfigAttr { kind: ConfigAttribute::SupportedAttributes, value }
+}
+
+fn wanted_address(v: VirtualIp) -> ConfigAttr {
+    let ConfigAttr { kind, value } = address(v.address(), v.prefix());
+    // RFC 7296 3.15.1: "a request … may be zero-length".
+    let any = v.is_unspecified() && !v.is_prefix();
+    ConfigAttr { kind, value: if any { Vec::new() } else { value } }
+}
+
+fn address(v: IpAddr, prefix: u8) -> ConfigAttr {
     match v {
-        IpAddr::V4(a) if a.is_unspecified() => {
-            ConfigAttr { kind: ConfigAttribute::Ip4Address, value: Vec::new() }
-        }
         IpAddr::V4(a) => ConfigAttr { kind: ConfigAttribute::Ip4Address, value: a.octets().to_vec() },
-        IpAddr::V6(a) if a.is_unspecified() => {
-            ConfigAttr { kind: ConfigAttribute::Ip6Address, value: Vec::new() }
-        }
         // RFC 7296 3.15.1: INTERNAL_IP6_ADDRESS is a 16-octet address and a prefix length.
         IpAddr::V6(a) => {
             let mut value = a.octets().to_vec();
-            value.push(128);
+            value.push(prefix);
             ConfigAttr { kind: ConfigAttribute::Ip6Address, value }
         }
     }
 }
 
-/// Addresses and attribute types in a request or reply; an empty address is the unspecified one.
-pub(crate) fn read(cp: &Cp) -> (Vec<IpAddr>, Vec<ConfigAttr>) {
+/// Addresses and other attributes of a request or reply; an empty address is the unspecified one.
+fn read(cp: &Cp) -> (Vec<VirtualIp>, Vec<ConfigAttr>) {
     let mut addresses = Vec::new();
     let mut rest = Vec::new();
     for a in cp.attributes.iter().take(MAX) {
         let value = a.value.as_slice();
         match a.kind {
-            ConfigAttribute::Ip4Address => match <[u8; 4]>::try_from(value) {
-                Ok(octets) => addresses.push(IpAddr::V4(Ipv4Addr::from(octets))),
-                Err(_) if value.is_empty() => addresses.push(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                Err(_) => {}
-            },
-            ConfigAttribute::Ip6Address => match value.get(..16).and_then(|v| <[u8; 16]>::try_from(v).ok()) {
-                Some(octets) => addresses.push(IpAddr::V6(Ipv6Addr::from(octets))),
-                None if value.is_empty() => addresses.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-                None => {}
-            },
+            ConfigAttribute::Ip4Address if value.is_empty() => addresses.push(V4_ANY.into()),
+            ConfigAttribute::Ip4Address => {
+                addresses.extend(<[u8; 4]>::try_from(value).ok().map(|o| VirtualIp::from(IpAddr::from(o))));
+            }
+            ConfigAttribute::Ip6Address if value.is_empty() => addresses.push(V6_ANY.into()),
+            ConfigAttribute::Ip6Address => addresses.extend(v6(value)),
             _ => rest.push(a.clone()),
         }
     }
     (addresses, rest)
+}
+
+const V4_ANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+const V6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// 16 octets of address and the length of its prefix; without a sensible length, the address alone.
+fn v6(value: &[u8]) -> Option<VirtualIp> {
+    let (octets, rest) = value.split_first_chunk::<16>()?;
+    let address = IpAddr::from(*octets);
+    let with_length = rest.first().and_then(|length| VirtualIp::new(address, *length));
+    Some(with_length.unwrap_or_else(|| address.into()))
 }
 
 /// Attributes as plain values.
@@ -126,71 +260,14 @@ pub(crate) fn unplain(attributes: &[(u16, Vec<u8>)]) -> Vec<ConfigAttr> {
 }
 
 /// `%any`, `%any6` or the address, as logs show requests.
-pub(crate) fn show(v: IpAddr) -> String {
+pub(crate) fn show(v: VirtualIp) -> String {
     match v {
-        IpAddr::V4(a) if a.is_unspecified() => "%any".to_owned(),
-        IpAddr::V6(a) if a.is_unspecified() => "%any6".to_owned(),
-        other => other.to_string(),
+        v if v.is_prefix() => v.to_string(),
+        v if v.is_unspecified() && v.is_ipv4() => "%any".to_owned(),
+        v if v.is_unspecified() => "%any6".to_owned(),
+        v => v.to_string(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_successor_asks_for_what_there_was_unless_the_connection_says_what() {
-        let all = |list: &[&str]| -> Vec<IpAddr> { list.iter().map(|s| s.parse().unwrap()).collect() };
-        let before = all(&["10.3.0.1", "10.3.0.9", "fec3::1"]);
-        let configured = all(&["0.0.0.0", "::", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
-        let wanted = all(&["10.3.0.9", "fec3::1", "10.3.0.1", "0.0.0.0", "0.0.0.0"]);
-        assert_eq!(super::wanted(&configured, &before), wanted);
-        assert_eq!(super::wanted(&configured, &[]), configured);
-    }
-
-    #[test]
-    fn addresses_survive_the_round_trip() {
-        let v: Vec<IpAddr> =
-            ["0.0.0.0", "::", "10.3.0.1", "fec3::1"].iter().map(|s| s.parse().unwrap()).collect();
-        let (back, rest) = read(&request(&v, Some(&[])).unwrap());
-        assert_eq!(back, v);
-        let kinds: Vec<_> = rest.iter().map(|a| (a.kind, a.value.len())).collect();
-        let expected = [ConfigAttribute::Ip4Dns, ConfigAttribute::Ip6Dns, ConfigAttribute::DnsDomain];
-        assert_eq!(kinds, expected.map(|kind| (kind, 0)));
-        assert!(read(&request(&v, None).unwrap()).1.is_empty());
-    }
-
-    #[test]
-    fn domains_are_asked_for_by_name() {
-        let wanted = ["corp.example".to_owned(), "lan".to_owned()];
-        let (_, rest) = read(&request(&["0.0.0.0".parse().unwrap()], Some(&wanted)).unwrap());
-        let domains = rest.iter().filter(|a| a.kind == ConfigAttribute::DnsDomain);
-        assert_eq!(domains.map(|a| a.value.clone()).collect::<Vec<_>>(), wanted.map(String::into_bytes));
-    }
-
-    #[test]
-    fn a_hostile_gateway_gives_no_address_that_harms() {
-        let ip = |s: &str| -> IpAddr { s.parse().unwrap() };
-        let given = [
-            "10.3.0.1",
-            "192.0.2.1",
-            "127.0.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "ff02::1",
-            "::ffff:10.0.0.1",
-            "fd00::1",
-            "10.3.0.1",
-        ]
-        .map(ip)
-        .to_vec();
-        let (good, bad) = acceptable(given, ip("192.0.2.1"));
-        assert_eq!(good, ["10.3.0.1", "fd00::1"].map(ip));
-        assert_eq!(bad.len(), 8);
-        let many = (0..40u8).map(|n| IpAddr::from([10, 3, 0, n])).collect();
-        let (good, bad) = acceptable(many, ip("192.0.2.1"));
-        assert_eq!((good.len(), bad.len()), (ADDRESSES, 40 - ADDRESSES));
-    }
-}
+mod tests;

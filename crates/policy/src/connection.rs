@@ -1,5 +1,5 @@
 //! One peer definition (`connections.<conn>`).
-use crate::{Auth, Child, Identity, MarkValue, ProposalSet};
+use crate::{Auth, Child, Identity, MarkValue, ProposalSet, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct Connection {
     pub remote_port: u16,
     pub proposals: ProposalSet,
     /// Addresses to ask for; unspecified addresses mean any of that family.
-    pub vips: Vec<IpAddr>,
+    pub vips: Vec<VirtualIp>,
     /// Interface for the addresses that come; `install_virtual_ip_on` and its default otherwise.
     pub install_vip_on: Option<String>,
     /// Ask for DNS servers, and install them.

@@ -21,6 +21,7 @@ pub mod secrets;
 pub mod selector;
 pub mod settings;
 pub mod snapshot;
+pub mod vip;
 
 pub use auth::{Auth, AuthClass};
 pub use child::{Action, Child, Mark, MarkValue, Mode};
@@ -35,3 +36,4 @@ pub use secrets::{SecretKind, SharedSecret};
 pub use selector::{Selector, SelectorTemplate};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
+pub use vip::VirtualIp;

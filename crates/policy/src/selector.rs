@@ -1,4 +1,5 @@
 //! Traffic selectors: ranges, narrowing, intersection (RFC 7296 2.9, RFC 4301 4.4.1.1).
+use crate::VirtualIp;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wire::ike::TsSelector;
@@ -190,10 +191,10 @@ impl SelectorTemplate {
     /// `dynamic` without restriction: the default of `local_ts` and `remote_ts`.
     pub const DYNAMIC: Self = Self::Dynamic { protocol: 0, ports: ANY_PORT };
 
-    /// The selectors for these hosts: `dynamic` gives one for each host. An unspecified address among the hosts
-    /// stands for all addresses of its family (a virtual IP not assigned yet).
+    /// The selectors for these hosts: `dynamic` gives one for each address or prefix. An unspecified one stands for all
+    /// addresses of its family (a virtual IP not assigned yet).
     #[must_use]
-    pub fn resolve(&self, hosts: &[IpAddr]) -> Vec<Selector> {
+    pub fn resolve(&self, hosts: &[VirtualIp]) -> Vec<Selector> {
         match *self {
             Self::Fixed(selector) => vec![selector],
             Self::Dynamic { protocol, ports } => hosts
@@ -202,7 +203,7 @@ impl SelectorTemplate {
                     let all = if host.is_unspecified() {
                         Selector::everything(host.is_ipv4())
                     } else {
-                        Selector::host(*host)
+                        Selector::subnet(host.net())
                     };
                     all.restricted(protocol, ports)
                 })
@@ -219,7 +220,7 @@ impl SelectorTemplate {
 
 /// Resolves all templates in order, without duplicates.
 #[must_use]
-pub fn resolve(templates: &[SelectorTemplate], hosts: &[IpAddr]) -> Vec<Selector> {
+pub fn resolve(templates: &[SelectorTemplate], hosts: &[VirtualIp]) -> Vec<Selector> {
     let mut out: Vec<Selector> = Vec::new();
     for selector in templates.iter().flat_map(|t| t.resolve(hosts)) {
         if !out.contains(&selector) {

@@ -1,6 +1,6 @@
 //! The plug point of the backends: whoever hands out virtual addresses is a [`Store`].
 use crate::PoolStatus;
-use policy::Identity;
+use policy::{Identity, VirtualIp};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -51,6 +51,14 @@ pub struct Grant {
     pub prefix: u8,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Grant {
+    /// The address, or the prefix with it as its first.
+    #[must_use]
+    pub fn vip(&self) -> VirtualIp {
+        VirtualIp::new(self.address, self.prefix).unwrap_or_else(|| self.address.into())
+    }
 }
 
 /// Why a store gives nothing; for the operator's log, the client learns only that there is no address.
@@ -129,6 +137,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Trouble`] when it has none at all.
     fn lease<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>>;
+
+    /// Pools of other stores that are asked for this client after this one, whatever its connection lists.
+    fn also<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Vec<String>> {
+        let _ = wanted;
+        Box::pin(std::future::ready(Vec::new()))
+    }
 
     /// Attributes for a client that was granted these addresses, by this store or by others.
     fn attributes<'a>(&'a self, wanted: &'a Wanted, granted: &'a [Grant]) -> Later<'a, Attributes>;

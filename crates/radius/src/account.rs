@@ -3,8 +3,8 @@
 //! Nothing is lost while the servers are away: Start and Stop are kept and sent later, with Acct-Delay-Time.
 use crate::client::{Purpose, Request, ServerId};
 use crate::relay::Facts;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use wire::iana::{AcctStatus, RadiusType, TerminateCause};
 use wire::radius::Attribute;
 
@@ -78,8 +78,8 @@ impl Counters {
 pub struct Session {
     /// Who, where.
     pub facts: Facts,
-    /// Virtual IPs.
-    pub addresses: Vec<IpAddr>,
+    /// Virtual IPs and prefixes.
+    pub addresses: Vec<IpNet>,
     /// Class of the Access-Accept.
     pub class: Vec<Vec<u8>>,
     /// Acct-Interim-Interval of the Access-Accept.
@@ -367,11 +367,7 @@ impl Ledger {
         out.extend(facts.attributes(self.options.station_id_with_port));
         out.push(Attribute::text(RadiusType::UserName, &facts.user));
         for address in addresses {
-            let kind = match address {
-                IpAddr::V4(_) => RadiusType::FramedIpAddress,
-                IpAddr::V6(_) => RadiusType::FramedIpv6Address,
-            };
-            out.push(Attribute::address(kind, *address));
+            out.push(crate::prefix::framed(*address));
         }
         out.push(Attribute::number(RadiusType::EventTimestamp, low(now.wall)));
         if status != AcctStatus::Start {

@@ -5,8 +5,9 @@
 use crate::client::code_name;
 use crate::crypt::{self, Demand};
 use crypto::Secret;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use wire::iana::{ErrorCause, RadiusCode, RadiusType};
 use wire::radius::{Attribute, Packet};
 
@@ -28,8 +29,8 @@ pub struct Sessions {
     pub user: Option<String>,
     /// Acct-Session-Id.
     pub session: Option<String>,
-    /// Framed-IP-Address, Framed-IPv6-Address.
-    pub addresses: Vec<IpAddr>,
+    /// Framed-IP-Address, Framed-IPv6-Address, Framed-IPv6-Prefix.
+    pub addresses: Vec<IpNet>,
     /// Calling-Station-Id.
     pub calling: Option<String>,
     /// NAS-Port: the IKE_SA's unique id.
@@ -43,8 +44,8 @@ pub struct Candidate {
     pub users: Vec<String>,
     /// Acct-Session-Id.
     pub session: String,
-    /// Virtual IPs.
-    pub addresses: Vec<IpAddr>,
+    /// Virtual IPs and prefixes.
+    pub addresses: Vec<IpNet>,
     /// Calling-Station-Id, as the records have it.
     pub calling: String,
     /// The IKE_SA's unique id.
@@ -57,7 +58,7 @@ impl Sessions {
     pub fn fits(&self, candidate: &Candidate) -> bool {
         self.user.as_ref().is_none_or(|user| candidate.users.contains(user))
             && self.session.as_ref().is_none_or(|session| *session == candidate.session)
-            && self.addresses.iter().all(|address| candidate.addresses.contains(address))
+            && self.addresses.iter().all(|net| candidate.addresses.contains(net))
             && self.calling.as_ref().is_none_or(|calling| *calling == candidate.calling)
             && self.port.is_none_or(|port| port == candidate.ike_id)
     }
@@ -76,7 +77,10 @@ impl std::fmt::Display for Sessions {
         let mut words: Vec<String> = Vec::new();
         words.extend(self.user.as_ref().map(|user| printable(user)));
         words.extend(self.session.as_ref().map(|session| format!("session {}", printable(session))));
-        words.extend(self.addresses.iter().map(ToString::to_string));
+        words.extend(self.addresses.iter().map(|net| match net.prefix_len() == net.max_prefix_len() {
+            true => net.addr().to_string(),
+            false => net.to_string(),
+        }));
         words.extend(self.calling.as_ref().map(|calling| format!("station {}", printable(calling))));
         words.extend(self.port.map(|port| format!("port {port}")));
         f.write_str(&words.join(", "))
@@ -265,7 +269,10 @@ fn judge(request: &Packet, wall: u64) -> Result<Wish, (ErrorCause, &'static str)
             RadiusType::CallingStationId => sessions.calling = Some(text().ok_or(wrong)?),
             RadiusType::NasPort => sessions.port = Some(attribute.as_number().ok_or(wrong)?),
             RadiusType::FramedIpAddress | RadiusType::FramedIpv6Address => {
-                sessions.addresses.push(attribute.as_address().ok_or(wrong)?);
+                sessions.addresses.push(attribute.as_address().ok_or(wrong)?.into());
+            }
+            RadiusType::FramedIpv6Prefix => {
+                sessions.addresses.push(crate::prefix::read(attribute).ok_or(wrong)?.into());
             }
             // RFC 5176 6.3: what is too old may be a replay.
             RadiusType::EventTimestamp => {

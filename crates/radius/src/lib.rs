@@ -12,6 +12,7 @@ pub mod account;
 pub mod client;
 pub mod crypt;
 pub mod dae;
+mod prefix;
 pub mod relay;
 
 pub use account::{Accounting, Ledger};

@@ -180,10 +180,15 @@ impl Host {
             Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => {
                 self.credentials.answer(ask).ok_or_else(|| "not a question of credentials".to_owned())
             }
-            Ask::Lease(_) if fail => Ok(Answer::Leased { addresses: Vec::new(), attributes: Vec::new() }),
+            Ask::Lease(_) if fail => Ok(Answer::Leased {
+                addresses: Vec::new(),
+                attributes: Vec::new(),
+                trouble: Some("the pools are in a bad mood".to_owned()),
+            }),
             Ask::Lease(request) => {
                 let granted = self.pools.lease(&request.pools, &request.identity, &request.requested, 0);
-                Ok(Answer::Leased { addresses: granted.addresses(), attributes: granted.attributes })
+                let addresses = granted.grants.iter().map(pool::Grant::vip).collect();
+                Ok(Answer::Leased { addresses, attributes: granted.attributes, trouble: None })
             }
             Ask::Release { pools, identity, addresses } => {
                 for address in addresses {

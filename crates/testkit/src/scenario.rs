@@ -5,7 +5,7 @@ use crate::net::{Nat, Weather};
 use crypto::Secret;
 use policy::connection::{Childless, Fragmentation, Unique};
 use policy::lifetime::Limit;
-use policy::pool::PoolConfig;
+use policy::pool::{PoolConfig, PoolRange};
 use policy::proposal::parse_proposals;
 use policy::secrets::SecretKind;
 use policy::{
@@ -69,6 +69,8 @@ pub struct Terms {
     pub unique: Unique,
     /// Road warriors ask for addresses of both families.
     pub dual_stack: bool,
+    /// Road warriors ask for IPv6 prefixes, and get some.
+    pub prefixes: bool,
     /// UDP encapsulation without NAT.
     pub encap: bool,
     /// The gateways' CHILD_SA between themselves is in transport mode.
@@ -152,6 +154,7 @@ impl Terms {
                 .pick(&[Unique::No, Unique::No, Unique::Replace, Unique::Keep, Unique::Never])
                 .to_owned(),
             dual_stack: dice.chance(500),
+            prefixes: dice.chance(300),
             encap: dice.chance(100),
             transport: dice.chance(200),
             childless: *dice.pick(&[Childless::Allow, Childless::Allow, Childless::Prefer, Childless::Force]),
@@ -185,6 +188,7 @@ impl Terms {
             mobike: true,
             unique: Unique::No,
             dual_stack: true,
+            prefixes: false,
             encap: false,
             transport: false,
             childless: Childless::Allow,
@@ -205,8 +209,13 @@ impl Terms {
             pools,
         };
         let pool = |name: &str, range: &str| PoolConfig::new(name, range.parse().expect("a range"));
+        let v6 = if self.prefixes {
+            PoolConfig::new("v6", PoolRange::parse("2001:db8:3::/60", Some(64)).expect("a range"))
+        } else {
+            pool("v6", "2001:db8:3::/124")
+        };
         vec![
-            host("moon", &["192.0.2.1"], vec![pool("v4", "10.3.0.0/28"), pool("v6", "2001:db8:3::/124")]),
+            host("moon", &["192.0.2.1"], vec![pool("v4", "10.3.0.0/28"), v6]),
             host("sun", &["192.0.2.2"], vec![]),
             host("carol", &["10.9.0.2"], vec![]),
             host("dave", &["192.0.2.50"], vec![]),
@@ -257,10 +266,13 @@ impl Terms {
     }
 
     fn home(&self, me: &str) -> Connection {
-        let any = if self.dual_stack { &["0.0.0.0", "::"][..] } else { &["0.0.0.0"] };
+        let mut any = vec!["0.0.0.0"];
+        if self.dual_stack {
+            any.push(if self.prefixes { "::/64" } else { "::" });
+        }
         Connection {
             remote_addrs: vec![PeerAddr::Name("moon.test".to_owned()), PeerAddr::Ip(ip("192.0.2.1"))],
-            vips: any.iter().map(|a| ip(a)).collect(),
+            vips: any.iter().map(|a| a.parse().expect("a virtual IP")).collect(),
             local: self.client("local", Some(me)),
             remote: self.gateway("remote", Some("moon")),
             children: [("net", NET), ("alt", ALT)]

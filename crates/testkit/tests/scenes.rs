@@ -84,7 +84,8 @@ fn a_road_warrior_behind_nat_gets_addresses_and_a_tunnel() {
         assert_eq!((carol.len(), moon.len()), (1, 1));
         assert!(carol[0].nat_local && !carol[0].nat_remote && moon[0].nat_remote && !moon[0].nat_local);
         let vips: Vec<IpAddr> = vec![ip("10.3.0.1"), ip("2001:db8:3::1")];
-        assert_eq!((&carol[0].local_vips, &moon[0].remote_vips), (&vips, &vips));
+        assert_eq!(carol[0].local_vips, vips);
+        assert_eq!(moon[0].remote_vips, vips);
         assert_eq!(carol[0].remote, "192.0.2.1:4500".parse().unwrap(), "floated to the NAT-T port");
         let sa = &carol[0].children[0].sa;
         assert!(sa.encap);

@@ -35,7 +35,12 @@ pub const KEYS: &[Key] = &[
     Key::new("local_port", Kind::Number, "500", "our UDP port; 500 moves to 4500 where needed"),
     Key::new("remote_port", Kind::Number, "500", "UDP port of the peer; 500 moves to 4500 where needed"),
     Key::new("proposals", Kind::List("proposals"), "default", "IKE proposals in order of preference"),
-    Key::new("vips", Kind::List("addresses"), "", "virtual IPs to ask for; 0.0.0.0 and :: for any"),
+    Key::new(
+        "vips",
+        Kind::List("addresses"),
+        "",
+        "virtual IPs to ask for; 0.0.0.0 and :: for any, ::/64 for a prefix",
+    ),
     Key::new(
         "install_vip_on",
         Kind::Text("name"),
@@ -157,7 +162,7 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.set("remote_port", &mut c.remote_port, number);
     f.list("proposals", &mut c.proposals, |t| proposals(ProtocolId::Ike, t));
     f.list("vips", &mut c.vips, |t| {
-        t.parse().map(|ip| vec![ip]).map_err(|_| format!("`{t}` is no IP address"))
+        t.parse().map(|vip| vec![vip]).map_err(|e: policy::vip::VirtualIpError| e.to_string())
     });
     f.set("install_vip_on", &mut c.install_vip_on, super::daemon::network::interface);
     f.set("install_dns", &mut c.install_dns, flag);

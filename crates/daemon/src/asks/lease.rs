@@ -4,8 +4,8 @@ use crate::shard::Handle as Shard;
 use crate::stores::turns::Turns;
 use crate::stores::{Outcome, Stores, attributes};
 use ike::io::{Answer, Group, LeaseRequest, Ticket};
-use policy::Identity;
-use pool::{Origin, Wanted};
+use policy::{Identity, VirtualIp};
+use pool::{Grant, Origin, Wanted};
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::ike::ConfigAttr;
@@ -74,13 +74,10 @@ impl Leases {
             };
             line(format!("{verb} lease to '{identity}'"));
         }
-        for name in &outcome.unknown {
-            line(self.stores.no_such(name));
-        }
-        for trouble in &outcome.troubles {
-            line(trouble.to_string());
-        }
-        let addresses: Vec<IpAddr> = outcome.grants.iter().map(|grant| grant.address).collect();
+        let unknown = outcome.unknown.iter().map(|name| self.stores.no_such(name));
+        let troubles: Vec<String> = unknown.chain(outcome.troubles.iter().map(ToString::to_string)).collect();
+        troubles.iter().for_each(|trouble| line(trouble.clone()));
+        let addresses: Vec<VirtualIp> = outcome.grants.iter().map(Grant::vip).collect();
         if addresses.len() < requested.len() && !pools.is_empty() {
             line(format!(
                 "pools '{}' could serve {} of {} requested virtual IPs for '{identity}'",
@@ -94,7 +91,8 @@ impl Leases {
         if !addresses.is_empty() {
             attributes::add(&mut all, self.global.load().iter().cloned());
         }
-        Answer::Leased { addresses, attributes: all }
+        let trouble = Some(troubles.join("; ")).filter(|text| !text.is_empty());
+        Answer::Leased { addresses, attributes: all, trouble }
     }
 
     /// Gives addresses back, after all that the same identity asked for before.

@@ -112,7 +112,8 @@ impl Handle {
     /// What the server that accepted the peer of an IKE_SA said about its addresses; nothing, if it said nothing.
     pub(crate) async fn framed(&self, ike_id: u32) -> radius::relay::Framed {
         let (tx, rx) = oneshot::channel();
-        if self.inputs.try_send(Input::Framed(ike_id, tx)).is_err() {
+        // A queue that is full is waited for: no word of the server's may get lost.
+        if self.inputs.send(Input::Framed(ike_id, tx)).await.is_err() {
             return radius::relay::Framed::default();
         }
         rx.await.unwrap_or_default()

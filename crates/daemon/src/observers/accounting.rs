@@ -96,7 +96,13 @@ pub(crate) fn session(view: &IkeView, boot: u64, accepted: Option<Accepted>) -> 
         ike_id: view.unique_id,
         session: radius::Ledger::session_id(boot, view.unique_id),
     };
-    Session { facts, addresses: view.remote_vips.clone(), class, interim, server }
+    Session {
+        facts,
+        addresses: view.remote_vips.iter().map(|vip| vip.net()).collect(),
+        class,
+        interim,
+        server,
+    }
 }
 
 /// An IKE_SA, to be compared with a server's wish. `known`: User-Name and Acct-Session-Id of its records.
@@ -118,5 +124,6 @@ pub(crate) fn candidate(
         true => format!("{}[{}]", view.remote.ip(), view.remote.port()),
         false => view.remote.ip().to_string(),
     };
-    Candidate { users, session, addresses: view.remote_vips.clone(), calling, ike_id: view.unique_id }
+    let addresses = view.remote_vips.iter().map(|vip| vip.net()).collect();
+    Candidate { users, session, addresses, calling, ike_id: view.unique_id }
 }

@@ -8,7 +8,7 @@ use crate::asks::dns::{Given, given};
 use crate::asks::resolve::interface_of;
 use crate::scripts;
 use ike::io::{ChildView, Group, IkeView};
-use policy::{Identity, Selector};
+use policy::{Identity, Selector, VirtualIp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -179,8 +179,9 @@ fn environment(
     put("PEER_CLIENT", net(remote));
     put("PEER_PORT", theirs.to_string());
     put("PEER_PROTOCOL", remote.protocol.to_string());
-    vips("MY", &sa.local_vips, &mut put);
-    vips("PEER", &sa.remote_vips, &mut put);
+    // Ours are on an interface; what is the peer's may be a prefix.
+    vips("MY", sa.local_vips.iter().map(|vip| vip.alone()).collect(), &mut put);
+    vips("PEER", sa.remote_vips.clone(), &mut put);
     if let Some(id) = sa.remote_eap_id.as_ref().or(sa.remote_xauth_id.as_ref()) {
         put("XAUTH_ID", id.to_string());
     }
@@ -220,7 +221,7 @@ fn names(given: &Given) -> Environment {
     env
 }
 
-fn vips(side: &str, addresses: &[IpAddr], put: &mut impl FnMut(&str, String)) {
+fn vips(side: &str, addresses: Vec<VirtualIp>, put: &mut impl FnMut(&str, String)) {
     for (key, v4) in [("SOURCEIP4", true), ("SOURCEIP6", false)] {
         for (number, address) in addresses.iter().filter(|address| address.is_ipv4() == v4).enumerate() {
             put(&format!("{side}_{key}_{}", number.saturating_add(1)), address.to_string());

@@ -232,7 +232,7 @@ impl Dhcp {
         let (shard, commands) = (self.shard.clone(), self.commands.clone());
         tokio::spawn(async move {
             for sa in shard.list(Filter::default()).await {
-                if sa.remote_vips.contains(&address.into()) {
+                if sa.remote_vips.iter().any(|vip| vip.address() == address) {
                     let filter = Filter { ike_id: Some(sa.unique_id), ..Filter::default() };
                     let id = commands.unattended();
                     shard.command(Command::Terminate { id, filter, force: false }).await;

@@ -16,7 +16,7 @@ pub(crate) use announce::supported;
 pub(crate) use certs::{Wishes, hash_algorithms, requests};
 pub(crate) use initiator::{Claim, answered, farewell, late, start};
 pub(crate) use responder::{Vetting, respond};
-pub(crate) use settle::{Leasing, leased};
+pub(crate) use settle::{Given, Leasing, leased};
 
 use super::init::Handshake;
 use crate::core::{Core, Waiter};

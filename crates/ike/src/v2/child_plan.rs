@@ -10,7 +10,7 @@ use crate::{narrow, negotiate, select};
 use crypto::Secret;
 use policy::proposal::Chosen;
 use policy::sa::Usage;
-use policy::{Child, ChildSa, Mode, Selector};
+use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -55,17 +55,18 @@ pub(crate) struct Answered {
 }
 
 /// What `dynamic` means on our side and on the peer's.
-pub(crate) fn hosts(sa: &IkeSa) -> (Vec<IpAddr>, Vec<IpAddr>) {
+pub(crate) fn hosts(sa: &IkeSa) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
     let ours = if !sa.local_vips.is_empty() {
         sa.local_vips.clone()
     } else if sa.established().is_none() && sa.initiator && !sa.conn.vips.is_empty() {
         // The responder may give other addresses than we ask for: its selectors must fit in ours whatever it gives.
-        let families = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
-        families.into_iter().filter(|any| sa.conn.vips.iter().any(|v| v.is_ipv4() == any.is_ipv4())).collect()
+        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+        let asked = |any: &VirtualIp| sa.conn.vips.iter().any(|v| v.is_ipv4() == any.is_ipv4());
+        any.into_iter().map(VirtualIp::from).filter(asked).collect()
     } else {
-        vec![sa.local.ip()]
+        vec![sa.local.ip().into()]
     };
-    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip()] } else { sa.remote_vips.clone() };
+    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip().into()] } else { sa.remote_vips.clone() };
     (ours, theirs)
 }
 
@@ -195,7 +196,7 @@ pub(crate) fn build(
         tfc_allowed: true,
         local_ts: plan.local_ts,
         remote_ts: plan.remote_ts,
-        local_vips: sa.local_vips.clone(),
+        local_vips: sa.local_vips.iter().map(|vip| vip.host()).collect(),
         initiator: plan.initiator,
         replaces: plan.replaces,
         // The responder of a rekeying sends on the old one until the initiator has switched (RFC 7296 2.8).

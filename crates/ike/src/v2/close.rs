@@ -5,6 +5,7 @@ use crate::core::{Core, Later, Start, StartChild, Waiter};
 use crate::io::{Ask, Event};
 use crate::sa::{Established, IkeSa, Phase, Standing, Wait};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What is still known while an IKE_SA is dismantled.
@@ -62,7 +63,8 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
     // Leases go back at once: a successor may be asking for them already.
     if !sa.remote_vips.is_empty() && sa.remote_id.is_some() {
         let identity = sa.peer_identity();
-        let (pools, addresses) = (sa.conn.pools.clone(), sa.remote_vips.clone());
+        let pools = sa.conn.pools.clone();
+        let addresses: Vec<IpAddr> = sa.remote_vips.iter().map(|vip| vip.address()).collect();
         let ask =
             Ask::Release { pools: pools.clone(), identity: identity.clone(), addresses: addresses.clone() };
         let ticket = core.ask(Waiter::Ike(sa.id), ask);
@@ -99,7 +101,7 @@ fn vips_down(core: &mut Core, sa: &mut IkeSa, ike_id: u32) {
         connection: Arc::clone(&sa.conn),
         local: sa.local.ip(),
         remote: sa.remote.ip(),
-        addresses: sa.local_vips.clone(),
+        addresses: sa.local_vips.iter().map(|vip| vip.host()).collect(),
         attributes: crate::vip::unplain(&sa.attributes),
         up: false,
     };

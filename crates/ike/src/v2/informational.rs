@@ -2,7 +2,7 @@
 use super::{child_delete, ike_delete, mobike, send};
 use crate::core::Core;
 use crate::io::Datagram;
-use crate::message::{has, notifies, notify_name};
+use crate::message::{has, notifies, notify_name, pick};
 use crate::sa::IkeSa;
 use wire::iana::{ExchangeType, NotifyType, ProtocolId};
 use wire::ike::Payload;
@@ -25,6 +25,7 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, d: &Datagram, p: &[Payloa
         return super::close::leave(core, sa);
     }
     reply.extend(mobike::respond(core, sa, d, p));
+    reply.extend(pick!(p, Cp).and_then(crate::vip::inform).map(Payload::Cp));
     for n in notifies(p).filter(|n| n.kind.is_error()) {
         say!(core, sa, Ike 1, "received {} notify", notify_name(n.kind));
     }

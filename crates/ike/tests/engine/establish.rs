@@ -40,7 +40,7 @@ fn a_road_warrior_comes_up() {
 
 #[test]
 fn another_address_than_asked_for_is_as_good() {
-    let fixed = |c: &mut policy::Connection| c.vips = vec![ip("172.31.9.9")];
+    let fixed = |c: &mut policy::Connection| c.vips = vec![ip("172.31.9.9").into()];
     let w = established(road_warrior_with(fixed, |_| {}, policy::Settings::default()));
     let c = &w.nodes[0].installed.values().next().unwrap();
     assert_eq!(c.local_vips, [ip("10.3.0.1")]);

@@ -73,7 +73,15 @@ pub struct Node {
     pub credentials: Credentials,
     pub vips: Vec<IpAddr>,
     pub pool: VecDeque<IpAddr>,
+    /// Leases of IPv6 are prefixes of this length.
+    pub prefix: u8,
+    /// Attributes for whoever gets an address, beside a DNS server.
+    pub attributes: Vec<wire::ike::ConfigAttr>,
+    /// What was asked for.
+    pub asked: Vec<ike::io::LeaseRequest>,
     pub leased: Vec<IpAddr>,
+    /// Attributes that came with virtual IPs.
+    pub received: Vec<wire::ike::ConfigAttr>,
     /// Leases may come back that nobody knows of.
     pub forgetful: bool,
     pub events: Vec<Event>,
@@ -132,7 +140,11 @@ impl World {
                 credentials: Credentials::default(),
                 vips: Vec::new(),
                 pool: VecDeque::new(),
+                prefix: 128,
+                attributes: Vec::new(),
+                asked: Vec::new(),
                 leased: Vec::new(),
+                received: Vec::new(),
                 forgetful: false,
                 events: Vec::new(),
                 log: Vec::new(),
@@ -379,6 +391,7 @@ impl Node {
             Ask::Resolve { .. } => Answer::Resolved(self.paths.clone()),
             Ask::Sign(_) | Ask::Judge(_) | Ask::Eap { .. } => unreachable!("answered by the credentials"),
             Ask::Lease(r) => {
+                self.asked.push(r.clone());
                 let mut addresses = Vec::new();
                 for want in r.requested {
                     // Who has it, may have it twice.
@@ -393,8 +406,12 @@ impl Node {
                     kind: wire::iana::ConfigAttribute::Ip4Dns,
                     value: vec![10, 1, 0, 53],
                 };
-                let attributes = if addresses.is_empty() { Vec::new() } else { vec![dns] };
-                Answer::Leased { addresses, attributes }
+                let mut attributes = if addresses.is_empty() { Vec::new() } else { vec![dns] };
+                attributes.extend(self.attributes.iter().filter(|_| !addresses.is_empty()).cloned());
+                let trouble = addresses.is_empty().then(|| "the pool is empty".to_owned());
+                let whole = |a: IpAddr| policy::VirtualIp::new(a, self.prefix).unwrap_or_else(|| a.into());
+                let addresses = addresses.into_iter().map(whole).collect();
+                Answer::Leased { addresses, attributes, trouble }
             }
             Ask::Release { addresses, .. } => {
                 for a in addresses {
@@ -409,8 +426,9 @@ impl Node {
                 }
                 Answer::Done
             }
-            Ask::VirtualIps { addresses, up, .. } => {
+            Ask::VirtualIps { addresses, attributes, up, .. } => {
                 if up {
+                    self.received = attributes;
                     self.vips.extend(addresses);
                 } else {
                     for a in addresses {
@@ -484,7 +502,7 @@ pub fn road_warrior_with(
         ("carol@example.org", "moon.example.org"),
         vec![child("net", "dynamic", "10.1.0.0/16,fec1::/16")],
     );
-    home.vips = vec![ip("0.0.0.0"), ip("::")];
+    home.vips = ["0.0.0.0", "::"].map(|v| v.parse().unwrap()).to_vec();
     client(&mut home);
     let mut rw = conn(
         "rw",

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod addresses;
 mod eap;
 mod establish;
 mod harness;

@@ -281,7 +281,7 @@ fn a_successor_gets_another_address_where_it_must() {
     // An address that the connection fixes stays fixed.
     let fixed = |c: &mut Connection| {
         c.reauth_time = 1000;
-        c.vips = vec![ip("10.3.0.77"), ip("::")];
+        c.vips = ["10.3.0.77", "::"].map(|v| v.parse().unwrap()).to_vec();
     };
     let mut w = established(road_warrior_with(fixed, |_| {}, Settings::default()));
     w.advance(1_100_000);

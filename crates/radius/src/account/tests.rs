@@ -14,7 +14,11 @@ fn session(ike_id: u32) -> Session {
             ike_id,
             session: Ledger::session_id(1_795_750_080, ike_id),
         },
-        addresses: vec!["10.3.0.1".parse().unwrap(), "fd03::1".parse().unwrap()],
+        addresses: vec![
+            "10.3.0.1/32".parse().unwrap(),
+            "fd03::1/128".parse().unwrap(),
+            "fd04::/64".parse().unwrap(),
+        ],
         class: vec![b"Research".to_vec(), b"Other".to_vec()],
         interim: None,
         server: None,
@@ -49,6 +53,7 @@ fn start_and_stop() {
         Attribute::text(RadiusType::UserName, "carol"),
         Attribute::new(RadiusType::FramedIpAddress, [10, 3, 0, 1]),
         Attribute::address(RadiusType::FramedIpv6Address, "fd03::1".parse().unwrap()),
+        Attribute::new(RadiusType::FramedIpv6Prefix, [0, 64, 0xfd, 4, 0, 0, 0, 0, 0, 0]),
     ];
     let status = |kind: u32| vec![Attribute::number(RadiusType::AcctStatusType, kind)];
     let stamp = |wall: u32| vec![Attribute::number(RadiusType::EventTimestamp, wall)];

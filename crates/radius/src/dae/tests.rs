@@ -143,21 +143,21 @@ fn sessions_fit_when_all_does() {
     let candidate = Candidate {
         users: vec!["carol".into(), "carol@cygnet.test".into()],
         session: "17-2".into(),
-        addresses: vec!["10.3.0.1".parse().unwrap()],
+        addresses: vec!["10.3.0.1/32".parse().unwrap()],
         calling: "192.0.2.2[4500]".into(),
         ike_id: 2,
     };
     let all = Sessions {
         user: Some("carol".into()),
         session: Some("17-2".into()),
-        addresses: vec!["10.3.0.1".parse().unwrap()],
+        addresses: vec!["10.3.0.1/32".parse().unwrap()],
         calling: Some("192.0.2.2[4500]".into()),
         port: Some(2),
     };
     assert!(all.fits(&candidate));
     assert!(!Sessions { user: Some("dave".into()), ..all.clone() }.fits(&candidate));
     assert!(!Sessions { session: Some("17-3".into()), ..all.clone() }.fits(&candidate));
-    assert!(!Sessions { addresses: vec!["10.3.0.2".parse().unwrap()], ..all.clone() }.fits(&candidate));
+    assert!(!Sessions { addresses: vec!["10.3.0.2/32".parse().unwrap()], ..all.clone() }.fits(&candidate));
     assert!(!Sessions { calling: Some("192.0.2.3[4500]".into()), ..all.clone() }.fits(&candidate));
     assert!(!Sessions { port: Some(3), ..all }.fits(&candidate));
 }

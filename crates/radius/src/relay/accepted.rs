@@ -1,8 +1,10 @@
 //! What an Access-Accept says about the session.
 use super::{RelayOptions, printable};
 use crate::client::{Reply, ServerId};
+use crate::prefix;
 use crypto::Secret;
-use std::net::IpAddr;
+use ipnet::Ipv6Net;
+use std::net::{IpAddr, Ipv4Addr};
 use wire::iana::{MicrosoftType, RadiusType};
 use wire::radius::{Attribute, Packet, vendors};
 
@@ -43,6 +45,12 @@ pub struct Accepted {
 pub struct Framed {
     /// Framed-IP-Address and Framed-IPv6-Address.
     pub addresses: Vec<IpAddr>,
+    /// Framed-IPv6-Prefix, then Delegated-IPv6-Prefix.
+    pub prefixes: Vec<Ipv6Net>,
+    /// Framed-IP-Address 255.255.255.255: the client may have the IPv4 address that it asks for.
+    pub client_chooses: bool,
+    /// Framed-Pool and Framed-IPv6-Pool: names of the gateway's pools.
+    pub pools: Vec<String>,
     /// Framed-IP-Netmask.
     pub netmask: Option<IpAddr>,
     /// Name servers: DNS-Server-IPv6-Address, MS-Primary- and -Secondary-DNS-Server, CVPN3000-Primary- and -Secondary-DNS.
@@ -95,9 +103,13 @@ impl Accepted {
         let positive = |kind| packet.number(kind).filter(|seconds| *seconds > 0).map(u64::from);
         let user = packet.text(RadiusType::UserName).map(printable).filter(|user| !user.is_empty());
         let framed = framed(packet);
-        if !framed.addresses.is_empty() {
-            let list: Vec<String> = framed.addresses.iter().map(ToString::to_string).collect();
+        let prefixes = framed.prefixes.iter().map(ToString::to_string);
+        let list: Vec<String> = framed.addresses.iter().map(ToString::to_string).chain(prefixes).collect();
+        if !list.is_empty() {
             log.push((2, format!("received address {} from RADIUS", list.join(", "))));
+        }
+        if !framed.pools.is_empty() {
+            log.push((2, format!("received pool {} from RADIUS", framed.pools.join(", "))));
         }
         Self {
             packet: eap,
@@ -131,14 +143,22 @@ mod altiga {
 
 fn framed(packet: &Packet) -> Framed {
     let mut out = Framed::default();
+    let (mut framed, mut delegated) = (Vec::new(), Vec::new());
     for attribute in &packet.attributes {
         let address = attribute.as_address();
         match (attribute.kind, address) {
             // RFC 2865 5.8: 255.255.255.255 lets the user choose, 255.255.255.254 the NAS.
+            (RadiusType::FramedIpAddress, Some(IpAddr::V4(Ipv4Addr::BROADCAST))) => out.client_chooses = true,
             (RadiusType::FramedIpAddress, Some(IpAddr::V4(v4)))
-                if !v4.octets().starts_with(&[255, 255, 255]) =>
+                if v4.octets() != [255, 255, 255, 254] && !v4.is_unspecified() =>
             {
                 out.addresses.push(v4.into());
+            }
+            (RadiusType::FramedIpv6Prefix, _) => framed.extend(prefix::read(attribute)),
+            (RadiusType::DelegatedIpv6Prefix, _) => delegated.extend(prefix::read(attribute)),
+            (RadiusType::FramedPool | RadiusType::FramedIpv6Pool, _) => {
+                let name = attribute.as_text().map(printable).filter(|name| !name.is_empty());
+                out.pools.extend(name.filter(|name| !out.pools.contains(name)));
             }
             (RadiusType::FramedIpv6Address, Some(v6 @ IpAddr::V6(_))) => out.addresses.push(v6),
             (RadiusType::FramedIpNetmask, Some(mask @ IpAddr::V4(_))) => out.netmask = Some(mask),
@@ -174,6 +194,10 @@ fn framed(packet: &Packet) -> Framed {
             _ => {}
         }
     }
+    out.prefixes = framed;
+    out.prefixes.append(&mut delegated);
+    out.prefixes.truncate(MANY);
+    out.pools.truncate(MANY);
     out.addresses.truncate(MANY);
     out.dns.truncate(MANY);
     out.nbns.truncate(MANY);

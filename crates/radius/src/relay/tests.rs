@@ -101,6 +101,12 @@ fn accepted() {
             Attribute::number(RadiusType::AcctInterimInterval, 61),
             Attribute::new(RadiusType::FramedIpAddress, [10, 3, 0, 7]),
             Attribute::new(RadiusType::FramedIpAddress, [255, 255, 255, 254]),
+            Attribute::new(RadiusType::DelegatedIpv6Prefix, [0, 56, 0xfd, 2, 0, 0, 0, 0, 1]),
+            Attribute::new(RadiusType::FramedIpv6Prefix, [0, 64, 0xfd, 1]),
+            Attribute::new(RadiusType::FramedIpv6Prefix, [0, 200, 0xfd, 1]),
+            Attribute::text(RadiusType::FramedPool, "staff"),
+            Attribute::text(RadiusType::FramedIpv6Pool, "staff6"),
+            Attribute::text(RadiusType::FramedPool, "staff"),
             eap(&[3, 1, 0, 4]),
         ]
     };
@@ -120,6 +126,13 @@ fn accepted() {
     assert_eq!((accepted.session_timeout, accepted.interim), (Some(3600), Some(61)));
     assert_eq!(accepted.class.len(), 2);
     assert_eq!(accepted.framed.addresses, ["10.3.0.7".parse::<std::net::IpAddr>().unwrap()]);
+    let prefixes: Vec<String> = accepted.framed.prefixes.iter().map(ToString::to_string).collect();
+    assert_eq!(prefixes, ["fd01::/64", "fd02:0:0:100::/56"]);
+    assert_eq!(accepted.framed.pools, ["staff", "staff6"]);
+    assert!(!accepted.framed.client_chooses);
+    let choose = vec![Attribute::new(RadiusType::FramedIpAddress, [255; 4]), eap(&[3, 1, 0, 4])];
+    let framed = run(RelayOptions::default(), choose, keys(0, 0)).unwrap().framed;
+    assert!(framed.client_chooses && framed.addresses.is_empty());
     assert_eq!(accepted.msk.unwrap().as_slice(), [[1; 32], [2; 32]].concat());
     assert!(accepted.mutual);
     // MSCHAPv2's keys are half as long.

@@ -11,10 +11,9 @@ use crate::v2::init::Handshake;
 use crate::v2::proof::Proven;
 use crate::v2::{Job, Passive, child_create, close, send, take_phase};
 use crate::vip;
-use policy::Identity;
 use policy::connection::{Childless, Unique};
+use policy::{Identity, VirtualIp};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::sync::Arc;
 use wire::iana::{ConfigType, ExchangeType, NotifyType, ProtocolId};
 use wire::ike::{ConfigAttr, Payload};
@@ -50,7 +49,7 @@ pub(super) fn settled(
     }
     let mut attributes: Vec<ConfigAttr> = Vec::new();
     if let Some(cp) = pick!(p, Cp).filter(|c| c.kind == ConfigType::Reply && !sa.conn.vips.is_empty()) {
-        let (addresses, rest) = vip::read(cp);
+        let (addresses, rest) = vip::given(cp, &sa.conn.vips);
         let (good, bad) = vip::acceptable(addresses, sa.remote.ip());
         for v in bad {
             say!(core, sa, Ike 1, "ignoring virtual IP {v} from the peer, it cannot be ours");
@@ -73,7 +72,7 @@ pub(super) fn settled(
             connection: Arc::clone(&sa.conn),
             local: sa.local.ip(),
             remote: sa.remote.ip(),
-            addresses: sa.local_vips.clone(),
+            addresses: sa.local_vips.iter().map(|vip| vip.host()).collect(),
             attributes,
             up: true,
         };
@@ -177,21 +176,38 @@ fn accept_peer(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) -> Result<(), Fau
     Ok(())
 }
 
+/// What the pools gave.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) addresses: Vec<VirtualIp>,
+    pub(crate) attributes: Vec<ConfigAttr>,
+    /// Why not all that was asked for; for the operator.
+    pub(crate) trouble: Option<String>,
+}
+
+/// The peer's request for addresses and attributes.
+fn request(p: &[Payload]) -> Option<vip::Asked> {
+    pick!(p, Cp).filter(|c| c.kind == ConfigType::Request).map(vip::asked)
+}
+
 /// Asks for virtual IPs if the peer does and we have pools.
 fn lease(core: &mut Core, sa: &mut IkeSa, state: Leasing, p: &[Payload]) {
-    let asked = pick!(p, Cp).filter(|c| c.kind == ConfigType::Request).map(vip::read);
-    let Some((requested, attributes)) = asked else { return proceed(core, sa, state, None) };
-    for v in &requested {
+    let Some(asked) = request(p) else { return proceed(core, sa, state, Given::default()) };
+    for v in &asked.addresses {
         say!(core, sa, Ike 1, "peer requested virtual IP {}", vip::show(*v));
     }
     if sa.conn.pools.is_empty() {
-        return proceed(core, sa, state, Some((Vec::new(), Vec::new())));
+        let why = format!("connection '{}' has no pools", sa.conn.name);
+        return proceed(core, sa, state, Given { trouble: Some(why), ..Given::default() });
+    }
+    if asked.addresses.is_empty() {
+        return proceed(core, sa, state, Given::default());
     }
     let request = LeaseRequest {
         pools: sa.conn.pools.clone(),
         identity: sa.peer_identity(),
-        requested,
-        attributes: attributes.iter().map(|a| a.kind).collect(),
+        requested: asked.addresses.iter().map(|v| v.address()).collect(),
+        attributes: asked.kinds,
         remote: sa.remote,
         connection: sa.conn.name.clone(),
         ike_id: sa.id,
@@ -203,40 +219,35 @@ fn lease(core: &mut Core, sa: &mut IkeSa, state: Leasing, p: &[Payload]) {
 }
 
 /// The pools answered.
-pub(crate) fn leased(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    request: &LeaseRequest,
-    addresses: Vec<IpAddr>,
-    attributes: &[ConfigAttr],
-) {
+pub(crate) fn leased(core: &mut Core, sa: &mut IkeSa, request: &LeaseRequest, given: Given) {
     let state = match take_phase(sa) {
         Phase::Leasing(state) => state,
         other => {
             // The SA went while the pools were thinking: give back what nobody will use.
             sa.phase = other;
-            if !addresses.is_empty() {
+            if !given.addresses.is_empty() {
                 let (pools, identity) = (request.pools.clone(), request.identity.clone());
+                let addresses = given.addresses.iter().map(|v| v.address()).collect();
                 core.ask(Waiter::Nobody, Ask::Release { pools, identity, addresses });
             }
             return;
         }
     };
     let peer = request.identity.to_string();
-    for a in &addresses {
+    for a in &given.addresses {
         say!(core, sa, Ike 1, "assigning virtual IP {a} to peer '{peer}'");
     }
     for v in &request.requested {
-        if !addresses.iter().any(|a| a.is_ipv4() == v.is_ipv4()) {
-            say!(core, sa, Ike 1, "no virtual IP found for {} requested by '{peer}'", vip::show(*v));
+        if !given.addresses.iter().any(|a| a.is_ipv4() == v.is_ipv4()) {
+            say!(core, sa, Ike 1, "no virtual IP found for {} requested by '{peer}'", vip::show((*v).into()));
         }
     }
-    sa.remote_vips = addresses.clone();
-    proceed(core, sa, *state, Some((addresses, attributes.to_vec())));
+    sa.remote_vips.clone_from(&given.addresses);
+    proceed(core, sa, *state, given);
 }
 
 /// Everything is known: the IKE_SA is established, the answer leaves when the CHILD_SA is installed.
-fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<IpAddr>, Vec<ConfigAttr>)>) {
+fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
     sa.window.busy = true;
     let Leasing { hs, inner, head, proof, lifetime } = state;
     let (Ok(p), Ok(mut head)) = (inner.payloads(), head.payloads()) else { return close::leave(core, sa) };
@@ -260,26 +271,29 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, config: Option<(Vec<
     }
 
     let wants_child = pick!(&p, Sa).is_some();
-    let wants_vip = config.is_some();
-    let no_vip = config.as_ref().is_some_and(|(a, _)| a.is_empty());
-    let asked_vip = pick!(&p, Cp).map(vip::read).is_some_and(|(a, _)| !a.is_empty());
-    if let Some((addresses, attributes)) = &config
-        && !(addresses.is_empty() && attributes.is_empty())
-    {
-        head.push(Payload::Cp(vip::reply(addresses, attributes)));
+    let asked = request(&p);
+    let asked_vip = asked.as_ref().is_some_and(|asked| !asked.addresses.is_empty());
+    if let Some(asked) = &asked {
+        let (cp, left_out) = vip::reply(asked, &given.addresses, &given.attributes, sa.spi_r);
+        if left_out > 0 {
+            say!(core, sa, Ike 0, "{left_out} attributes for the peer are left out: together they are too long");
+        }
+        if !cp.attributes.is_empty() {
+            head.push(Payload::Cp(cp));
+        }
     }
     let refused = if !wants_child {
         None
-    } else if asked_vip && no_vip {
+    } else if asked_vip && given.addresses.is_empty() {
         // RFC 7296 3.15.4: no address could be assigned; the IKE_SA stays.
         say!(core, sa, Ike 1, "no virtual IP found, sending INTERNAL_ADDRESS_FAILURE");
         core.tell(Event::Alert {
             kind: "vip-failure",
             sa: Some(Box::new(crate::view::bare(sa))),
-            detail: Vec::new(),
+            detail: given.trouble.map(|why| ("reason", why)).into_iter().collect(),
         });
         Some(NotifyType::InternalAddressFailure)
-    } else if !wants_vip && !sa.conn.pools.is_empty() {
+    } else if !asked_vip && !sa.conn.pools.is_empty() {
         say!(core, sa, Ike 1, "expected a virtual IP request, sending FAILED_CP_REQUIRED");
         Some(NotifyType::FailedCpRequired)
     } else if sa.conn.childless == Childless::Force {
