@@ -48,7 +48,7 @@ fn the_gateway_signs_and_the_client_has_a_password() {
             (
                 0,
                 &[
-                    "generating IKE_AUTH request 1 [ IDi N(INIT_CONTACT) IDr CPRQ(ADDR ADDR6 DNS DNS6) SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) ]",
+                    "generating IKE_AUTH request 1 [ IDi N(INIT_CONTACT) IDr CPRQ(ADDR ADDR6 DNS DNS6 DOMAIN) SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) ]",
                     "parsed IKE_AUTH response 1 [ IDr AUTH EAP/REQ/255 ]",
                     "authentication of 'moon.example.org' with ED25519 successful",
                     "generating IKE_AUTH request 2 [ EAP/RES/255 ]",

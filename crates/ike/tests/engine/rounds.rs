@@ -118,7 +118,7 @@ fn rounds_have_an_order() {
     let w = established(snapshots);
     assert!(w.has_log(
         0,
-        "IDr AUTH CPRQ(ADDR ADDR6 DNS DNS6) SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) N(AUTH_FOLLOWS) ]"
+        "IDr AUTH CPRQ(ADDR ADDR6 DNS DNS6 DOMAIN) SA TSi TSr N(MOBIKE_SUP) N(MULT_AUTH) N(AUTH_FOLLOWS) ]"
     ));
 }
 

@@ -84,7 +84,7 @@ fn both_sign() {
                 "sending cert request for \"CN=other ca\"",
                 "sending end entity cert \"carol@example.org\"",
                 "authentication of 'carol@example.org' (myself) with ED25519",
-                "generating IKE_AUTH request 1 [ IDi CERT N(INIT_CONTACT) CERTREQ IDr AUTH CPRQ(ADDR ADDR6 DNS DNS6)",
+                "generating IKE_AUTH request 1 [ IDi CERT N(INIT_CONTACT) CERTREQ IDr AUTH CPRQ(ADDR ADDR6 DNS DNS6 DOMAIN)",
                 "parsed IKE_AUTH response 1 [ IDr CERT AUTH CPRP(ADDR ADDR6 DNS)",
                 "authentication of 'moon.example.org' with ED25519 successful",
             ][..],
