@@ -75,7 +75,7 @@ fn one_after_the_other_and_back_to_the_own_one() {
     assert_eq!(p.acquire(&n, &who("x"), ip(ANY4)), Some(ip("10.0.0.1")));
     let status: Vec<_> = p.status().collect();
     assert_eq!((status[0].size, status[0].online, status[0].offline), (254, 3, 0));
-    assert_eq!(status[0].base, ip("10.0.0.0"));
+    assert_eq!(status[0].base, ip("10.0.0.1"));
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn what_is_wrong_with_a_connection() {
             "remote_addrs = 1.2.3.4, 1.2.3",
             "x.conf:6:16: connections.home.remote_addrs: `1.2.3` is no address, subnet, range, host name or %any",
         ),
-        ("vips = dynamic", "x.conf:6:8: connections.home.vips: `dynamic` is no IP address"),
+        (
+            "vips = dynamic",
+            "x.conf:6:8: connections.home.vips: `dynamic` is no IP address, and no prefix of IPv6 addresses (1 to 128 bits)",
+        ),
         (
             "proposals = aes128-sha257-x25519",
             "x.conf:6:13: connections.home.proposals: `sha257` is no algorithm; did you mean `sha256`?",
