@@ -74,6 +74,13 @@ pub(crate) fn given(connection: &Connection, attributes: &[ConfigAttr]) -> Given
                 "ignoring a DNSSEC trust anchor (INTERNAL_DNSSEC_TA) from the peer: they are not supported"
                     .into(),
             ),
+            // charon's words: what it has no handler for.
+            kind @ (ConfigAttribute::Ip4Nbns | ConfigAttribute::Ip6Nbns) => {
+                let family = if kind == ConfigAttribute::Ip4Nbns { "IP4" } else { "IP6" };
+                out.refused.push(format!(
+                    "handling INTERNAL_{family}_NBNS attribute failed: WINS servers are not installed"
+                ));
+            }
             _ => {}
         }
     }
@@ -164,6 +171,18 @@ mod tests {
 
     fn name(text: &str) -> ConfigAttr {
         attribute(ConfigAttribute::DnsDomain, text.as_bytes())
+    }
+
+    #[test]
+    fn wins_servers_are_named_in_the_words_that_scripts_look_for() {
+        let got =
+            given(&Connection::named("home"), &[attribute(ConfigAttribute::Ip4Nbns, &[10, 1, 0, 5]), dns(1)]);
+        assert!(
+            got.refused[0].starts_with("handling INTERNAL_IP4_NBNS attribute failed"),
+            "{:?}",
+            got.refused
+        );
+        assert_eq!(got.servers.len(), 1);
     }
 
     #[test]
