@@ -15,6 +15,7 @@ use crate::control::stats::Started;
 use crate::control::store::Store;
 use crate::control::{self, Desk, Listener};
 use crate::credentials::Shared;
+use crate::data_plane::DataPlane;
 use crate::interfaces::Interfaces;
 use crate::observers::commands::Commands;
 use crate::observers::counters::Counters;
@@ -65,11 +66,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Err(why) => bail!("{}\n{why}", reloader.file.display()),
     };
     reloader.apply(&conf, false);
-    let settings = conf.engine();
     let version = env!("CARGO_PKG_VERSION");
     log.say(Voice::Main, Group::Dmn, 1, format!("Starting IKE daemon cygnetd {version} (Cygnet)"));
 
     say_what_is_missing(&conf, &log);
+    let chosen = crate::data_plane::choose(&conf);
+    let data_plane = chosen.as_ref().map_or(DataPlane::Userspace, |(plane, _)| *plane);
+    let settings = conf.engine(data_plane);
 
     // 2. Control socket: its failure must be known before anything is changed on the host.
     let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
@@ -77,7 +80,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
     // 3. Host state; what a crashed predecessor left is undone here.
     let wishes = wishes(&conf);
-    let network = Network::open(state_file(&log).as_deref(), dns_target(&conf)).context("opening netlink")?;
+    let network = Network::open(state_file("network", &log).as_deref(), dns_target(&conf))
+        .context("opening netlink")?;
 
     // 4. Sockets and data plane.
     let options = UdpOptions { mark: wishes.paths.mark, receive_buffer: 4 << 20, ..UdpOptions::default() };
@@ -91,7 +95,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let sockets = Arc::new(Sockets::new(ike_port, nat_t, log.clone()));
     let (shard, shard_inbox) = shard::Handle::new();
     let (plane, plane_inbox) = plane::Handle::new();
-    let (backend, missing) = notices::start_backend(&conf, &sockets, &wishes, &shard, &plane, &log);
+    let (backend, missing) = notices::start_backend(&conf, chosen, &sockets, &wishes, &shard, &plane, &log);
     let plane_name = backend.as_ref().map(|backend| backend.name().to_owned());
     if backend.is_none() {
         log.say(Voice::Main, Group::Knl, 0, format!("no data plane: {missing}; IKE_SAs only, no CHILD_SAs"));
@@ -164,6 +168,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         shard: shard.clone(),
         plane: plane.clone(),
         plane_name,
+        data_plane,
         observers: observers.clone(),
         log: log.clone(),
         stores,
@@ -350,7 +355,7 @@ fn mark(text: &str) -> Option<(u32, u32, bool)> {
 
 /// Where the host state we changed is written down: one file per network namespace, since several daemons may run
 /// on one machine.
-fn state_file(log: &Log) -> Option<PathBuf> {
+pub(crate) fn state_file(what: &str, log: &Log) -> Option<PathBuf> {
     let directory = Path::new("/run/cygnet");
     if let Err(e) = std::fs::create_dir_all(directory) {
         log.say(
@@ -362,7 +367,7 @@ fn state_file(log: &Log) -> Option<PathBuf> {
         return None;
     }
     let namespace = std::fs::metadata("/proc/self/ns/net").map(|meta| meta.ino()).unwrap_or_default();
-    Some(directory.join(format!("network-{namespace}.state")))
+    Some(directory.join(format!("{what}-{namespace}.state")))
 }
 
 /// Where name servers go, as the `resolve` plugin of strongSwan decides it.
