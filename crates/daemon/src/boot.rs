@@ -182,22 +182,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     };
     let machine = Shard { engine, sockets: sockets.clone(), asks, observers: observers.clone() };
     tokio::spawn(machine.run(shard_inbox));
-    let ticking = plane.clone();
-    tokio::spawn(async move {
-        let mut interval = tokio::time::interval(TICK);
-        loop {
-            interval.tick().await;
-            ticking.tick();
-        }
-    });
-    let ending = memory.clone();
-    tokio::spawn(async move {
-        let mut interval = tokio::time::interval(EXPIRY);
-        loop {
-            interval.tick().await;
-            ending.tick();
-        }
-    });
+    let (ticking, ending) = (plane.clone(), memory.clone());
+    tokio::spawn(every(TICK, move || ticking.tick()));
+    tokio::spawn(every(EXPIRY, move || ending.tick()));
 
     // 6. Operators.
     let desk = Arc::new(Desk {
@@ -252,6 +239,15 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let _ended = run_scripts(&conf, "stop-scripts", &log).await;
     log.flush();
     Ok(())
+}
+
+/// Does this now and then, for good.
+async fn every(period: Duration, work: impl Fn() + Send) {
+    let mut interval = tokio::time::interval(period);
+    loop {
+        interval.tick().await;
+        work();
+    }
 }
 
 /// Becomes `charon.user` and `charon.group` where they are set, and keeps what a keying daemon needs.

@@ -93,7 +93,7 @@ impl Stores {
                             left.remove(at);
                         }
                     }
-                    if group.store.plugin() == "attr-sql" {
+                    if group.store.tells() {
                         outcome.told.extend(grants.iter().map(|grant| grant.address));
                     }
                     outcome.grants.extend(grants);

@@ -151,8 +151,15 @@ pub trait Store: Send + Sync {
     fn release<'a>(&'a self, pools: &'a [String], identity: &'a Identity, address: IpAddr)
     -> Later<'a, bool>;
 
-    /// Its pools, ordered by name.
-    fn status(&self) -> Later<'_, Result<Vec<PoolStatus>, Trouble>>;
+    /// It says in the log itself which addresses it leases, in its plugin's words.
+    fn tells(&self) -> bool {
+        false
+    }
+
+    /// Its pools, ordered by name; none where the addresses are somebody else's to count.
+    fn status(&self) -> Later<'_, Result<Vec<PoolStatus>, Trouble>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The leases of one pool in order of address, at most `limit`.
     fn leases<'a>(&'a self, pool: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>>;

@@ -64,6 +64,10 @@ impl Store for Pools {
         "attr-sql"
     }
 
+    fn tells(&self) -> bool {
+        true
+    }
+
     fn serves<'a>(&'a self, pool: &'a str) -> Later<'a, bool> {
         Box::pin(async move {
             match self.reader.fresh().await {

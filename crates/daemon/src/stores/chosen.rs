@@ -5,7 +5,7 @@ use super::memory::Memory;
 use crate::credentials::Shared;
 use ipnet::IpNet;
 use policy::{Identity, SelectorTemplate};
-use pool::{Attributes, Grant, Later, LeaseRow, PoolStatus, Store, Trouble, Wanted};
+use pool::{Attributes, Grant, Later, LeaseRow, Store, Trouble, Wanted};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -93,10 +93,6 @@ impl Store for Chosen {
 
     fn release<'a>(&'a self, _: &'a [String], identity: &'a Identity, address: IpAddr) -> Later<'a, bool> {
         Box::pin(std::future::ready(self.held.give_back(address, POOL, identity)))
-    }
-
-    fn status(&self) -> Later<'_, Result<Vec<PoolStatus>, Trouble>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn leases<'a>(&'a self, _: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {

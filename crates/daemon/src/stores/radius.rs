@@ -3,7 +3,7 @@ use super::held::{Held, Taken};
 use crate::asks::radius::Handle;
 use ipnet::IpNet;
 use policy::{Identity, attribute};
-use pool::{Attributes, Grant, Later, LeaseRow, PoolStatus, Store, Trouble, Wanted};
+use pool::{Attributes, Grant, Later, LeaseRow, Store, Trouble, Wanted};
 use radius::relay::Framed;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,10 +114,6 @@ impl Store for Radius {
 
     fn also<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Vec<String>> {
         Box::pin(async { self.server.framed(wanted.ike_id).await.pools })
-    }
-
-    fn status(&self) -> Later<'_, Result<Vec<PoolStatus>, Trouble>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn leases<'a>(&'a self, _: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
