@@ -3,7 +3,8 @@
 //! What it does not do: decide. It sends what it is given, installs what is declared, and reports what happened.
 //!
 //! The walk: [`message`] (the two system calls packets travel by) → [`udp`], [`raw`], [`tun`], [`wait`] (what a
-//! lane thread holds) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links, addresses, routes, rules and their events) → [`network`] and [`dns`]
+//! lane thread holds) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links,
+//! addresses, routes, rules and their events) → [`xfrm`] (the kernel's SAs and policies) → [`network`] and [`dns`]
 //! (host state, declared and reconciled) → [`sysctl`], [`clock`], [`privilege`] → [`netns`] (namespaces for tests
 //! and the demo).
 //!
@@ -28,6 +29,7 @@ pub mod sysctl;
 pub mod tun;
 pub mod udp;
 pub mod wait;
+pub mod xfrm;
 
 use std::io;
 
@@ -51,7 +53,7 @@ impl Error {
     /// The system's error number, if it gave one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
-        self.source.raw_os_error()
+        netlink::errno(&self.source)
     }
 }
 

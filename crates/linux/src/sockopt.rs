@@ -16,6 +16,9 @@ const DIRECTION: usize = 160;
 const IP_XFRM_POLICY: i32 = 17;
 const IPV6_XFRM_POLICY: i32 = 35;
 const UDP_GRO: i32 = 104;
+const UDP_ENCAP: i32 = 100;
+/// RFC 3948's framing.
+const UDP_ENCAP_ESPINUDP: i32 = 2;
 
 /// Sets an integer option.
 pub(crate) fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
@@ -43,6 +46,11 @@ pub(crate) fn get_int(socket: BorrowedFd<'_>, level: i32, option: i32) -> io::Re
 /// Lets the kernel join datagrams of one flow (since Linux 5.0).
 pub(crate) fn set_gro(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_int(socket, libc::SOL_UDP, UDP_GRO, 1)
+}
+
+/// Hands ESP in UDP to the kernel's IPsec.
+pub(crate) fn take_esp(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(socket, libc::SOL_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
 }
 
 /// Exempts a socket from the kernel's IPsec policies, both directions, so that IKE never meets the policies it

@@ -142,6 +142,15 @@ impl UdpSocket {
         self.bypass
     }
 
+    /// Lets the kernel take ESP in UDP (RFC 3948) from this socket; IKE, behind its marker, still comes to us.
+    ///
+    /// # Errors
+    /// The kernel has no XFRM.
+    pub fn take_esp(&self) -> Result<()> {
+        sockopt::take_esp(self.socket.as_fd())
+            .attempt(|| format!("letting the kernel take ESP in UDP from {}", self.local))
+    }
+
     /// Changes what happens to too big packets.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Events {
             let mut rest = received.as_slice();
             while !rest.is_empty() {
                 // what this version cannot read is not ours to act on
-                let Ok((message, len)) = parse(rest) else { break };
+                let Ok((message, len)) = parse::<RouteNetlinkMessage>(rest) else { break };
                 rest = rest.get(len..).unwrap_or_default();
                 if let NetlinkPayload::InnerMessage(message) = message.payload {
                     self.ready.extend(change(&message));

@@ -211,7 +211,7 @@ impl Netlink {
         }
         let answer = match self.dump(RouteNetlinkMessage::GetRoute(message)) {
             // a table nobody has used yet
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Vec::new(),
+            Err(e) if crate::netlink::errno(&e) == Some(libc::ENOENT) => Vec::new(),
             other => other.attempt(|| "listing routes".to_owned())?,
         };
         Ok(answer

@@ -1,0 +1,169 @@
+//! One question and its answers over a netlink socket, for every family of messages.
+//!
+//! Messages may carry keys: what was sent and received is wiped, and the kernel is asked not to echo requests.
+use netlink_packet_core::{
+    ErrorMessage, NLM_F_ACK_TLVS, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr};
+use std::fmt;
+use std::io;
+use zeroize::Zeroizing;
+
+/// `NLMSGERR_ATTR_MSG`.
+const SAID: u16 = 1;
+/// The error's code and the header of the request it answers.
+const ERROR_HEADER: usize = 16;
+
+/// What the kernel refused, with its own words where it has some.
+#[derive(Debug)]
+struct Refusal {
+    source: io::Error,
+    said: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.said, self.source)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The system's error number behind an error of [`Talk::call`].
+pub(crate) fn errno(error: &io::Error) -> Option<i32> {
+    let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
+    refusal.map_or_else(|| error.raw_os_error(), |refusal| refusal.source.raw_os_error())
+}
+
+/// A socket and the number of the last question.
+pub(crate) struct Talk {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Talk {
+    /// Opens a socket of this protocol in the thread's network namespace.
+    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // wishes: an old kernel answers with less
+        let _ = socket.set_netlink_get_strict_chk(true);
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_ext_ack(true);
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    pub(crate) const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Sends and collects until the acknowledgement, the end of the dump or an error.
+    pub(crate) fn call<M>(&mut self, message: M, flags: u16) -> io::Result<Vec<M>>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        self.call_secret(message, flags, |_| {})
+    }
+
+    /// As [`Self::call`]; `wipe` clears the message once it is sent.
+    pub(crate) fn call_secret<M>(
+        &mut self,
+        message: M,
+        flags: u16,
+        wipe: impl FnOnce(&mut M),
+    ) -> io::Result<Vec<M>>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        request.finalize();
+        let mut bytes = Zeroizing::new(vec![0u8; request.buffer_len()]);
+        request.serialize(&mut bytes);
+        if let NetlinkPayload::InnerMessage(message) = &mut request.payload {
+            wipe(message);
+        }
+        self.send(bytes)?;
+
+        let mut all = Vec::new();
+        loop {
+            let received = Zeroizing::new(self.socket.recv_from_full()?.0);
+            let mut rest = received.as_slice();
+            while !rest.is_empty() {
+                let (message, len) = parse::<M>(rest)?;
+                rest = rest.get(len..).unwrap_or_default();
+                if message.header.sequence_number != self.sequence {
+                    continue; // an answer to a question that was given up
+                }
+                let explained = message.header.flags & NLM_F_ACK_TLVS != 0;
+                match message.payload {
+                    NetlinkPayload::Done(_) => return Ok(all),
+                    NetlinkPayload::Error(e) => return outcome(&e, explained).map(|()| all),
+                    NetlinkPayload::InnerMessage(inner) => all.push(inner),
+                    NetlinkPayload::Overrun(_) => return Err(io::Error::from_raw_os_error(libc::ENOBUFS)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn send(&self, bytes: Zeroizing<Vec<u8>>) -> io::Result<()> {
+        self.socket.send(&bytes, 0).map(drop)
+    }
+}
+
+fn outcome(error: &ErrorMessage, explained: bool) -> io::Result<()> {
+    let Some(code) = error.code else { return Ok(()) };
+    let source = io::Error::from_raw_os_error(code.get().saturating_neg());
+    let said = if explained { said(&error.header) } else { None };
+    match said {
+        Some(said) => Err(io::Error::new(source.kind(), Refusal { source, said })),
+        None => Err(source),
+    }
+}
+
+/// The kernel's words among the attributes behind the header of a request that was not echoed.
+fn said(error: &[u8]) -> Option<String> {
+    let mut rest = error.get(ERROR_HEADER..)?;
+    while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk::<4>() {
+        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let value = rest.get(4..len)?;
+        if u16::from_ne_bytes([*k0, *k1]) == SAID {
+            let text = value.strip_suffix(&[0]).unwrap_or(value);
+            return Some(String::from_utf8_lossy(text).into_owned());
+        }
+        rest = rest.get(len.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// One message off the front, and its padded length.
+pub(crate) fn parse<M: NetlinkDeserializable>(bytes: &[u8]) -> io::Result<(NetlinkMessage<M>, usize)> {
+    let message = NetlinkMessage::<M>::deserialize(bytes).map_err(io::Error::other)?;
+    let len = usize::try_from(message.header.length).map_err(io::Error::other)?;
+    Ok((message, len.next_multiple_of(4).max(16)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn finds_the_kernels_words_behind_the_header() {
+        let mut bytes = vec![9; 16];
+        bytes.extend_from_slice(&[8, 0, 2, 0, 1, 2, 3, 4]); // an offset
+        bytes.extend_from_slice(&[11, 0, 1, 0]);
+        bytes.extend_from_slice(b"no way\0\0");
+        assert_eq!(said(&bytes).as_deref(), Some("no way"));
+        assert_eq!(said(&bytes[..24]), None);
+        bytes[24] = 200; // longer than there is
+        assert_eq!(said(&bytes), None);
+    }
+}
