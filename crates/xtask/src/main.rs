@@ -3,6 +3,7 @@
 
 mod docs;
 mod imports;
+mod kernel;
 mod packages;
 mod run;
 mod scenarios;
@@ -18,6 +19,7 @@ cargo xtask COMMAND
   check       the quick half: format, lints, structure
   unit        unit, property and simulation tests (no root, no peers)
   interop     tests with real sockets, namespaces and stock peers (root); FILTER narrows them
+  kernel-test tests of the kernel's ESP, on a kernel booted for them where this one has none (root); FILTER
   world       long simulation; CYGNET_SEEDS=n sets how many seeds
   bench       all benchmarks, one after the other
   imports     does every crate import only what the house allows?
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         "check" => test::check(),
         "unit" => test::unit(),
         "interop" => test::interop(rest.first().map(String::as_str)),
+        "kernel-test" => kernel::test(rest.first().map(String::as_str)),
         "world" => test::world(),
         "bench" => test::bench(),
         "imports" => imports::check(),

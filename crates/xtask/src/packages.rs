@@ -52,7 +52,10 @@ fn install_python() -> Result<()> {
 pub(crate) fn missing() -> Vec<&'static str> {
     let programs = WANTED.iter().filter(|(p, _)| !exists(p)).map(|(_, k)| *k);
     let plugins = PLUGINS.iter().filter(|(f, _)| !std::path::Path::new(f).exists()).map(|(_, k)| *k);
-    programs.chain(plugins).filter(|p| *p != "openresolv").collect()
+    // The lab's parts only where the machine's own kernel will not do.
+    let lab = if crate::kernel::own_kernel_has_esp() { &[] } else { crate::kernel::PACKAGES };
+    let lab = lab.iter().filter(|(f, _)| !std::path::Path::new(f).exists()).map(|(_, k)| *k);
+    programs.chain(plugins).chain(lab).filter(|p| *p != "openresolv").collect()
 }
 
 /// Installs what is missing; returns what is still missing afterwards.

@@ -1,6 +1,6 @@
 //! The test run: what CI does, step by step, and what was skipped and why.
 use crate::run::{ci, command, exists, is_root, run, run_command};
-use crate::{docs, imports, packages, sizes};
+use crate::{docs, imports, kernel, packages, sizes};
 use anyhow::{Result, bail};
 use std::time::Instant;
 
@@ -86,9 +86,12 @@ pub(crate) fn all() -> Result<()> {
         (true, false) => Some(format!("packages are missing: {}", left.join(" "))),
     };
     match reason {
-        None => timed("namespace and interop tests", &mut || interop(None))?,
+        None => {
+            timed("namespace and interop tests", &mut || interop(None))?;
+            timed("tests of the kernel's ESP", &mut || kernel::test(None))?;
+        }
         Some(why) if ci() => bail!("under CI the interop tests must run: {why}"),
-        Some(why) => skipped.push(format!("namespace and interop tests: {why}")),
+        Some(why) => skipped.push(format!("namespace, interop and kernel tests: {why}")),
     }
     if exists("cargo-deny") {
         timed("licences", &mut deny)?;
