@@ -1,12 +1,14 @@
-//! Puts CHILD_SAs to work: userspace ESP over TUN, behind the trait that kernel XFRM implements too.
+//! Puts CHILD_SAs to work, in the kernel (XFRM) or in user space (ESP over TUN), behind one trait.
 //!
 //! It does not negotiate, nor does it decide routes: orders come as plain values from [`policy::sa`], reports go
 //! back as [`Notice`]s.
 //!
-//! The walk: [`backend`] (the face) → [`userspace`] (the implementation).
+//! The walk: [`backend`] (the face) → [`xfrm`] (the kernel's) → [`userspace`] (our own).
 
 pub mod backend;
 pub mod userspace;
+pub mod xfrm;
 
 pub use backend::{Backend, DataplaneError, Notice};
 pub use userspace::{Userspace, UserspaceOptions};
+pub use xfrm::{Xfrm, XfrmOptions};
