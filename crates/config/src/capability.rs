@@ -72,7 +72,7 @@ impl Capability {
             Self::Offload => "hardware offload is not available with userspace ESP",
             Self::Marks => "marks are not available with userspace ESP",
             Self::InterfaceIds => "XFRM interface ids are not available with userspace ESP",
-            Self::Priority => "fixed priorities of policies are not available yet",
+            Self::Priority => "fixed priorities of policies are not available with userspace ESP",
             Self::KernelPolicies => "kernel policies are not available with userspace ESP",
             Self::Sha256_96 => "HMAC-SHA-256 truncated to 96 bits is not available yet",
             Self::TfcPadding => "TFC padding is not available yet",
@@ -98,6 +98,19 @@ impl Capabilities {
     #[must_use]
     pub fn userspace() -> Self {
         Self([Capability::HeaderCopy, Capability::Ppk, Capability::TfcPadding, Capability::Transport].into())
+    }
+
+    /// What there is with the kernel's IPsec.
+    #[must_use]
+    pub fn xfrm() -> Self {
+        let kernel = [
+            Capability::InterfaceIds,
+            Capability::KernelPolicies,
+            Capability::Marks,
+            Capability::Offload,
+            Capability::Priority,
+        ];
+        kernel.into_iter().fold(Self::userspace(), Self::with)
     }
 
     /// The same and one more.

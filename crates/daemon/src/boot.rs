@@ -16,6 +16,7 @@ use crate::control::stats::Started;
 use crate::control::store::Store;
 use crate::control::{self, Desk, Listener};
 use crate::credentials::Shared;
+use crate::data_plane::DataPlane;
 use crate::interfaces::Interfaces;
 use crate::observers::commands::Commands;
 use crate::observers::counters::Counters;
@@ -76,11 +77,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Err(why) => bail!("{}\n{why}", reloader.file.display()),
     };
     reloader.apply(&conf, false);
-    let settings = conf.engine();
     let version = env!("CARGO_PKG_VERSION");
     log.say(Voice::Main, Group::Dmn, 1, format!("Starting IKE daemon cygnetd {version} (Cygnet)"));
 
     say_what_is_missing(&conf, &log);
+    let chosen = crate::data_plane::choose(&conf);
+    let data_plane = chosen.as_ref().map_or(DataPlane::Userspace, |(plane, _)| *plane);
+    let settings = conf.engine(data_plane);
 
     // 2. Control socket: its failure must be known before anything is changed on the host.
     let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
@@ -106,7 +109,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let sockets = Arc::new(Sockets::new(ike_port, nat_t, log.clone()));
     let (shard, shard_inbox) = shard::Handle::new();
     let (plane, plane_inbox) = plane::Handle::new();
-    let (backend, missing) = notices::start_backend(&conf, &sockets, &wishes, &shard, &plane, &log);
+    let (backend, missing) = notices::start_backend(&conf, chosen, &sockets, &wishes, &shard, &plane, &log);
     let plane_name = backend.as_ref().map(|backend| backend.name().to_owned());
     // Without its routes no packet would find a device of ours: they are its policies, as with kernel-libipsec.
     wishes.install_routes |= backend.as_ref().is_some_and(|backend| backend.device().is_some());
@@ -191,6 +194,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         shard: shard.clone(),
         plane: plane.clone(),
         plane_name,
+        data_plane,
         observers: observers.clone(),
         log: log.clone(),
         stores,
@@ -397,7 +401,7 @@ fn wishes(network: &NetworkSettings) -> Wishes {
 
 /// Where the host state we changed is written down: one file per network namespace, since several daemons may run
 /// on one machine.
-fn state_file(what: &str, log: &Log) -> Option<PathBuf> {
+pub(crate) fn state_file(what: &str, log: &Log) -> Option<PathBuf> {
     let directory = Path::new("/run/cygnet");
     if let Err(e) = std::fs::create_dir_all(directory) {
         log.say(

@@ -1,4 +1,5 @@
 //! `strongswan.conf` as the daemon reads it: its own section, then `charon`, then `libstrongswan`.
+use crate::data_plane::DataPlane;
 use config::tree::Section;
 use config::{CredentialSettings, DaemonSettings, load_daemon};
 use policy::Settings;
@@ -28,10 +29,11 @@ impl Conf {
         Self { settings, warnings: warnings.iter().map(ToString::to_string).collect() }
     }
 
-    /// What the engine obeys.
-    pub(crate) fn engine(&self) -> Arc<Settings> {
+    /// What the engine obeys, with this data plane.
+    pub(crate) fn engine(&self, plane: DataPlane) -> Arc<Settings> {
         // As strongSwan's own userspace ESP: in UDP, unless told otherwise.
-        let esp_in_udp_only = !self.flag("plugins.kernel-libipsec.raw_esp", false);
+        let esp_in_udp_only =
+            plane == DataPlane::Userspace && !self.flag("plugins.kernel-libipsec.raw_esp", false);
         Arc::new(Settings { esp_in_udp_only, ..self.settings.engine.clone() })
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod view;
 
 use crate::asks::plane;
 use crate::credentials::Shared;
+use crate::data_plane::DataPlane;
 use crate::observers::Observers;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
@@ -42,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) plane: plane::Handle,
     /// `None`: there is no data plane.
     pub(crate) plane_name: Option<String>,
+    /// Which one was chosen.
+    pub(crate) data_plane: DataPlane,
     pub(crate) observers: Arc<Observers>,
     pub(crate) log: Arc<Log>,
     pub(crate) stores: Arc<Stores>,

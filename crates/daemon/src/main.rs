@@ -12,6 +12,7 @@ mod boot;
 mod conf;
 mod control;
 mod credentials;
+mod data_plane;
 mod fetch;
 mod interfaces;
 mod neighbours;

@@ -1,11 +1,12 @@
 //! What the data plane and the kernel report by themselves, on its way to the engine.
 use crate::asks::plane::{self, Wishes, chain};
 use crate::conf::Conf;
+use crate::data_plane::DataPlane;
 use crate::interfaces::Interfaces;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
-use crate::sockets::Sockets;
-use dataplane::{Backend, Notice, Userspace, UserspaceOptions};
+use crate::sockets::{self, Sockets};
+use dataplane::{Backend, Notice, Userspace, UserspaceOptions, Xfrm, XfrmOptions};
 use ike::io::{Command, Datagram, Group};
 use linux::netlink::{Change, Events};
 use std::sync::Arc;
@@ -21,15 +22,25 @@ const MOST_LANES: usize = 4;
 /// Changes of the network come in swarms: this long we wait for the end of one.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Starts the data plane; without one, says why.
+/// Starts the data plane that was chosen; without one, says why.
 pub(crate) fn start_backend(
     conf: &Conf,
+    chosen: Result<(DataPlane, String), String>,
     sockets: &Sockets,
     wishes: &Wishes,
     shard: &shard::Handle,
     plane: &plane::Handle,
     log: &Arc<Log>,
 ) -> (Option<Box<dyn Backend>>, String) {
+    let (data_plane, why) = match chosen {
+        Ok(chosen) => chosen,
+        Err(why) => return (None, why),
+    };
+    let name = if data_plane == DataPlane::Xfrm { "xfrm" } else { "userspace" };
+    log.say(Voice::Plane, Group::Knl, 1, format!("data plane: {name}, as {why}"));
+    if data_plane == DataPlane::Xfrm {
+        return start_xfrm(conf, sockets, wishes, shard, plane, log);
+    }
     let (notices_tx, notices) = mpsc::channel(NOTICES);
     let (ike_tx, mut ike) = mpsc::channel(DATAGRAMS);
     let defaults = UserspaceOptions::default();
@@ -55,6 +66,37 @@ pub(crate) fn start_backend(
             to_engine.datagram(Datagram { local, remote, bytes, dscp: 0 });
         }
     });
+    tokio::spawn(pass_on(notices, shard.clone(), plane.clone()));
+    (Some(Box::new(backend)), String::new())
+}
+
+/// The kernel's: it takes ESP in UDP from the NAT-T sockets, and leaves IKE on them to us.
+fn start_xfrm(
+    conf: &Conf,
+    sockets: &Sockets,
+    wishes: &Wishes,
+    shard: &shard::Handle,
+    plane: &plane::Handle,
+    log: &Arc<Log>,
+) -> (Option<Box<dyn Backend>>, String) {
+    let (notices_tx, notices) = mpsc::channel(NOTICES);
+    let defaults = XfrmOptions::default();
+    let expires = "plugins.kernel-netlink.xfrm_acq_expires";
+    let options = XfrmOptions {
+        state_file: crate::boot::state_file("xfrm", log),
+        acquire_expires: conf.number(expires, defaults.acquire_expires),
+        path: wishes.paths.query(),
+    };
+    let backend = match Xfrm::start(&options, notices_tx) {
+        Ok(backend) => backend,
+        Err(e) => return (None, format!("the kernel's data plane cannot start: {}", chain(&e))),
+    };
+    for socket in sockets.nat_t.all() {
+        if let Err(e) = socket.take_esp() {
+            log.say(Voice::Plane, Group::Knl, 0, format!("{e}; ESP in UDP does not come in there"));
+        }
+        tokio::spawn(sockets::read(socket.clone(), true, shard.clone(), log.clone()));
+    }
     tokio::spawn(pass_on(notices, shard.clone(), plane.clone()));
     (Some(Box::new(backend)), String::new())
 }

@@ -1,4 +1,6 @@
 //! The doors to the `config` crate: files and messages to typed values, errors to text.
+use crate::data_plane::DataPlane;
+use config::capability::Capabilities;
 use config::resolve::{Disk, load};
 use config::tree::Section;
 use config::{Context, Report, load_connection, load_pool};
@@ -11,8 +13,17 @@ pub(crate) fn file(path: &Path) -> Result<Section, String> {
 }
 
 /// A connection from `load-conn`.
-pub(crate) fn connection(name: &str, section: &Section, replay_window: u32) -> Result<Connection, String> {
-    let context = Context { replay_window, ..Context::default() };
+pub(crate) fn connection(
+    name: &str,
+    section: &Section,
+    replay_window: u32,
+    plane: DataPlane,
+) -> Result<Connection, String> {
+    let capabilities = match plane {
+        DataPlane::Xfrm => Capabilities::xfrm(),
+        DataPlane::Userspace => Capabilities::userspace(),
+    };
+    let context = Context { capabilities, replay_window };
     load_connection(name, section, &context)
         .map_err(|reports| format!("{} ({})", in_short(&reports), texts(&reports)))
 }

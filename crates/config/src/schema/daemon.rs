@@ -96,6 +96,31 @@ pub const KEYS: &[Key] = &[
         "try again after so long when initiating failed at once; 0 never",
     ),
     Key::new(
+        "data_plane",
+        Kind::Text("auto|xfrm|userspace"),
+        "auto",
+        "what protects packets: the kernel's IPsec (xfrm), ESP in user space, or the former where it can be used",
+    ),
+    Key::new(
+        "plugins.kernel-netlink.fwmark",
+        Kind::Text("[!]value[/mask]"),
+        "",
+        "mark in the rule for our routing table",
+    ),
+    Key::new(
+        "plugins.kernel-netlink.install_routes_xfrmi",
+        Kind::Flag,
+        "no",
+        "install routes for children with an interface id, too",
+    ),
+    Key::new("plugins.kernel-netlink.mtu", Kind::Number, "0", "MTU of the routes; 0 none"),
+    Key::new(
+        "plugins.kernel-netlink.xfrm_acq_expires",
+        Kind::Number,
+        "165",
+        "seconds that the kernel waits for an SA it asked for",
+    ),
+    Key::new(
         "plugins.kernel-libipsec.raw_esp",
         Kind::Flag,
         "no",

@@ -163,7 +163,10 @@ fn what_is_missing_is_refused_by_name() {
         ("children { net { label = x\n } }", "security labels are not available yet"),
         ("children { net { per_cpu_sas = encap\n } }", "per-CPU SAs are not available yet"),
         ("children { net { hw_offload = auto\n } }", "hardware offload is not available with userspace ESP"),
-        ("children { net { priority = 1\n } }", "fixed priorities of policies are not available yet"),
+        (
+            "children { net { priority = 1\n } }",
+            "fixed priorities of policies are not available with userspace ESP",
+        ),
         ("children { net { ipcomp = yes\n } }", "IPComp is not available yet"),
     ] {
         let line = error(body);

@@ -114,6 +114,23 @@ pub(crate) struct Wishes {
 struct Child {
     routes: BTreeSet<WantedRoute>,
     usage: Usages,
+    /// What routes are made from, where they go by the peer's address.
+    ends: Option<Ends>,
+}
+
+/// The inner ends of a CHILD_SA.
+struct Ends {
+    local_ts: Vec<Selector>,
+    remote_ts: Vec<Selector>,
+    vips: Vec<IpAddr>,
+}
+
+/// Where packets for the peer's side are led.
+struct Way {
+    interface: String,
+    gateway: Option<IpAddr>,
+    /// The route is there for its source address only.
+    for_source: bool,
 }
 
 /// The data plane's thread.
@@ -233,6 +250,8 @@ impl Plane {
         for error in self.network.clear() {
             self.complain(&error.to_string());
         }
+        // With its traps and shunts, before anybody is told that all is undone.
+        self.backend = None;
     }
 
     fn ask(&mut self, ledger: &mut Ledger, ask: Ask) -> Answer {
@@ -240,7 +259,9 @@ impl Plane {
             Ask::InstallChild(sa) => self.install(ledger, &sa),
             Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),
             Ask::UpdateChild { child, local, remote, encap } => {
-                self.with_backend(|backend| backend.update(child, local, remote, encap))
+                let answer = self.with_backend(|backend| backend.update(child, local, remote, encap));
+                self.lead_again(ledger, child, remote.ip());
+                answer
             }
             Ask::RemoveChild { child, keep_policies } => self.remove(ledger, child, keep_policies),
             Ask::InstallPolicy(policy) => self.install_policy(ledger, &policy),
@@ -282,14 +303,22 @@ impl Plane {
         }
         let answer = self.with_backend(|backend| backend.install(sa));
         if matches!(answer, Answer::Done) {
-            let routes = if sa.if_id_out == 0 || self.wishes.install_routes_xfrmi {
-                let interface = self.device();
-                self.routes(interface, &sa.local_ts, &sa.remote_ts, &sa.local_vips)
+            let by_peer = self.device().is_none();
+            // The kernel's transport mode needs no route, as the addresses are those of the hosts.
+            let led = !(by_peer && sa.mode == Mode::Transport);
+            let routes = if led && (sa.if_id_out == 0 || self.wishes.install_routes_xfrmi) {
+                let way = self.way(Some(sa.remote.ip()));
+                self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips)
             } else {
                 BTreeSet::new()
             };
             ledger.add_routes(&routes);
-            ledger.children.insert(sa.id, Child { routes, usage: Usages::default() });
+            let ends = (by_peer && !routes.is_empty()).then(|| Ends {
+                local_ts: sa.local_ts.clone(),
+                remote_ts: sa.remote_ts.clone(),
+                vips: sa.local_vips.clone(),
+            });
+            ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends });
         }
         answer
     }
@@ -315,14 +344,16 @@ impl Plane {
             let routes = match policy.config.mode {
                 // What passes must not be led to the device by the route of a larger tunnel.
                 Mode::Pass => self.pass_routes(&policy.remote_ts),
+                // The kernel finds its policies without being led to them.
+                Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
                 Mode::Tunnel
                 | Mode::Transport
                 | Mode::TransportProxy
                 | Mode::Beet
                 | Mode::Iptfs
                 | Mode::Drop => {
-                    let interface = self.device();
-                    self.routes(interface, &policy.local_ts, &policy.remote_ts, &[])
+                    let way = self.way(policy.remote);
+                    self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
                 }
             };
             ledger.add_routes(&routes);
@@ -336,15 +367,43 @@ impl Plane {
         self.backend.as_ref().and_then(|backend| backend.device())
     }
 
+    /// The device, or with the kernel's IPsec the way to the peer itself.
+    fn way(&mut self, remote: Option<IpAddr>) -> Option<Way> {
+        if let Some(interface) = self.device() {
+            return Some(Way { interface, gateway: None, for_source: false });
+        }
+        self.backend.as_ref()?;
+        let remote = remote?;
+        let query = self.wishes.paths.query();
+        let netlink = self.network.netlink();
+        let found = netlink.path(remote, &query).and_then(|path| {
+            let interface = netlink.link_name(path.interface)?;
+            Ok(Way { interface, gateway: path.gateway.or(Some(remote)), for_source: true })
+        });
+        found.map_err(|e| self.complain(&format!("no route for a tunnel: {}", chain(&e)))).ok()
+    }
+
+    /// The peer is elsewhere: so is the way there.
+    fn lead_again(&mut self, ledger: &mut Ledger, child: u32, remote: IpAddr) {
+        let Some(ends) = ledger.children.get_mut(&child).and_then(|child| child.ends.take()) else { return };
+        let way = self.way(Some(remote));
+        let routes = self.routes(way, &ends.local_ts, &ends.remote_ts, &ends.vips);
+        ledger.add_routes(&routes);
+        let Some(child) = ledger.children.get_mut(&child) else { return };
+        child.ends = Some(ends);
+        let old = std::mem::replace(&mut child.routes, routes);
+        ledger.drop_routes(&old);
+    }
+
     /// Routes to the peer's side, each with a source of ours that the selectors allow.
     fn routes(
         &mut self,
-        interface: Option<String>,
+        way: Option<Way>,
         local_ts: &[Selector],
         remote_ts: &[Selector],
         vips: &[IpAddr],
     ) -> BTreeSet<WantedRoute> {
-        let Some(interface) = interface.filter(|_| self.wishes.install_routes) else {
+        let Some(way) = way.filter(|_| self.wishes.install_routes) else {
             return BTreeSet::new();
         };
         let own = match self.network.netlink().addresses() {
@@ -376,8 +435,13 @@ impl Plane {
                     break;
                 }
             }
+            if way.for_source && source.is_none() {
+                continue;
+            }
             for destination in remote.to_subnets() {
-                routes.insert(self.route(destination, Some(interface.clone()), source, RouteKind::Unicast));
+                let gateway = way.gateway.filter(|gateway| gateway.is_ipv4() == destination.addr().is_ipv4());
+                let route = self.route(destination, Some(way.interface.clone()), source, RouteKind::Unicast);
+                routes.insert(WantedRoute { gateway, ..route });
             }
         }
         routes

@@ -29,6 +29,18 @@ pub(crate) struct PathRules {
     pub(crate) prefer_temporary: bool,
 }
 
+impl PathRules {
+    /// The question to the kernel, whatever our address.
+    pub(crate) fn query(self) -> PathQuery {
+        PathQuery {
+            mark: self.mark,
+            source: None,
+            avoid_table: self.table,
+            prefer_temporary: self.prefer_temporary,
+        }
+    }
+}
+
 /// Resolves.
 pub(crate) struct Resolver {
     shard: Shard,
@@ -136,13 +148,7 @@ fn pair(remotes: &[IpAddr], locals: &[PeerAddr], rules: PathRules) -> linux::Res
             pairs.push((local, *remote));
             continue;
         }
-        let query = PathQuery {
-            mark: rules.mark,
-            source: None,
-            avoid_table: rules.table,
-            prefer_temporary: rules.prefer_temporary,
-        };
-        let Ok(path) = netlink.path(*remote, &query) else { continue };
+        let Ok(path) = netlink.path(*remote, &rules.query()) else { continue };
         let source = path.source.filter(|source| {
             open || locals.iter().any(|local| match local {
                 PeerAddr::Range(from, to) => {
@@ -174,12 +180,7 @@ fn pair(remotes: &[IpAddr], locals: &[PeerAddr], rules: PathRules) -> linux::Res
 
 /// Whether what we send from this address leaves through the interface that has it.
 fn leads(netlink: &mut Netlink, local: IpAddr, remote: IpAddr, rules: PathRules) -> bool {
-    let query = PathQuery {
-        mark: rules.mark,
-        source: Some(local),
-        avoid_table: rules.table,
-        prefer_temporary: rules.prefer_temporary,
-    };
+    let query = PathQuery { source: Some(local), ..rules.query() };
     let Ok(path) = netlink.path(remote, &query) else { return false };
     netlink
         .addresses()

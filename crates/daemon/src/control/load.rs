@@ -14,7 +14,7 @@ pub(crate) async fn conn(desk: &Desk, message: &Section) -> Outcome {
     let sections: Vec<(&str, &Section)> = message.children().collect();
     for (name, section) in sections {
         let window = desk.store.lock().await.settings.replay_window;
-        let connection = crate::parse::connection(name, section, window)?;
+        let connection = crate::parse::connection(name, section, window, desk.data_plane)?;
         let connection = with_certificates(desk, connection).await?;
         for pool in &connection.pools {
             if let Some(text) = desk.stores.unknown(pool).await {

@@ -11,6 +11,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// For a daemon to answer; under emulation that takes long.
+const START: Duration = Duration::from_secs(40);
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Which daemon.
@@ -37,6 +40,8 @@ pub(crate) struct Lab {
     dir: tempfile::TempDir,
     namespaces: Vec<String>,
     daemons: Vec<Child>,
+    /// Daemons use the kernel's IPsec, not their own.
+    pub(crate) kernel: bool,
     /// Environment variables of daemons.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -105,6 +110,7 @@ impl Lab {
             dir: tempfile::tempdir().unwrap(),
             namespaces: vec![],
             daemons: vec![],
+            kernel: false,
             environment: vec![],
         };
         let (gw, cl, lan) = (lab.add("gw"), lab.add("cl"), lab.add("lan"));
@@ -195,7 +201,12 @@ impl Lab {
         let d = dir.display().to_string();
         let load = "random nonce openssl curve25519 aes sha1 sha2 hmac kdf gcm chapoly ctr ccm cmac xcbc gmp pem pkcs1 pkcs8 mgf1 x509 \
                     pubkey constraints revocation curl gcrypt md4 md5 eap-identity eap-md5 eap-mschapv2 eap-gtc eap-tls eap-ttls kernel-libipsec kernel-netlink socket-default vici updown resolve";
-        let load = if kind == Kind::Charon { format!("load = {load}") } else { String::new() };
+        let load = match (kind, self.kernel) {
+            (Kind::Charon, false) => format!("load = {load}"),
+            (Kind::Charon, true) => format!("load = {}", load.replace("kernel-libipsec", "")),
+            (Kind::Cygnet, false) => "data_plane = userspace".to_owned(),
+            (Kind::Cygnet, true) => "data_plane = xfrm".to_owned(),
+        };
         let section = format!(
             "  {load}
   {settings}
@@ -257,7 +268,7 @@ impl Lab {
             .unwrap();
         let daemon = Daemon { kind, ns, dir: dir.to_owned(), pid: child.id() };
         self.daemons.push(child);
-        let up = wait_for(Duration::from_secs(10), || daemon.try_swanctl(&["--version", "--daemon"]).0);
+        let up = wait_for(START, || daemon.try_swanctl(&["--version", "--daemon"]).0);
         assert!(up, "{kind:?} in {name} did not start\n{}", daemon.said());
         daemon
     }

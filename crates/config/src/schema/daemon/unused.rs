@@ -6,7 +6,6 @@ const TLS: &str = "the TLS library chooses its algorithms";
 const TOKENS: &str = "tokens are only used for their keys and certificates";
 const TNC: &str = "TNC is not available yet";
 const IKEV1: &str = "IKEv1 is not available yet";
-const KERNEL: &str = "kernel ESP is not available yet";
 const INSIDE: &str = "it belongs to the inside of strongSwan";
 const THREADS: &str = "the number of threads follows from the number of CPUs";
 
@@ -74,7 +73,22 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("tls.signature", TLS),
     ("imcv.**", NOT_YET),
     ("plugins.socket-default.set_sourceif", NOT_YET),
-    ("plugins.kernel-netlink.**", KERNEL),
+    ("plugins.kernel-netlink.buflen", INSIDE),
+    ("plugins.kernel-netlink.force_receive_buffer_size", INSIDE),
+    ("plugins.kernel-netlink.hw_offload_feature_interface", NOT_YET),
+    ("plugins.kernel-netlink.ignore_retransmit_errors", INSIDE),
+    ("plugins.kernel-netlink.mss", NOT_YET),
+    ("plugins.kernel-netlink.parallel_route", INSIDE),
+    ("plugins.kernel-netlink.parallel_xfrm", INSIDE),
+    ("plugins.kernel-netlink.policy_update", NOT_YET),
+    ("plugins.kernel-netlink.port_bypass", NOT_YET),
+    ("plugins.kernel-netlink.process_rules", NOT_YET),
+    ("plugins.kernel-netlink.receive_buffer_size", INSIDE),
+    ("plugins.kernel-netlink.retries", INSIDE),
+    ("plugins.kernel-netlink.roam_events", NOT_YET),
+    ("plugins.kernel-netlink.set_proto_port_transport_sa", NOT_YET),
+    ("plugins.kernel-netlink.spdh_thresh.**", NOT_YET),
+    ("plugins.kernel-netlink.timeout", INSIDE),
     ("plugins.addrblock.**", PLUGIN),
     ("plugins.android_log.**", PLUGIN),
     ("plugins.bypass-lan.**", PLUGIN),

@@ -1,0 +1,234 @@
+//! Our daemon and stock strongSwan, both with the kernel's IPsec, in both roles. `cargo xtask kernel-test` runs this on
+//! a kernel that has ESP; under emulation every start of a daemon counts, so one pair is taken through much.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+#[path = "lab/lab.rs"]
+mod lab;
+
+use lab::{Daemon, Kind, Lab, Path4, wait_for};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Ours and theirs, each once at the gateway.
+const ROLES: [[Kind; 2]; 2] = [[Kind::Cygnet, Kind::Charon], [Kind::Charon, Kind::Cygnet]];
+const SOON: Duration = Duration::from_secs(20);
+
+/// A connection with a tunnel for virtual IPs and one in transport mode.
+fn conf(connection: &str, ids: [&str; 2], net: &str, host: &str) -> String {
+    format!(
+        "connections {{
+  c {{
+    version = 2
+    proposals = aes128-sha256-x25519
+    {connection}
+    local {{
+      auth = psk
+      id = {}
+    }}
+    remote {{
+      auth = psk
+      id = {}
+    }}
+    children {{
+      net {{
+        esp_proposals = aes128gcm16-x25519
+        {net}
+      }}
+      host {{
+        mode = transport
+        esp_proposals = aes256-sha256
+        {host}
+      }}
+    }}
+  }}
+}}
+pools {{
+  v4 {{
+    addrs = 10.3.0.0/24
+  }}
+}}
+secrets {{
+  ike {{
+    secret = \"a long enough secret\"
+  }}
+}}
+",
+        ids[0], ids[1]
+    )
+}
+
+fn pair(kinds: [Kind; 2]) -> (Lab, Daemon, Daemon) {
+    let mut lab = Lab::new(Path4::Direct);
+    lab.kernel = true;
+    let gw = lab.start_with("gw", kinds[0], "");
+    let cl = lab.start_with("cl", kinds[1], "");
+    // Not `dynamic`, which is the virtual IP.
+    let host =
+        ["local_ts = 192.0.2.1\n remote_ts = 192.0.2.2", "local_ts = 192.0.2.2\n remote_ts = 192.0.2.1"];
+    gw.load(&conf("local_addrs = 192.0.2.1\n pools = v4", ["gw", "cl"], "local_ts = 10.1.0.0/16", host[0]));
+    cl.load(&conf(
+        "remote_addrs = 192.0.2.1\n vips = 0.0.0.0",
+        ["cl", "gw"],
+        "remote_ts = 10.1.0.0/16",
+        host[1],
+    ));
+    (lab, gw, cl)
+}
+
+fn initiate(gw: &Daemon, cl: &Daemon, child: &str) {
+    let (ok, said) = cl.try_swanctl(&["--initiate", "--child", child, "--timeout", "30"]);
+    assert!(ok, "{said}\n{}\n{}", gw.said(), cl.said());
+}
+
+/// Blocks of `ip xfrm`, each a first line and what is indented below it.
+fn blocks(text: &str) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = Vec::new();
+    for line in text.lines() {
+        if !line.starts_with(char::is_whitespace) {
+            all.push(Vec::new());
+        }
+        if let Some(last) = all.last_mut() {
+            last.push(line.trim().to_owned());
+        }
+    }
+    all
+}
+
+/// What an SA is made of, without what only one end has (window, reqid, counters).
+fn states(lab: &Lab, name: &str) -> BTreeSet<String> {
+    let shown = lab.exec(name, "ip xfrm state");
+    let pick = |block: Vec<String>| {
+        let mut parts = vec![block[0].clone()];
+        for line in &block[1..] {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[0] {
+                "proto" => parts.push(format!("{} mode {}", words[..4].join(" "), words[7])),
+                "replay-window" => {
+                    parts.extend(words.iter().skip_while(|w| **w != "flag").map(|w| (*w).to_owned()))
+                }
+                "aead" | "auth-trunc" | "enc" | "encap" | "sel" | "mark" | "if_id" => {
+                    parts.push(line.clone())
+                }
+                _ => {}
+            }
+        }
+        parts.join("; ")
+    };
+    blocks(&shown).into_iter().map(pick).collect()
+}
+
+/// Selector, priority and template of every policy of one direction, without SPI and reqid.
+fn policies(lab: &Lab, name: &str, direction: &str) -> BTreeSet<String> {
+    let shown = lab.exec(name, "ip xfrm policy");
+    let pick = |block: Vec<String>| {
+        let text = block.join(" ");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let mut parts = Vec::new();
+        let mut at = words.iter().peekable();
+        while let Some(word) = at.next() {
+            match *word {
+                "dir" | "spi" | "reqid" => drop(at.next()),
+                other => parts.push(other),
+            }
+        }
+        (words.windows(2).any(|w| w == ["dir", direction])).then(|| parts.join(" "))
+    };
+    blocks(&shown).into_iter().filter_map(pick).collect()
+}
+
+/// Both ends have told their kernels the same.
+fn same_in_both_kernels(lab: &Lab) {
+    assert_eq!(states(lab, "gw"), states(lab, "cl"));
+    for (here, there) in [("gw", "cl"), ("cl", "gw")] {
+        let out = policies(lab, here, "out");
+        assert!(!out.is_empty());
+        assert_eq!(out, policies(lab, there, "in"), "{here} -> {there}");
+    }
+}
+
+fn nothing_left(lab: &Lab, name: &str) {
+    let left =
+        lab.exec(name, "ip xfrm state; ip xfrm policy; ip route show table 220 2>/dev/null || true; ip rule");
+    assert!(!left.contains("proto esp") && !left.contains("dir ") && !left.contains("220"), "{left}");
+    assert!(!lab.exec(name, "ip addr").contains("10.3.0."), "the virtual IP stays");
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn tunnel_transport_rekeying_and_a_clean_end() {
+    for kinds in ROLES {
+        let (mut lab, gw, cl) = pair(kinds);
+        let ours = if kinds[0] == Kind::Cygnet { &gw } else { &cl };
+        assert!(ours.logged("data plane: xfrm, as data_plane = xfrm", SOON), "{}", ours.said());
+        // tunnel
+        initiate(&gw, &cl, "net");
+        lab.ping("cl", "10.1.0.10", 3);
+        same_in_both_kernels(&lab);
+        let fwd = policies(&lab, "gw", "fwd");
+        assert_eq!(fwd, policies(&lab, "gw", "in"));
+        for (name, route) in
+            [("cl", "10.1.0.0/16 via 192.0.2.1 dev wan proto static src 10.3.0.1"), ("gw", "src 10.1.0.1")]
+        {
+            let shown = lab.exec(name, "ip route show table 220");
+            assert!(shown.contains(route), "{name}: {shown}");
+        }
+        for daemon in [&gw, &cl] {
+            assert!(daemon.sas().contains("packets-in=3 "), "{}", daemon.sas());
+        }
+        // rekeying, begun by either, under traffic
+        for daemon in [&cl, &gw] {
+            let mut pings = lab.spawn("cl", &["ping", "-n", "-i", "0.1", "-c", "40", "-W", "2", "10.1.0.10"]);
+            daemon.swanctl(&["--rekey", "--child", "net"]);
+            assert!(
+                wait_for(SOON, || daemon.count_logged("established with SPIs") >= 2),
+                "{}",
+                daemon.said()
+            );
+            let out = pings.wait_with_output_and_text();
+            assert!(out.contains(" 0% packet loss"), "{out}\n{}\n{}", gw.said(), cl.said());
+        }
+        lab.ping("cl", "10.1.0.10", 2);
+        // transport
+        initiate(&gw, &cl, "host");
+        lab.ping("cl", "192.0.2.1", 3);
+        assert!(cl.sas().contains("mode=TRANSPORT"), "{}", cl.sas());
+        same_in_both_kernels(&lab);
+        cl.swanctl(&["--terminate", "--ike", "c"]);
+        for name in ["gw", "cl"] {
+            let gone =
+                wait_for(SOON, || !lab.exec(name, "ip xfrm state; ip xfrm policy").contains("proto esp"));
+            assert!(gone, "{}", lab.exec(name, "ip xfrm state; ip xfrm policy"));
+        }
+        // the end, and a crash
+        initiate(&gw, &cl, "net");
+        let (name, ours) = if kinds[0] == Kind::Cygnet { ("gw", gw) } else { ("cl", cl) };
+        lab.kill(&ours);
+        assert!(lab.exec(name, "ip xfrm state").contains("proto esp"));
+        let again = lab.start_again(name, &ours);
+        nothing_left_but_the_rule(&lab, name);
+        assert!(lab.stop(&again));
+        nothing_left(&lab, name);
+    }
+}
+
+/// As [`nothing_left`] while the daemon runs.
+fn nothing_left_but_the_rule(lab: &Lab, name: &str) {
+    let left = lab.exec(name, "ip xfrm state; ip xfrm policy; ip route show table 220 2>/dev/null || true");
+    assert!(!left.contains("proto esp") && !left.contains("dir ") && !left.contains("via"), "{left}");
+}
+
+/// A child process's end, as text.
+trait Text {
+    fn wait_with_output_and_text(&mut self) -> String;
+}
+
+impl Text for std::process::Child {
+    fn wait_with_output_and_text(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(out) = &mut self.stdout {
+            let _read = std::io::Read::read_to_string(out, &mut text);
+        }
+        let _ended = self.wait();
+        text
+    }
+}
