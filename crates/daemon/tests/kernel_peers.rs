@@ -57,8 +57,8 @@ secrets {{
     )
 }
 
-fn pair(kinds: [Kind; 2]) -> (Lab, Daemon, Daemon) {
-    let mut lab = Lab::new(Path4::Direct);
+fn pair(path: Path4, kinds: [Kind; 2], net: &str) -> (Lab, Daemon, Daemon) {
+    let mut lab = Lab::new(path);
     lab.kernel = true;
     let gw = lab.start_with("gw", kinds[0], "");
     let cl = lab.start_with("cl", kinds[1], "");
@@ -66,12 +66,8 @@ fn pair(kinds: [Kind; 2]) -> (Lab, Daemon, Daemon) {
     let host =
         ["local_ts = 192.0.2.1\n remote_ts = 192.0.2.2", "local_ts = 192.0.2.2\n remote_ts = 192.0.2.1"];
     gw.load(&conf("local_addrs = 192.0.2.1\n pools = v4", ["gw", "cl"], "local_ts = 10.1.0.0/16", host[0]));
-    cl.load(&conf(
-        "remote_addrs = 192.0.2.1\n vips = 0.0.0.0",
-        ["cl", "gw"],
-        "remote_ts = 10.1.0.0/16",
-        host[1],
-    ));
+    let net = format!("remote_ts = 10.1.0.0/16\n{net}");
+    cl.load(&conf("remote_addrs = 192.0.2.1\n vips = 0.0.0.0", ["cl", "gw"], &net, host[1]));
     (lab, gw, cl)
 }
 
@@ -157,7 +153,7 @@ fn nothing_left(lab: &Lab, name: &str) {
 #[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
 fn tunnel_transport_rekeying_and_a_clean_end() {
     for kinds in ROLES {
-        let (mut lab, gw, cl) = pair(kinds);
+        let (mut lab, gw, cl) = pair(Path4::Direct, kinds, "");
         let ours = if kinds[0] == Kind::Cygnet { &gw } else { &cl };
         assert!(ours.logged("data plane: xfrm, as data_plane = xfrm", SOON), "{}", ours.said());
         // tunnel
@@ -215,6 +211,30 @@ fn tunnel_transport_rekeying_and_a_clean_end() {
 fn nothing_left_but_the_rule(lab: &Lab, name: &str) {
     let left = lab.exec(name, "ip xfrm state; ip xfrm policy; ip route show table 220 2>/dev/null || true");
     assert!(!left.contains("proto esp") && !left.contains("dir ") && !left.contains("via"), "{left}");
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn behind_a_nat_on_demand() {
+    for kinds in ROLES {
+        let (mut lab, gw, cl) = pair(Path4::Nat, kinds, "local_ts = 10.3.0.0/24\n start_action = trap");
+        assert!(wait_for(SOON, || lab.exec("cl", "ip xfrm policy").contains("mode tunnel")), "{}", cl.said());
+        assert!(lab.exec("cl", "ip xfrm state").is_empty());
+        // No address of ours is in the selectors before the virtual IP is there: the trap meets it by a borrowed one.
+        lab.exec("cl", "ip addr add 10.3.0.200/32 dev lo");
+        let (_, _first) = lab.try_ping("cl", "-I 10.3.0.200 10.1.0.10", 1);
+        let up = wait_for(SOON, || cl.sas().contains("state=INSTALLED"));
+        assert!(up, "{}\n{}", gw.said(), cl.said());
+        lab.ping("cl", "10.1.0.10", 3);
+        let shown = lab.exec("gw", "ip xfrm state");
+        assert!(shown.contains("encap type espinudp"), "{shown}");
+        assert!(lab.exec("cl", "ip xfrm state").contains("encap type espinudp sport 4500 dport 4500"));
+        let ours = if kinds[0] == Kind::Cygnet { gw.clone() } else { cl.clone() };
+        let name = if kinds[0] == Kind::Cygnet { "gw" } else { "cl" };
+        assert!(lab.stop(&ours));
+        let left = lab.exec(name, "ip xfrm state; ip xfrm policy; ip rule");
+        assert!(!left.contains("proto esp") && !left.contains("dir ") && !left.contains("220"), "{left}");
+    }
 }
 
 /// A child process's end, as text.

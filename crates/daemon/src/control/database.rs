@@ -3,6 +3,7 @@
 use super::Desk;
 use super::credentials::private_key;
 use crate::credentials::Held;
+use crate::data_plane::DataPlane;
 use crate::observers::log::Voice;
 use crypto::sign::PublicKey;
 use ike::io::{Group, StartActions};
@@ -32,7 +33,7 @@ pub(crate) async fn read(desk: &Desk, uri: Option<&str>) {
         None => FromDatabase::default(),
         Some(text) => match configs(text).await {
             Ok((shown, configs)) => {
-                let (found, complaints) = typed(configs, window);
+                let (found, complaints) = typed(configs, window, desk.data_plane);
                 for complaint in complaints {
                     desk.log.say(Voice::Control, Group::Cfg, 0, format!("{shown}: {complaint}"));
                 }
@@ -68,11 +69,11 @@ async fn configs(text: &str) -> Result<(String, Configs), String> {
 }
 
 /// What is sound of it, and what is wrong with the rest.
-fn typed(configs: Configs, window: u32) -> (FromDatabase, Vec<String>) {
+fn typed(configs: Configs, window: u32, plane: DataPlane) -> (FromDatabase, Vec<String>) {
     let mut out = FromDatabase::default();
     let mut complaints = configs.complaints;
     for (name, section) in &configs.connections {
-        match crate::parse::connection(name, section, window) {
+        match crate::parse::connection(name, section, window, plane) {
             Ok(_) if out.connections.contains_key(name) => {
                 complaints.push(format!("connection '{name}' is there twice; the first one counts"));
             }
