@@ -10,6 +10,7 @@ mod link;
 mod route;
 mod rule;
 mod talk;
+mod tunnel;
 
 pub use address::Address;
 pub use event::{Change, Events};
@@ -24,6 +25,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::io;
 pub(crate) use talk::{Talk, errno, parse};
+pub use tunnel::LinkKind;
 
 /// A socket to the kernel's routing tables, in the network namespace of the thread that opened it.
 pub struct Netlink(Talk);

@@ -1,7 +1,7 @@
-//! Network namespaces for tests and the demo: made, joined by virtual cables, entered by threads and by programs
-//! to be started, without the `ip` program.
+//! Network namespaces: those an administrator has named are entered; those of tests and the demo are made, joined by
+//! virtual cables, entered by threads and by programs to be started, without the `ip` program.
 //!
-//! A namespace lives as long as a descriptor, a thread or a process holds it: nothing is mounted, nothing is left
+//! A namespace made here lives as long as a descriptor, a thread or a process holds it: nothing is mounted, nothing is left
 //! behind after a crash.
 #![allow(unsafe_code, reason = "a started program enters its namespace between fork and exec")]
 
@@ -37,6 +37,19 @@ impl Namespace {
     pub fn current() -> Result<Self> {
         let file =
             File::open("/proc/thread-self/ns/net").attempt(|| "opening this network namespace".to_owned())?;
+        Ok(Self { file })
+    }
+
+    /// The one that `ip netns add` has given this name.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none.
+    pub fn named(name: &str) -> Result<Self> {
+        let what = || format!("opening network namespace '{name}' (ip netns list shows all)");
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err(Error::new(what(), io::Error::from_raw_os_error(libc::ENOENT)));
+        }
+        let file = File::open(Path::new("/run/netns").join(name)).attempt(what)?;
         Ok(Self { file })
     }
 

@@ -1,14 +1,19 @@
-//! Host state, declared: addresses, routes and rules.
+//! Host state, declared: tunnel interfaces, addresses, routes and rules.
 //!
 //! The caller says what shall be there; [`Network::apply`] makes it so and remembers, in memory and in a state
 //! file, what it installed, so that it can be undone at exit, and at the next start after a crash. What others
 //! installed is never touched: an address that was there before us stays when we go.
 //!
-//! Routes and addresses name interfaces by name, so that the state file still means the same after a restart.
+//! Routes and addresses name interfaces by name, so that the state file still means the same after a restart. They may
+//! be in another, named network namespace, where an interface of ours has been moved.
 
-use crate::netlink::{Netlink, Route, RouteKind, Rule};
+mod links;
+
+use crate::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::{Attempt, Error, Result};
 use ipnet::IpNet;
+pub use links::{LinkSettings, WantedLink};
+use links::{MadeLink, within};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,6 +26,9 @@ use std::path::{Path, PathBuf};
 pub struct WantedAddress {
     /// Interface name.
     pub interface: String,
+    /// Named network namespace of the interface, ours without.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// The address.
     pub address: IpAddr,
     /// Prefix length: 32 or 128 for a virtual IP.
@@ -36,6 +44,9 @@ pub struct WantedRoute {
     pub table: u32,
     /// Interface name; none for a throw route.
     pub interface: Option<String>,
+    /// Named network namespace, ours without.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// Next hop.
     pub gateway: Option<IpAddr>,
     /// Source address of what has none yet.
@@ -49,6 +60,8 @@ pub struct WantedRoute {
 /// What shall be there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Desired {
+    /// Tunnel interfaces, each of another name.
+    pub links: BTreeSet<WantedLink>,
     /// Virtual IPs.
     pub addresses: BTreeSet<WantedAddress>,
     /// Routes.
@@ -60,6 +73,8 @@ pub struct Desired {
 /// What we installed; also the content of the state file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Installed {
+    #[serde(default)]
+    links: Vec<MadeLink>,
     addresses: BTreeSet<WantedAddress>,
     routes: BTreeSet<WantedRoute>,
     rules: BTreeSet<Rule>,
@@ -67,7 +82,8 @@ struct Installed {
 
 impl Installed {
     fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+        let Self { links, addresses, routes, rules } = self;
+        links.is_empty() && addresses.is_empty() && routes.is_empty() && rules.is_empty()
     }
 }
 
@@ -94,7 +110,7 @@ impl Network {
             foreign: BTreeSet::new(),
         };
         if let Some(left) = state_file.and_then(read_state) {
-            tracing::info!("removing addresses, routes and rules left by a previous run");
+            tracing::info!("removing interfaces, addresses, routes and rules left by a previous run");
             network.installed = left;
             for error in network.clear() {
                 tracing::warn!("cleaning up: {error}");
@@ -128,8 +144,7 @@ impl Network {
         }
         for route in self.installed.routes.difference(&desired.routes).cloned().collect::<Vec<_>>() {
             // The kernel knows one route per destination and table: another of ours there is put in its place.
-            let heir =
-                desired.routes.iter().find(|r| r.destination == route.destination && r.table == route.table);
+            let heir = desired.routes.iter().find(|r| place(r) == place(&route));
             let result = match heir {
                 Some(heir) => {
                     self.installed.routes.remove(heir);
@@ -150,6 +165,12 @@ impl Network {
                     self.installed.addresses.remove(&address);
                 }
                 Err(e) => failures.push(e),
+            }
+        }
+        self.drop_links(&desired.links, &mut failures);
+        for link in &desired.links {
+            if let Err(e) = self.link(link) {
+                failures.push(e);
             }
         }
         // then addresses, since routes name them as their source, then routes, then the rules that use them
@@ -201,6 +222,12 @@ impl Network {
     /// nothing, and so tells nobody, when all is there.
     pub fn refresh(&mut self, desired: &Desired) -> Vec<Error> {
         let mut failures = Vec::new();
+        self.look_at_links(&mut failures);
+        for link in &desired.links {
+            if let Err(e) = self.link(link) {
+                failures.push(e);
+            }
+        }
         for address in self.installed.addresses.clone() {
             if desired.addresses.contains(&address)
                 && let Err(e) = self.add_address(&address)
@@ -209,22 +236,19 @@ impl Network {
             }
         }
         // Only what is missing is put: every change is told to all who listen, us included.
-        let tables: BTreeSet<u32> = desired.routes.iter().map(|route| route.table).collect();
-        let mut there = Vec::new();
-        for table in tables {
-            match self.netlink.routes(table) {
-                Ok(routes) => there.extend(routes),
+        let mut tables: BTreeMap<Option<&str>, BTreeSet<u32>> = BTreeMap::new();
+        for route in &desired.routes {
+            tables.entry(route.namespace.as_deref()).or_default().insert(route.table);
+        }
+        for (namespace, tables) in tables {
+            match within(&mut self.netlink, namespace, |netlink| seen(netlink, &tables)) {
+                Ok((there, names)) => self.installed.routes.retain(|wanted| {
+                    wanted.namespace.as_deref() != namespace
+                        || there.iter().any(|route| is(wanted, route, &names))
+                }),
                 Err(e) => failures.push(e),
             }
         }
-        let names: BTreeMap<u32, String> = match self.netlink.links() {
-            Ok(links) => links.into_iter().map(|link| (link.index, link.name)).collect(),
-            Err(e) => {
-                failures.push(e);
-                BTreeMap::new()
-            }
-        };
-        self.installed.routes.retain(|wanted| there.iter().any(|route| is(wanted, route, &names)));
         for rule in self.installed.rules.clone() {
             if desired.rules.contains(&rule)
                 && let Err(e) = self.netlink.add_rule(&rule)
@@ -250,9 +274,17 @@ impl Network {
         let mut union = self.installed.clone();
         union.addresses.extend(desired.addresses.difference(&self.foreign).cloned());
         // An address that exists already is not ours, and the file must not claim it.
-        if let Ok(existing) = self.netlink.addresses() {
+        let namespaces: BTreeSet<Option<String>> =
+            union.addresses.iter().map(|address| address.namespace.clone()).collect();
+        for namespace in namespaces {
+            let existing = within(&mut self.netlink, namespace.as_deref(), Netlink::addresses);
+            let existing: Vec<Address> = existing.unwrap_or_default();
             let ours = &self.installed.addresses;
-            union.addresses.retain(|a| ours.contains(a) || !existing.iter().any(|e| e.address == a.address));
+            union.addresses.retain(|a| {
+                a.namespace != namespace
+                    || ours.contains(a)
+                    || !existing.iter().any(|e| e.address == a.address)
+            });
         }
         union.routes.extend(desired.routes.iter().cloned());
         union.rules.extend(desired.rules.iter().copied());
@@ -280,42 +312,51 @@ impl Network {
     }
 
     fn add_address(&mut self, wanted: &WantedAddress) -> Result<bool> {
-        let index = self.netlink.link_index(&wanted.interface)?;
-        self.netlink.add_virtual_ip(index, wanted.address, wanted.prefix)
+        within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
+            let index = netlink.link_index(&wanted.interface)?;
+            netlink.add_virtual_ip(index, wanted.address, wanted.prefix)
+        })
     }
 
     fn delete_address(&mut self, wanted: &WantedAddress) -> Result<()> {
-        let Some(index) = self.index(&wanted.interface)? else { return Ok(()) };
-        self.netlink.delete_address(index, wanted.address, wanted.prefix).map(drop)
+        gone_is_fine(within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
+            let index = netlink.link_index(&wanted.interface)?;
+            netlink.delete_address(index, wanted.address, wanted.prefix).map(drop)
+        }))
     }
 
     fn put_route(&mut self, wanted: &WantedRoute) -> Result<()> {
-        let interface = match &wanted.interface {
-            Some(name) => Some(self.netlink.link_index(name)?),
-            None => None,
-        };
-        self.netlink.put_route(&route(wanted, interface))
+        within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
+            let interface = wanted.interface.as_ref().map(|name| netlink.link_index(name)).transpose()?;
+            netlink.put_route(&route(wanted, interface))
+        })
     }
 
     fn delete_route(&mut self, wanted: &WantedRoute) -> Result<()> {
-        let interface = match &wanted.interface {
-            Some(name) => match self.index(name)? {
-                Some(index) => Some(index),
-                None => return Ok(()), // routes go with their interface
-            },
-            None => None,
-        };
-        self.netlink.delete_route(&route(wanted, interface)).map(drop)
+        gone_is_fine(within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
+            let interface = wanted.interface.as_ref().map(|name| netlink.link_index(name)).transpose()?;
+            netlink.delete_route(&route(wanted, interface)).map(drop)
+        }))
     }
+}
 
-    /// Index of an interface, none if it is gone.
-    fn index(&mut self, name: &str) -> Result<Option<u32>> {
-        match self.netlink.link_index(name) {
-            Ok(index) => Ok(Some(index)),
-            Err(e) if e.errno() == Some(libc::ENODEV) => Ok(None),
-            Err(e) => Err(e),
-        }
+/// Addresses and routes go with their interface, and that with its namespace.
+fn gone_is_fine(result: Result<()>) -> Result<()> {
+    crate::netlink::tolerate(result, &[libc::ENODEV, libc::ENOENT]).map(drop)
+}
+
+/// What the kernel has one route for.
+fn place(route: &WantedRoute) -> (Option<&str>, IpNet, u32) {
+    (route.namespace.as_deref(), route.destination, route.table)
+}
+
+/// Routes of these tables, and names of all interfaces.
+fn seen(netlink: &mut Netlink, tables: &BTreeSet<u32>) -> Result<(Vec<Route>, BTreeMap<u32, String>)> {
+    let mut there = Vec::new();
+    for table in tables {
+        there.extend(netlink.routes(*table)?);
     }
+    Ok((there, netlink.links()?.into_iter().map(|link| (link.index, link.name)).collect()))
 }
 
 fn route(wanted: &WantedRoute, interface: Option<u32>) -> Route {

@@ -255,6 +255,7 @@ fn declared_state_is_installed_healed_and_undone() {
         netlink.add_virtual_ip(tun.index, ip("10.1.0.9"), 32).unwrap(); // somebody else's
         let wanted = |address: &str| WantedAddress {
             interface: "ipsec0".into(),
+            namespace: None,
             address: ip(address),
             prefix: if ip(address).is_ipv4() { 32 } else { 128 },
         };
@@ -262,6 +263,7 @@ fn declared_state_is_installed_healed_and_undone() {
             destination: to.parse().unwrap(),
             table: 220,
             interface: Some("ipsec0".into()),
+            namespace: None,
             gateway: None,
             source: Some(ip(source)),
             mtu: None,
@@ -276,6 +278,7 @@ fn declared_state_is_installed_healed_and_undone() {
             ]
             .into(),
             rules: [Rule { v6: false, priority: 220, table: 220, mark: None, invert: false }].into(),
+            ..Desired::default()
         };
         let mut network = Network::open(Some(&state)).unwrap();
         for _ in 0..2 {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Crates with such tests.
-const CRATES: &[&str] = &["dataplane", "daemon"];
+const CRATES: &[&str] = &["linux", "dataplane", "daemon"];
 
 /// Debian packages of the lab, needed where this machine's kernel has no ESP: `(a file that shows it, package)`.
 pub(crate) const PACKAGES: &[(&str, &str)] = &[

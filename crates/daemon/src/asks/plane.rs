@@ -470,6 +470,7 @@ impl Plane {
             table: self.wishes.table,
             mtu: interface.as_ref().and(self.wishes.mtu),
             interface,
+            namespace: None,
             gateway: None,
             source,
             kind,

@@ -119,6 +119,7 @@ pub(crate) fn ends(case: Case) -> Option<(End, End)> {
                     destination: whole(peer),
                     table: 220,
                     interface: plane.device(),
+                    namespace: None,
                     gateway: None,
                     source: Some(own),
                     mtu: None,

@@ -1,5 +1,5 @@
 //! Interfaces.
-use super::{Netlink, unexpected};
+use super::{LinkKind, Netlink, unexpected};
 use crate::{Attempt, Result};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -26,6 +26,12 @@ pub struct Link {
     pub mtu: u32,
     /// Its Ethernet address, where it has one that others can send to.
     pub hardware: Option<[u8; 6]>,
+    /// The tunnel it stands for, where it does.
+    pub kind: Option<LinkKind>,
+    /// The interface below it, by index.
+    pub device: Option<u32>,
+    /// The bridge or VRF above it, by index.
+    pub controller: Option<u32>,
 }
 
 impl Link {
@@ -38,6 +44,9 @@ impl Link {
             loopback: message.header.flags.contains(LinkFlags::Loopback),
             mtu: 0,
             hardware: None,
+            kind: None,
+            device: None,
+            controller: None,
         };
         let speaks_arp = message.header.link_layer_type == LinkLayerType::Ether
             && !message.header.flags.intersects(LinkFlags::Noarp | LinkFlags::Loopback);
@@ -45,6 +54,9 @@ impl Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::LinkInfo(info) => link.kind = LinkKind::parse(info),
+                LinkAttribute::Link(device) => link.device = Some(*device).filter(|device| *device != 0),
+                LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::Address(address) if speaks_arp => {
                     link.hardware = address.as_slice().try_into().ok();
                 }

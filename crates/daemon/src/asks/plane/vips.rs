@@ -107,6 +107,7 @@ impl Plane {
         let Some(interface) = interface else { return BTreeSet::new() };
         let wanted = |address: &IpAddr| WantedAddress {
             interface: interface.clone(),
+            namespace: None,
             address: *address,
             prefix: if address.is_ipv4() { 32 } else { 128 },
         };
