@@ -349,9 +349,8 @@ fn other_stores(
     (radius, dhcp): (&radius::Handle, Arc<Dhcp>),
     (credentials, memory): (&Arc<Shared>, &Arc<Memory>),
 ) -> Vec<Arc<dyn pool::Store>> {
-    let held = Arc::default();
-    let radius: Arc<dyn pool::Store> = Arc::new(Radius::new(radius.clone(), Arc::clone(&held)));
-    let chosen: Arc<dyn pool::Store> = Arc::new(Chosen::new(credentials.clone(), memory.clone(), held));
+    let radius: Arc<dyn pool::Store> = Arc::new(Radius::new(radius.clone(), memory.held().clone()));
+    let chosen: Arc<dyn pool::Store> = Arc::new(Chosen::new(credentials.clone(), memory.clone()));
     let dhcp: Arc<dyn pool::Store> = dhcp;
     stores::sql::start(conf, log).into_iter().chain([radius, dhcp, chosen]).collect()
 }

@@ -8,9 +8,12 @@ pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod radius;
 pub(crate) mod sql;
+#[cfg(test)]
+mod tests;
 pub(crate) mod turns;
 
 use detours::Detours;
+use held::Taken;
 use memory::Memory;
 use pool::{Grant, Store, Trouble, Wanted};
 use std::sync::Arc;
@@ -18,6 +21,9 @@ use std::time::Duration;
 
 /// How long all stores together have for one client. Its initiator repeats its request meanwhile.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a client waits for attributes of stores that have no address for it.
+const BRIEF: Duration = Duration::from_secs(3);
 
 /// Which pool is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +66,8 @@ pub(crate) struct Outcome {
 impl Stores {
     /// Serves a client whose pools are all in memory; `None` where another store must be asked.
     pub(crate) fn lease_now(&self, wanted: &Wanted) -> Option<Outcome> {
-        if !wanted.pools.iter().all(|name| self.memory.has(name)) {
+        let others = self.others.iter().any(|store| store.for_everyone());
+        if others || !wanted.pools.iter().all(|name| self.memory.has(name)) {
             return None;
         }
         let mut outcome = Outcome::default();
@@ -85,9 +92,10 @@ impl Stores {
             let wanted = Wanted { pools: group.pools.clone(), requested: left.clone(), ..wanted.clone() };
             match tokio::time::timeout_at(deadline, group.store.lease(&wanted)).await {
                 Ok(Ok(grants)) => {
+                    let grants = self.take(group, &wanted, grants, &mut outcome.troubles).await;
                     for grant in &grants {
                         // The request for this very address, else one for any of its family.
-                        let exact = left.iter().position(|asked| *asked == grant.address);
+                        let exact = left.iter().position(|asked| asked.address() == grant.address);
                         let any = || left.iter().position(|asked| asked.is_ipv4() == grant.address.is_ipv4());
                         if let Some(at) = exact.or_else(any) {
                             left.remove(at);
@@ -112,6 +120,32 @@ impl Stores {
         outcome
     }
 
+    /// Of what a store grants, that which nobody else has. The rest goes back.
+    async fn take(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
+        grants: Vec<Grant>,
+        troubles: &mut Vec<Trouble>,
+    ) -> Vec<Grant> {
+        // Pools in memory have looked before they granted.
+        if group.store.plugin() == self.memory.plugin() {
+            return grants;
+        }
+        let mut kept = Vec::new();
+        for grant in grants {
+            match self.memory.take_beside(&grant, &wanted.identity) {
+                Ok(()) => kept.push(grant),
+                Err(Taken(by)) => {
+                    let why = format!("{} is in use by '{by}', who has it from another pool", grant.vip());
+                    troubles.push(Trouble::Unavailable { pool: grant.pool.clone(), why });
+                    group.store.release(&group.pools, &wanted.identity, grant.address).await;
+                }
+            }
+        }
+        kept
+    }
+
     /// The attributes of every store that has a say.
     async fn attributes(
         &self,
@@ -120,9 +154,14 @@ impl Stores {
         outcome: &mut Outcome,
         deadline: tokio::time::Instant,
     ) {
-        for group in groups {
-            let wanted = Wanted { pools: group.pools.clone(), ..wanted.clone() };
-            match tokio::time::timeout_at(deadline, group.store.attributes(&wanted, &outcome.grants)).await {
+        let asked =
+            |store: &Arc<dyn Store>| groups.iter().any(|group| group.store.plugin() == store.plugin());
+        let besides = self.others.iter().filter(|store| store.for_everyone() && !asked(store));
+        let besides = besides.map(|store| (store, Vec::new(), deadline.min(soon())));
+        let serving = groups.iter().map(|group| (&group.store, group.pools.clone(), deadline));
+        for (store, pools, deadline) in serving.chain(besides) {
+            let wanted = Wanted { pools, ..wanted.clone() };
+            match tokio::time::timeout_at(deadline, store.attributes(&wanted, &outcome.grants)).await {
                 Ok(Ok(attributes)) => attributes::add(&mut outcome.attributes, attributes),
                 Ok(Err(trouble)) => outcome.troubles.push(trouble),
                 Err(_late) => {}
@@ -139,12 +178,16 @@ impl Stores {
     ) -> bool {
         let detour = self.detours.take(identity, address);
         let pools = detour.as_ref().map_or(pools, std::slice::from_ref);
+        let mut known = false;
         for group in self.groups(pools, &mut Vec::new()).await {
             if group.store.release(&group.pools, identity, address).await {
-                return true;
+                known = true;
+                break;
             }
         }
-        false
+        // Also what its store has lost meanwhile.
+        self.memory.held().give_back(address, pools, identity);
+        known
     }
 
     /// What to say of a pool that nobody serves; `None` where there is one.
@@ -225,4 +268,8 @@ impl Stores {
         // charon loads vici after the others: what is in memory comes last there.
         self.others.iter().position(|store| store.plugin() == plugin).unwrap_or(self.others.len())
     }
+}
+
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + BRIEF
 }

@@ -144,8 +144,8 @@ pub struct LeaseRequest {
     pub pools: Vec<String>,
     /// Authenticated identity (EAP identity where there is one).
     pub identity: Identity,
-    /// Requested addresses; unspecified = any of that family.
-    pub requested: Vec<IpAddr>,
+    /// Requested addresses and prefixes; unspecified = any of that family.
+    pub requested: Vec<VirtualIp>,
     /// Attribute types asked for; INTERNAL_IP6_PREFIX also where the client asked for a prefix by its length.
     pub attributes: Vec<wire::iana::ConfigAttribute>,
     /// The client's outer address.

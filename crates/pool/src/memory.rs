@@ -1,7 +1,8 @@
 //! One pool in memory: which address a client gets.
 use crate::reserved::Reserved;
-use crate::table::Table;
+use crate::table::{Keys, Table, Who};
 use crate::{Change, LeaseView, Owned};
+use ipnet::IpNet;
 use policy::{Identity, PoolConfig};
 use std::collections::{BTreeSet, BinaryHeap};
 use std::net::IpAddr;
@@ -26,6 +27,15 @@ pub struct Pool {
     skipped: BTreeSet<u128>,
 }
 
+/// An address that a search found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot {
+    pub(crate) address: IpAddr,
+    offset: u128,
+    /// The lease it has.
+    lease: Option<u32>,
+}
+
 /// Notes what changes, where somebody wants to know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Changes {
@@ -35,11 +45,11 @@ pub(crate) struct Changes {
 
 impl Pool {
     /// An empty pool. Costs the same for every size.
-    pub fn new(config: Arc<PoolConfig>) -> Self {
+    pub(crate) fn new(config: Arc<PoolConfig>, keys: Keys) -> Self {
         Self {
             reserved: Reserved::new(&config, std::iter::empty()),
             config,
-            leases: Table::new(),
+            leases: Table::new(keys),
             fresh: 0,
             returned: BTreeSet::new(),
             skipped: BTreeSet::new(),
@@ -58,7 +68,8 @@ impl Pool {
             return;
         }
         let in_use = self.leases().filter(|lease| lease.online).map(|lease| lease.address);
-        let mut new = Self { reserved: Reserved::new(&config, in_use), ..Self::new(config) };
+        let mut new =
+            Self { reserved: Reserved::new(&config, in_use), ..Self::new(config, self.leases.keys()) };
         new.take_over(self, changes);
         *self = new;
     }
@@ -91,14 +102,33 @@ impl Pool {
         self.leases.identity(number)
     }
 
+    /// Who else than `except` uses an address of this network, or one around it. A network of many addresses costs a
+    /// look at all leases.
+    pub(crate) fn user_within(&self, net: IpNet, except: &Identity) -> Option<&Identity> {
+        let (first, last) = (self.offset(net.network()), self.offset(net.broadcast()));
+        if first.is_some() && first == last {
+            return self.user(net.network()).filter(|user| *user != except);
+        }
+        if first.is_none()
+            && last.is_none()
+            && !net.contains(&self.config.range.first())
+            && self.reserved.is_empty()
+        {
+            return None;
+        }
+        let used = self.leases.all().filter(|number| self.in_use(*number));
+        let within =
+            used.filter(|number| self.spot_of(*number).is_some_and(|spot| net.contains(&spot.address)));
+        within.filter_map(|number| self.leases.identity(number)).find(|user| *user != except)
+    }
+
     pub(crate) fn has_lease(&self, address: IpAddr) -> bool {
         self.offset(address).and_then(|offset| self.leases.find(offset)).is_some()
     }
 
     /// This identity had this address last.
-    pub(crate) fn had(&self, identity: &Identity, address: IpAddr) -> bool {
-        let number = self.offset(address).and_then(|offset| self.leases.find(offset));
-        number.and_then(|number| self.leases.identity(number)) == Some(identity)
+    pub(crate) fn had(&self, identity: &Identity, spot: &Spot) -> bool {
+        spot.lease.and_then(|number| self.leases.identity(number)) == Some(identity)
     }
 
     /// Whom this address is reserved for.
@@ -176,48 +206,57 @@ impl Pool {
         }
     }
 
+    fn spot_of(&self, number: u32) -> Option<Spot> {
+        let offset = self.leases.offset(number)?;
+        Some(Spot { address: self.address(offset)?, offset, lease: Some(number) })
+    }
+
+    fn in_use(&self, number: u32) -> bool {
+        self.leases.lease(number).is_some_and(|lease| lease.holds() > 0)
+    }
+
     /// The address asked for, where this identity uses it already: it reauthenticates.
-    pub(crate) fn held(&self, identity: &Identity, requested: IpAddr) -> Option<IpAddr> {
-        let offset = self.offset(requested)?;
-        let number = self.leases.find(offset)?;
-        let lease = self.leases.lease(number)?;
-        (lease.holds() > 0 && self.leases.identity(number)? == identity).then(|| self.address(offset))?
+    pub(crate) fn held(&self, identity: &Identity, requested: IpAddr) -> Option<Spot> {
+        let number = self.leases.find(self.offset(requested)?)?;
+        let its_own = self.in_use(number) && self.leases.identity(number)? == identity;
+        if its_own { self.spot_of(number) } else { None }
     }
 
     /// What is reserved for this identity and not in use.
-    pub(crate) fn fixed(&self, identity: &Identity, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    pub(crate) fn fixed(&self, identity: &Identity, taken: impl Fn(IpAddr) -> bool) -> Option<Spot> {
         let offset = self.reserved.of(identity)?;
-        let lease = self.leases.find(offset).and_then(|number| self.leases.lease(number));
+        let lease = self.leases.find(offset);
         let address = self.address(offset)?;
-        (lease.is_none_or(|lease| lease.holds() == 0) && !taken(address)).then_some(address)
+        let free = lease.is_none_or(|number| !self.in_use(number)) && !taken(address);
+        free.then_some(Spot { address, offset, lease })
     }
 
     /// What this identity had: the address it asks for, else any it has offline.
     pub(crate) fn existing(
         &self,
-        identity: &Identity,
+        who: Who<'_>,
         requested: IpAddr,
         taken: impl Fn(IpAddr) -> bool,
-    ) -> Option<IpAddr> {
-        if let Some(offset) = self.offset(requested)
-            && let Some(number) = self.leases.find(offset)
-            && self.leases.lease(number).is_some_and(|lease| lease.holds() == 0)
-            && self.leases.identity(number) == Some(identity)
-            && let Some(address) = self.address(offset)
-            && !taken(address)
+    ) -> Option<Spot> {
+        if let Some(number) = self.offset(requested).and_then(|offset| self.leases.find(offset))
+            && !self.in_use(number)
+            && self.leases.identity(number) == Some(who.identity)
+            && let Some(spot) = self.spot_of(number)
+            && !taken(spot.address)
         {
-            return Some(address);
+            return Some(spot);
         }
-        let mine = self.leases.offline_of(identity).filter_map(|n| self.address(self.leases.offset(n)?));
-        mine.into_iter().find(|address| !taken(*address))
+        let mut mine = self.leases.offline_of(who).filter_map(|number| self.spot_of(number));
+        mine.find(|spot| !taken(spot.address))
     }
 
     /// An address nobody has: the one asked for, else the next.
-    pub(crate) fn unused(&mut self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    pub(crate) fn unused(&mut self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<Spot> {
         if self.leases.idle() >= REMEMBERED {
             return None;
         }
         let range = self.config.range;
+        let spot = |offset: u128, address: IpAddr| Some(Spot { address, offset, lease: None });
         let free = |offset: u128, leases: &Table, reserved: &Reserved| {
             leases.find(offset).is_none() && reserved.owner(offset).is_none()
         };
@@ -226,11 +265,11 @@ impl Pool {
             && let Some(address) = range.nth(offset)
             && !taken(address)
         {
-            return Some(address);
+            return spot(offset, address);
         }
         while let Some(offset) = self.returned.first().copied() {
             match range.nth(offset).filter(|_| free(offset, &self.leases, &self.reserved)) {
-                Some(address) if !taken(address) => return Some(address),
+                Some(address) if !taken(address) => return spot(offset, address),
                 Some(_) => _ = self.skipped.insert(offset),
                 None => {}
             }
@@ -239,45 +278,38 @@ impl Pool {
         while let Some(address) = range.nth(self.fresh) {
             let free = free(self.fresh, &self.leases, &self.reserved);
             if free && !taken(address) {
-                return Some(address);
+                return spot(self.fresh, address);
             }
             if free {
                 self.skipped.insert(self.fresh);
             }
             self.fresh = self.fresh.saturating_add(1);
         }
-        self.skipped.iter().filter_map(|offset| range.nth(*offset)).find(|address| !taken(*address))
+        let mut skipped = self.skipped.iter().filter_map(|offset| spot(*offset, range.nth(*offset)?));
+        skipped.find(|spot| !taken(spot.address))
     }
 
     /// An address whose owner is away: the one asked for, else the one away longest.
-    pub(crate) fn abandoned(&self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    pub(crate) fn abandoned(&self, requested: IpAddr, taken: impl Fn(IpAddr) -> bool) -> Option<Spot> {
         if let Some(offset) = self.config.range.offset(requested)
-            && let Some(lease) = self.leases.find(offset).and_then(|number| self.leases.lease(number))
-            && lease.holds() == 0
+            && let Some(number) = self.leases.find(offset)
+            && !self.in_use(number)
             && self.reserved.owner(offset).is_none()
-            && let Some(address) = self.address(offset)
-            && !taken(address)
+            && let Some(spot) = self.spot_of(number)
+            && !taken(spot.address)
         {
-            return Some(address);
+            return Some(spot);
         }
-        let mut away = self.leases.oldest().filter_map(|n| self.address(self.leases.offset(n)?));
-        away.find(|address| !taken(*address))
+        let mut away = self.leases.oldest().filter_map(|number| self.spot_of(number));
+        away.find(|spot| !taken(spot.address))
     }
 
-    /// Hands out an address that one of the searches found.
-    pub(crate) fn take(
-        &mut self,
-        address: IpAddr,
-        identity: &Identity,
-        now: u64,
-        changes: &mut Changes,
-    ) -> bool {
-        let Some(offset) = self.offset(address) else { return false };
+    /// Hands out an address that one of the searches found just now.
+    pub(crate) fn take(&mut self, spot: Spot, who: Who<'_>, now: u64, changes: &mut Changes) -> bool {
         let mut claim = true;
-        if let Some(number) = self.leases.find(offset) {
-            let in_use = self.leases.lease(number).is_some_and(|lease| lease.holds() > 0);
-            let own = self.leases.identity(number) == Some(identity);
-            if own {
+        if let Some(number) = spot.lease {
+            let in_use = self.in_use(number);
+            if self.leases.identity(number) == Some(who.identity) {
                 self.leases.hold(number, now);
                 claim = false;
             } else if in_use {
@@ -289,14 +321,23 @@ impl Pool {
                 return true;
             }
         }
-        if claim && self.leases.insert(offset, identity, now).is_none() {
+        if claim && self.leases.insert(spot.offset, who, now).is_none() {
             return false;
         }
-        self.returned.remove(&offset);
-        self.skipped.remove(&offset);
-        let owned = Owned { identity: identity.clone(), online: true, since: now };
-        self.note_with(changes, address, claim, || Some(owned));
+        self.unlist(spot.offset);
+        let owned = || Some(Owned { identity: who.identity.clone(), online: true, since: now });
+        self.note_with(changes, spot.address, claim, owned);
         true
+    }
+
+    /// It has a lease: the next search for a free one goes past it.
+    fn unlist(&mut self, offset: u128) {
+        if self.fresh == offset {
+            self.fresh = offset.saturating_add(1);
+        } else {
+            self.returned.remove(&offset);
+            self.skipped.remove(&offset);
+        }
     }
 
     /// Puts a saved lease back, offline unless it has holders.
@@ -305,15 +346,15 @@ impl Pool {
         if self.leases.find(offset).is_some() || (holds == 0 && !self.may_keep(offset, identity)) {
             return false;
         }
-        let Some(number) = self.leases.insert(offset, identity, since) else { return false };
+        let who = self.leases.who(identity);
+        let Some(number) = self.leases.insert(offset, who, since) else { return false };
         if holds == 0 {
             self.leases.release(number);
             self.leases.offline(number, since, self.reserved.owner(offset).is_none());
         } else {
             self.leases.set_holds(number, holds);
         }
-        self.returned.remove(&offset);
-        self.skipped.remove(&offset);
+        self.unlist(offset);
         true
     }
 

@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         let wanted = Wanted {
             pools: names,
             identity: identity.clone(),
-            requested: vec![asked],
+            requested: vec![asked.into()],
             attributes: Vec::new(),
             remote: SocketAddr::from(([192, 0, 2, who], 4500)),
             connection: "model".to_owned(),

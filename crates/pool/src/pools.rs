@@ -1,8 +1,10 @@
 //! The set of pools: loading, and leasing across several of them.
 use crate::memory::Changes;
 use crate::store::{Grant, Origin};
+use crate::table::{Keys, Who};
 use crate::{Change, LeaseView, Pool, PoolStatus, SavedLease};
-use policy::{Identity, PoolConfig, PoolOverlap};
+use ipnet::IpNet;
+use policy::{Identity, PoolConfig, PoolOverlap, VirtualIp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ pub struct Pools {
     /// For pools that share addresses with others: those others.
     overlaps: BTreeMap<String, Vec<String>>,
     changes: Changes,
+    keys: Keys,
 }
 
 /// Why a pool could not be changed.
@@ -108,11 +111,11 @@ impl Pools {
                 return Err(PoolError::Online { name, online: pool.online(), what: "replace" });
             }
             Some(old) => {
-                let mut pool = Pool::new(Arc::clone(&config));
+                let mut pool = Pool::new(Arc::clone(&config), self.keys.clone());
                 pool.take_over(old, &mut self.changes);
                 *old = pool;
             }
-            None => _ = self.pools.insert(name.clone(), Pool::new(Arc::clone(&config))),
+            None => _ = self.pools.insert(name.clone(), Pool::new(Arc::clone(&config), self.keys.clone())),
         }
         self.forget_overlaps(&name);
         for overlap in overlaps {
@@ -157,6 +160,11 @@ impl Pools {
         self.pools.get(name)
     }
 
+    /// Who uses an address of this network, or one around it; `except` may.
+    pub fn user(&self, net: IpNet, except: &Identity) -> Option<&Identity> {
+        self.pools.values().find_map(|pool| pool.user_within(net, except))
+    }
+
     /// Names, ordered.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.pools.keys().map(String::as_str)
@@ -196,15 +204,27 @@ impl Pools {
         &mut self,
         pools: &[String],
         identity: &Identity,
-        requested: &[IpAddr],
+        requested: &[VirtualIp],
         now: u64,
     ) -> Granted {
+        self.lease_beside(pools, identity, requested, now, &|_| false)
+    }
+
+    /// The same, where somebody else lends addresses, too: those that are `elsewhere` are passed over.
+    pub fn lease_beside(
+        &mut self,
+        pools: &[String],
+        identity: &Identity,
+        requested: &[VirtualIp],
+        now: u64,
+        elsewhere: &dyn Fn(VirtualIp) -> bool,
+    ) -> Granted {
         let mut granted = Granted::default();
-        for request in requested {
+        for request in requested.iter().map(|vip| vip.address()) {
             // Two requests of one client are never served by one address.
-            let repeated = granted.grants.iter().any(|grant| grant.address == *request);
-            let request = if repeated { unspecified(*request) } else { *request };
-            granted.grants.extend(self.acquire(pools, identity, request, now));
+            let repeated = granted.grants.iter().any(|grant| grant.address == request);
+            let request = if repeated { unspecified(request) } else { request };
+            granted.grants.extend(self.acquire_beside(pools, identity, request, now, elsewhere));
         }
         let served = |name: &&String| granted.grants.iter().any(|grant| grant.pool == **name);
         let served: Vec<String> = pools.iter().filter(served).cloned().collect();
@@ -222,14 +242,26 @@ impl Pools {
         requested: IpAddr,
         now: u64,
     ) -> Option<Grant> {
+        self.acquire_beside(pools, identity, requested, now, &|_| false)
+    }
+
+    fn acquire_beside(
+        &mut self,
+        pools: &[String],
+        identity: &Identity,
+        requested: IpAddr,
+        now: u64,
+        elsewhere: &dyn Fn(VirtualIp) -> bool,
+    ) -> Option<Grant> {
         for name in pools {
             if let Some(pool) = self.pools.get_mut(name) {
                 pool.expire(now, &mut self.changes);
             }
         }
+        let who = self.keys.of(identity);
         for stage in STAGES {
             for name in pools {
-                if let Some(grant) = self.try_stage(stage, name, identity, requested, now) {
+                if let Some(grant) = self.try_stage(stage, name, who, requested, now, elsewhere) {
                     return Some(grant);
                 }
             }
@@ -311,23 +343,26 @@ impl Pools {
         &mut self,
         stage: Stage,
         name: &str,
-        identity: &Identity,
+        who: Who<'_>,
         requested: IpAddr,
         now: u64,
+        elsewhere: &dyn Fn(VirtualIp) -> bool,
     ) -> Option<Grant> {
         let pool = self.pools.get_mut(name)?;
+        let prefix = pool.config().range.prefix();
+        let elsewhere = |address| VirtualIp::new(address, prefix).is_some_and(elsewhere);
         if !pool.config().range.same_family(requested) {
             return None;
         }
         if !self.overlaps.contains_key(name) {
-            return serve(pool, stage, identity, requested, |_| false, now, &mut self.changes);
+            return serve(pool, stage, who, requested, elsewhere, now, &mut self.changes);
         }
         // Take the pool out while the others are asked whether they have lent the address to somebody else.
         let (key, mut pool) = self.pools.remove_entry(name)?;
         let mut changes = std::mem::take(&mut self.changes);
         let own = Arc::clone(pool.config());
-        let taken = |address| self.taken_beside(&own, identity, address);
-        let grant = serve(&mut pool, stage, identity, requested, taken, now, &mut changes);
+        let taken = |address| self.taken_beside(&own, who.identity, address) || elsewhere(address);
+        let grant = serve(&mut pool, stage, who, requested, taken, now, &mut changes);
         self.changes = changes;
         self.pools.insert(key, pool);
         grant
@@ -361,24 +396,25 @@ impl Pools {
 fn serve(
     pool: &mut Pool,
     stage: Stage,
-    identity: &Identity,
+    who: Who<'_>,
     requested: IpAddr,
     taken: impl Fn(IpAddr) -> bool,
     now: u64,
     changes: &mut Changes,
 ) -> Option<Grant> {
-    let (address, origin) = match stage {
-        Stage::Held => (pool.held(identity, requested)?, Origin::Online),
-        Stage::Reserved => (pool.fixed(identity, taken)?, Origin::New),
-        Stage::Existing => (pool.existing(identity, requested, taken)?, Origin::Offline),
+    let (spot, origin) = match stage {
+        Stage::Held => (pool.held(who.identity, requested)?, Origin::Online),
+        Stage::Reserved => (pool.fixed(who.identity, taken)?, Origin::New),
+        Stage::Existing => (pool.existing(who, requested, taken)?, Origin::Offline),
         Stage::Unused => (pool.unused(requested, taken)?, Origin::New),
         Stage::Abandoned => (pool.abandoned(requested, taken)?, Origin::New),
     };
     // A reserved address is new to its owner only once.
-    let origin = if origin == Origin::New && pool.had(identity, address) { Origin::Offline } else { origin };
-    pool.take(address, identity, now, changes).then(|| Grant {
+    let origin =
+        if origin == Origin::New && pool.had(who.identity, &spot) { Origin::Offline } else { origin };
+    pool.take(spot, who, now, changes).then(|| Grant {
         pool: pool.config().name.clone(),
-        address,
+        address: spot.address,
         prefix: pool.config().range.prefix(),
         origin,
     })

@@ -17,8 +17,8 @@ pub struct Wanted {
     pub pools: Vec<String>,
     /// Who asks: the authenticated identity (the EAP identity where there is one).
     pub identity: Identity,
-    /// Addresses asked for and not yet granted; an unspecified one means any of its family.
-    pub requested: Vec<IpAddr>,
+    /// Addresses and prefixes asked for and not yet granted; an unspecified one means any of its family.
+    pub requested: Vec<VirtualIp>,
     /// Attribute types asked for.
     pub attributes: Vec<ConfigAttribute>,
     /// The client's outer address.
@@ -146,6 +146,12 @@ pub trait Store: Send + Sync {
 
     /// Attributes for a client that was granted these addresses, by this store or by others.
     fn attributes<'a>(&'a self, wanted: &'a Wanted, granted: &'a [Grant]) -> Later<'a, Attributes>;
+
+    /// It has attributes for every client, also for those whose addresses come from elsewhere alone: they are asked for
+    /// with no pools in [`Wanted`].
+    fn for_everyone(&self) -> bool {
+        false
+    }
 
     /// Gives an address back; `false` when this identity does not hold it here.
     fn release<'a>(&'a self, pools: &'a [String], identity: &'a Identity, address: IpAddr)

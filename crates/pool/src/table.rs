@@ -1,6 +1,10 @@
 //! The leases of one pool: found by address, by identity, and by how long they are offline. Every step costs a few
 //! look-ups, however many leases there are. One lease takes 40 bytes, its owner 16 beside the identity, and the
-//! two indexes 5 bytes each for every place they keep ready.
+//! two indexes 5 and 9 bytes for every place they keep ready.
+//!
+//! With many leases time is what memory takes to answer, so nothing is looked at twice: an identity is hashed once
+//! for a whole request ([`Who`]), the index of identities keeps the hashes, and in the index of addresses neighbours
+//! lie side by side.
 use crate::slab::{NONE, Slab};
 use hashbrown::HashTable;
 use policy::Identity;
@@ -52,11 +56,11 @@ impl Lease {
     }
 }
 
-/// An identity and the leases it has.
+/// An identity and the leases it has. In a cache line of its own: among many, each line that is looked at counts.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 struct Owner {
     identity: Identity,
-    hash: u32,
     /// Its lease that went offline last.
     first: u32,
     /// All its leases.
@@ -65,7 +69,47 @@ struct Owner {
 
 impl Default for Owner {
     fn default() -> Self {
-        Self { identity: Identity::Any, hash: 0, first: NONE, leases: 0 }
+        Self { identity: Identity::Any, first: NONE, leases: 0 }
+    }
+}
+
+/// Keys of the hashes. Clients can neither know them nor choose identities or addresses that collide.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys(RandomState);
+
+/// An identity with its hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) identity: &'a Identity,
+    hash: u32,
+}
+
+impl Keys {
+    pub(crate) fn of<'a>(&self, identity: &'a Identity) -> Who<'a> {
+        let hash = u32::try_from(self.0.hash_one(identity) >> 32).unwrap_or(0);
+        Who { identity, hash }
+    }
+
+    /// The hash of an offset. Addresses are handed out in order: sixteen neighbours have neighbouring places (which
+    /// the index takes from the lower bits) and differ in their tags (the upper seven bits).
+    fn place(&self, offset: u128) -> u64 {
+        let within = u64::try_from(offset & 15).unwrap_or(0);
+        let block = self.0.hash_one(offset >> 4);
+        (block & !15 | within) ^ within << 57
+    }
+}
+
+/// The place of an owner in the index, with its hash: the index grows without a look at the owners.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u32,
+    owner: u32,
+}
+
+impl Entry {
+    /// A hash for the index, which wants good bits at both ends.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
     }
 }
 
@@ -75,11 +119,10 @@ pub(crate) struct Table {
     leases: Slab<Lease>,
     owners: Slab<Owner>,
     by_offset: HashTable<u32>,
-    by_identity: HashTable<u32>,
+    by_identity: HashTable<Entry>,
     /// The upper 64 bits of the few offsets that have any.
     high: BTreeMap<u32, u64>,
-    /// Seeded anew for each pool: clients cannot choose identities that collide.
-    hasher: RandomState,
+    keys: Keys,
     /// First and last of the idle list: the one offline longest, and the latest.
     idle: Links,
     idle_len: usize,
@@ -87,14 +130,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(keys: Keys) -> Self {
         Self {
             leases: Slab::new(),
             owners: Slab::new(),
             by_offset: HashTable::new(),
             by_identity: HashTable::new(),
             high: BTreeMap::new(),
-            hasher: RandomState::new(),
+            keys,
             idle: Links { prev: NONE, next: NONE },
             idle_len: 0,
             online: 0,
@@ -116,7 +159,16 @@ impl Table {
     }
 
     pub(crate) fn find(&self, offset: u128) -> Option<u32> {
-        self.by_offset.find(self.hasher.hash_one(offset), |n| self.offset(*n) == Some(offset)).copied()
+        self.by_offset.find(self.keys.place(offset), |n| self.offset(*n) == Some(offset)).copied()
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        self.keys.clone()
+    }
+
+    /// The identity with its hash in this table.
+    pub(crate) fn who<'a>(&self, identity: &'a Identity) -> Who<'a> {
+        self.keys.of(identity)
     }
 
     pub(crate) fn lease(&self, number: u32) -> Option<&Lease> {
@@ -136,8 +188,8 @@ impl Table {
     }
 
     /// The offline leases of this identity, the latest first.
-    pub(crate) fn offline_of(&self, identity: &Identity) -> impl Iterator<Item = u32> {
-        let first = self.owner(identity).and_then(|n| self.owners.get(n)).map_or(NONE, |owner| owner.first);
+    pub(crate) fn offline_of(&self, who: Who<'_>) -> impl Iterator<Item = u32> {
+        let first = self.owner(who).and_then(|n| self.owners.get(n)).map_or(NONE, |owner| owner.first);
         self.walk(first, |lease| lease.mine.next)
     }
 
@@ -163,9 +215,9 @@ impl Table {
     }
 
     /// A new lease, in use once. `None` when there are 2³² of them.
-    pub(crate) fn insert(&mut self, offset: u128, identity: &Identity, now: u64) -> Option<u32> {
+    pub(crate) fn insert(&mut self, offset: u128, who: Who<'_>, now: u64) -> Option<u32> {
         let low = u64::try_from(offset & u128::from(u64::MAX)).unwrap_or(u64::MAX);
-        let owner = self.owner(identity).or_else(|| self.new_owner(identity))?;
+        let owner = self.owner(who).or_else(|| self.new_owner(who))?;
         let lease = Lease { low, owner, holds: 1, since: seconds(now), ..Lease::default() };
         let Some(number) = self.leases.insert(lease) else {
             self.forget_owner(owner);
@@ -174,12 +226,12 @@ impl Table {
         if let Ok(high @ 1..) = u64::try_from(offset >> 64) {
             self.high.insert(number, high);
         }
-        let Self { by_offset, leases, high, hasher, .. } = self;
+        let Self { by_offset, leases, high, keys, .. } = self;
         let rehash = |n: &u32| {
             let low = leases.get(*n).map_or(0, |lease| u128::from(lease.low));
-            hasher.hash_one(low | u128::from(high.get(n).copied().unwrap_or(0)) << 64)
+            keys.place(low | u128::from(high.get(n).copied().unwrap_or(0)) << 64)
         };
-        by_offset.insert_unique(hasher.hash_one(offset), number, rehash);
+        by_offset.insert_unique(keys.place(offset), number, rehash);
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.leases = owner.leases.saturating_add(1);
         }
@@ -244,7 +296,7 @@ impl Table {
             self.online = self.online.saturating_sub(1);
         }
         self.unlink(number);
-        if let Ok(entry) = self.by_offset.find_entry(self.hasher.hash_one(offset), |n| *n == number) {
+        if let Ok(entry) = self.by_offset.find_entry(self.keys.place(offset), |n| *n == number) {
             entry.remove();
         }
         self.high.remove(&number);
@@ -287,28 +339,26 @@ impl Table {
         }
     }
 
-    fn owner(&self, identity: &Identity) -> Option<u32> {
-        let hash = self.hasher.hash_one(identity);
-        let same = |n: &u32| {
-            self.owners.get(*n).is_some_and(|owner| owner.hash == short(hash) && owner.identity == *identity)
+    fn owner(&self, who: Who<'_>) -> Option<u32> {
+        let same = |entry: &Entry| {
+            entry.hash == who.hash
+                && self.owners.get(entry.owner).is_some_and(|owner| owner.identity == *who.identity)
         };
-        self.by_identity.find(spread(short(hash)), same).copied()
+        self.by_identity.find(Entry::spread(who.hash), same).map(|entry| entry.owner)
     }
 
-    fn new_owner(&mut self, identity: &Identity) -> Option<u32> {
-        let hash = short(self.hasher.hash_one(identity));
-        let owner = Owner { identity: identity.clone(), hash, ..Owner::default() };
-        let number = self.owners.insert(owner)?;
-        let Self { by_identity, owners, .. } = self;
-        let rehash = |n: &u32| owners.get(*n).map_or(0, |owner| spread(owner.hash));
-        by_identity.insert_unique(spread(hash), number, rehash);
-        Some(number)
+    fn new_owner(&mut self, who: Who<'_>) -> Option<u32> {
+        let owner = self.owners.insert(Owner { identity: who.identity.clone(), ..Owner::default() })?;
+        let entry = Entry { hash: who.hash, owner };
+        self.by_identity.insert_unique(Entry::spread(who.hash), entry, |entry| Entry::spread(entry.hash));
+        Some(owner)
     }
 
     /// Forgets an identity without leases.
     fn forget_owner(&mut self, number: u32) {
         let Some(owner) = self.owners.get(number).filter(|owner| owner.leases == 0) else { return };
-        if let Ok(entry) = self.by_identity.find_entry(spread(owner.hash), |n| *n == number) {
+        let hash = self.keys.of(&owner.identity).hash;
+        if let Ok(entry) = self.by_identity.find_entry(Entry::spread(hash), |entry| entry.owner == number) {
             entry.remove();
         }
         self.owners.remove(number);
@@ -318,14 +368,4 @@ impl Table {
 /// Unix seconds as kept: good until the year 2106.
 fn seconds(now: u64) -> u32 {
     u32::try_from(now).unwrap_or(u32::MAX)
-}
-
-/// The part of a hash that is kept, so that the index grows without a look at the identities.
-fn short(hash: u64) -> u32 {
-    u32::try_from(hash >> 32).unwrap_or(0)
-}
-
-/// A hash for the index, which wants good bits at both ends.
-fn spread(short: u32) -> u64 {
-    u64::from(short) << 32 | u64::from(short)
 }

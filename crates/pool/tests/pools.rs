@@ -151,13 +151,13 @@ fn several_addresses_and_the_attributes_of_the_pools_used() {
         .unwrap();
     p.load(PoolConfig { attributes: vec![dns(&[3; 4])], ..config("c", "10.9.0.0/24") }).unwrap();
     let n = names(&["c-not-there", "b", "a", "c"]);
-    let granted = p.lease(&n, &who("x"), &[ip(ANY4), ip("::"), ip(ANY4), ip("10.0.0.1")], 0);
+    let granted = p.lease(&n, &who("x"), &[ANY4, "::", ANY4, "10.0.0.1"].map(|text| ip(text).into()), 0);
     assert_eq!(granted.addresses(), [ip("10.0.0.1"), ip("fd00::1"), ip("10.0.0.2"), ip("10.0.0.3")]);
     let pools: Vec<_> = granted.grants.iter().map(|grant| grant.pool.as_str()).collect();
     assert_eq!(pools, ["a", "b", "a", "a"]);
     let values: Vec<_> = granted.attributes.iter().map(|a| a.value.clone()).collect();
     assert_eq!(values, [vec![1; 4], vec![2; 4]]);
-    assert_eq!(p.lease(&names(&["d"]), &who("x"), &[ip(ANY4)], 0), pool::Granted::default());
+    assert_eq!(p.lease(&names(&["d"]), &who("x"), &[ip(ANY4).into()], 0), pool::Granted::default());
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn wanted(number: u32) -> Wanted {
     Wanted {
         pools: vec!["bench".to_owned()],
         identity: Identity::Rfc822(format!("client{number}@cygnet.test")),
-        requested: vec![std::net::Ipv4Addr::UNSPECIFIED.into()],
+        requested: vec![std::net::IpAddr::from([0, 0, 0, 0]).into()],
         attributes: Vec::new(),
         remote: ([192, 0, 2, 1], 4500).into(),
         connection: "rw".to_owned(),

@@ -110,7 +110,7 @@ impl<'a> Batch<'a> {
             let granted: HashSet<IpAddr> = served.leased.iter().map(|leased| leased.grant.address).collect();
             let mut found = None;
             if !new {
-                found = self.kept(wanted, owner, *requested, &granted).await?;
+                found = self.kept(wanted, owner, requested.address(), &granted).await?;
             }
             for name in &wanted.pools {
                 if found.is_some() {

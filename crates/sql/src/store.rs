@@ -106,6 +106,10 @@ impl Store for Pools {
         })
     }
 
+    fn for_everyone(&self) -> bool {
+        true
+    }
+
     fn release<'a>(
         &'a self,
         pools: &'a [String],

@@ -4,7 +4,7 @@ use super::held::{Held, Taken};
 use super::memory::Memory;
 use crate::credentials::Shared;
 use ipnet::IpNet;
-use policy::{Identity, SelectorTemplate};
+use policy::{Identity, PoolRange, SelectorTemplate, VirtualIp};
 use pool::{Attributes, Grant, Later, LeaseRow, Store, Trouble, Wanted};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,12 +18,13 @@ pub(crate) struct Chosen {
     credentials: Arc<Shared>,
     /// What lends addresses of its own.
     memory: Arc<Memory>,
+    /// What it lends itself, and what the other stores lend.
     held: Arc<Held>,
 }
 
 impl Chosen {
-    pub(crate) fn new(credentials: Arc<Shared>, memory: Arc<Memory>, held: Arc<Held>) -> Self {
-        Self { credentials, memory, held }
+    pub(crate) fn new(credentials: Arc<Shared>, memory: Arc<Memory>) -> Self {
+        Self { credentials, held: memory.held().clone(), memory }
     }
 
     fn choose(&self, wanted: &Wanted) -> Result<Vec<Grant>, Trouble> {
@@ -41,11 +42,17 @@ impl Chosen {
         Ok(grants)
     }
 
-    fn check(&self, asked: IpAddr, wanted: &Wanted) -> Result<Grant, String> {
+    fn check(&self, asked: VirtualIp, wanted: &Wanted) -> Result<Grant, String> {
         if asked.is_unspecified() {
             return Err("the client leaves the address open, but has to name one".to_owned());
         }
-        if !self.allows(&wanted.connection, asked) {
+        // RFC 7296 3.15.1 has the length of the network behind an address: only a prefix itself asks for all of it.
+        let net = asked.net();
+        // Who has the prefix already asks for it by an address of it: it reauthenticates.
+        let whole =
+            net.network() == asked.address() || self.held.holds(net.network(), POOL, &wanted.identity);
+        let net = if whole { net } else { IpNet::from(asked.address()) };
+        if !self.allows(&wanted.connection, net) {
             return Err(format!(
                 "{asked} is in no remote_ts of the children of connection '{}' (`dynamic` allows none)",
                 wanted.connection
@@ -54,24 +61,31 @@ impl Chosen {
         let pools = self.memory.lock();
         let owner = pools
             .names()
-            .find(|name| pools.get(name).is_some_and(|p| p.config().range.offset(asked).is_some()));
+            .find(|name| pools.get(name).is_some_and(|pool| overlaps(&pool.config().range, net)));
         if let Some(pool) = owner {
             return Err(format!("{asked} is pool '{pool}'s"));
         }
         drop(pools);
-        let net = IpNet::from(asked);
-        self.held.take(net, POOL, &wanted.identity).map_err(|Taken(by)| format!("{asked} is held by '{by}'"))
+        self.held.offer(net, POOL, &wanted.identity).map_err(|Taken(by)| format!("{asked} is held by '{by}'"))
     }
 
     /// Whether a selector of the operator's names the address: only that says what a client may be.
-    fn allows(&self, connection: &str, asked: IpAddr) -> bool {
+    fn allows(&self, connection: &str, asked: IpNet) -> bool {
         let connections = self.credentials.connections.load();
         let own = connections.iter().filter(|c| c.name == connection);
         own.flat_map(|c| &c.children).flat_map(|child| &child.remote_ts).any(|ts| match ts {
-            SelectorTemplate::Fixed(selector) => selector.contains_address(asked),
+            SelectorTemplate::Fixed(selector) => {
+                selector.contains_address(asked.network()) && selector.contains_address(asked.broadcast())
+            }
             SelectorTemplate::Dynamic { .. } => false,
         })
     }
+}
+
+/// The pool has an address of this network.
+fn overlaps(range: &PoolRange, net: IpNet) -> bool {
+    let ends = [net.network(), net.broadcast()];
+    ends.iter().any(|end| range.offset(*end).is_some()) || net.contains(&range.first())
 }
 
 impl Store for Chosen {
@@ -92,7 +106,7 @@ impl Store for Chosen {
     }
 
     fn release<'a>(&'a self, _: &'a [String], identity: &'a Identity, address: IpAddr) -> Later<'a, bool> {
-        Box::pin(std::future::ready(self.held.give_back(address, POOL, identity)))
+        Box::pin(std::future::ready(self.held.holds(address, POOL, identity)))
     }
 
     fn leases<'a>(&'a self, _: &'a str, limit: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
@@ -120,7 +134,7 @@ mod tests {
         credentials.connections.store(Arc::new(vec![Arc::new(rw), Arc::new(other)]));
         let memory = Arc::<Memory>::default();
         memory.lock().load(PoolConfig::new("p4", "10.9.0.128/25".parse().unwrap())).unwrap();
-        Chosen::new(credentials, memory, Arc::default())
+        Chosen::new(credentials, memory)
     }
 
     fn wanted(who: &str, connection: &str, asked: &str) -> Wanted {
@@ -138,13 +152,19 @@ mod tests {
     #[tokio::test]
     async fn a_client_gets_what_it_asks_for_where_the_connection_names_it() {
         let chosen = chosen();
-        let why = |who: &str, connection: &str, asked: &str| {
-            chosen.choose(&wanted(who, connection, asked)).unwrap_err().to_string()
+        let choose = |who: &str, connection: &str, asked: &str| {
+            let wanted = wanted(who, connection, asked);
+            let grants = chosen.choose(&wanted)?;
+            grants.iter().for_each(|grant| assert_eq!(chosen.held.take(grant, &wanted.identity), Ok(())));
+            Ok::<_, Trouble>(grants)
         };
-        let grants = chosen.choose(&wanted("carol", "rw", "10.9.0.7")).unwrap();
+        let why = |who: &str, connection: &str, asked: &str| {
+            choose(who, connection, asked).unwrap_err().to_string()
+        };
+        let grants = choose("carol", "rw", "10.9.0.7").unwrap();
         assert_eq!((grants[0].address, grants[0].prefix), ("10.9.0.7".parse().unwrap(), 32));
-        assert!(chosen.choose(&wanted("carol", "rw", "10.9.0.7")).is_ok(), "a reauthentication");
-        assert!(chosen.choose(&wanted("carol", "rw", "fd09::7")).is_ok());
+        assert!(choose("carol", "rw", "10.9.0.7").is_ok(), "a reauthentication");
+        assert!(choose("carol", "rw", "fd09::7").is_ok());
         assert!(why("dave", "rw", "10.9.0.7").contains("10.9.0.7 is held by 'carol'"));
         assert!(why("dave", "rw", "0.0.0.0").contains("leaves the address open"));
         assert!(why("dave", "rw", "10.8.0.7").contains("10.8.0.7 is in no remote_ts"));
@@ -152,9 +172,26 @@ mod tests {
         assert!(why("dave", "gone", "10.9.0.8").contains("of connection 'gone'"));
         assert!(why("dave", "rw", "10.9.0.200").contains("is pool 'p4's"));
         let carol = Identity::Fqdn("carol".into());
+        let address = "10.9.0.7".parse().unwrap();
         for given_back in [true, true, false] {
-            assert_eq!(chosen.release(&[], &carol, "10.9.0.7".parse().unwrap()).await, given_back);
+            assert_eq!(chosen.release(&[], &carol, address).await, given_back);
+            chosen.held.give_back(address, &[POOL.to_owned()], &carol);
         }
-        assert!(chosen.choose(&wanted("dave", "rw", "10.9.0.7")).is_ok());
+        assert!(choose("dave", "rw", "10.9.0.7").is_ok());
+    }
+
+    #[test]
+    fn a_prefix_has_to_be_the_connections_whole() {
+        let chosen = chosen();
+        let choose = |asked: &str| chosen.choose(&wanted("carol", "rw", asked)).map(|grants| grants[0].vip());
+        assert_eq!(choose("fd09::/80").unwrap().to_string(), "fd09::/80");
+        assert!(choose("fd09::/63").unwrap_err().to_string().contains("is in no remote_ts"));
+        // The length of the network behind an address asks for no more than the address.
+        assert_eq!(choose("fd09::7/64").unwrap().to_string(), "fd09::7");
+        // Unless it has the prefix: a reauthentication.
+        let carol = wanted("carol", "rw", "fd09::/64");
+        let grants = chosen.choose(&carol).unwrap();
+        assert_eq!(chosen.held.take(&grants[0], &carol.identity), Ok(()));
+        assert_eq!(choose("fd09::1/64").unwrap().to_string(), "fd09::/64");
     }
 }

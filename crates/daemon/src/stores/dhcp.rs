@@ -290,8 +290,8 @@ impl Dhcp {
         };
         // A server that knows clients by their identity has one address for each.
         let most = if self.lock().settings.identity_lease { 1 } else { MOST_EACH };
-        let asked = wanted.requested.iter().filter_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
+        let asked = wanted.requested.iter().filter_map(|vip| match vip.address() {
+            IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         });
         let (mut claims, mut trouble) = (Vec::new(), Trouble::Exhausted(wanted.pools.clone()));

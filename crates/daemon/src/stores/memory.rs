@@ -1,5 +1,6 @@
 //! Pools in memory (`load-pool`), and the file that keeps their leases where the operator wants one.
-use policy::{Identity, PoolConfig, PoolOverlap};
+use super::held::{Held, Taken};
+use policy::{Identity, PoolConfig, PoolOverlap, VirtualIp};
 use pool::{
     Attributes, Grant, Later, LeaseRow, PoolError, PoolStatus, Pools, SavedLease, Store, Trouble, Wanted,
 };
@@ -7,7 +8,7 @@ use sql::journal::{Journal, JournalError, Voice, Written};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::ike::ConfigAttr;
 
@@ -22,13 +23,21 @@ pub(crate) struct Memory {
     pools: Mutex<Pools>,
     clock: Clock,
     journal: Option<Journal>,
+    /// What the other stores lend, not to be lent here.
+    held: Arc<Held>,
     /// Leases of the journal whose pools are not loaded yet. Locked after the pools.
     dormant: Mutex<BTreeMap<String, Vec<SavedLease>>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { pools: Mutex::default(), clock: Clock::start(), journal: None, dormant: Mutex::default() }
+        Self {
+            pools: Mutex::default(),
+            clock: Clock::start(),
+            journal: None,
+            held: Arc::default(),
+            dormant: Mutex::default(),
+        }
     }
 }
 
@@ -109,7 +118,7 @@ impl Memory {
         let mut pools = Pools::new();
         pools.note_changes();
         let (pools, dormant) = (Mutex::new(pools), Mutex::new(dormant));
-        Ok(Self { pools, clock, journal: Some(journal), dormant })
+        Ok(Self { pools, clock, journal: Some(journal), held: Arc::default(), dormant })
     }
 
     /// The pools, to look at. What changes them is a method here, so that the journal hears of it.
@@ -125,6 +134,21 @@ impl Memory {
     /// Nobody needs to wait for a disk.
     pub(crate) fn is_immediate(&self) -> bool {
         self.journal.is_none()
+    }
+
+    /// What the other stores lend.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// Notes what another store grants, unless somebody else has it there or here.
+    pub(crate) fn take_beside(&self, grant: &Grant, identity: &Identity) -> Result<(), Taken> {
+        // Locked as for a lease of our own: neither comes between.
+        let pools = self.lock();
+        if let Some(user) = pools.user(grant.vip().net(), identity) {
+            return Err(Taken(user.clone()));
+        }
+        self.held.take(grant, identity)
     }
 
     /// A pool of this name is loaded.
@@ -214,7 +238,9 @@ impl Memory {
     fn grant(&self, wanted: &Wanted) -> (Vec<Grant>, Option<Written>) {
         let mut pools = self.lock();
         let now = self.clock.now();
-        let granted = pools.lease(&wanted.pools, &wanted.identity, &wanted.requested, now);
+        let Wanted { pools: names, identity, requested, .. } = wanted;
+        let elsewhere = |vip: VirtualIp| self.held.taken(vip.net(), identity).is_some();
+        let granted = pools.lease_beside(names, identity, requested, now, &elsewhere);
         (granted.grants, self.note(&mut pools))
     }
 

@@ -29,7 +29,7 @@ impl Radius {
         let mut grants = Vec::new();
         let mut taken = Vec::new();
         for net in offers(&framed, wanted) {
-            match self.held.take(net, POOL, &wanted.identity) {
+            match self.held.offer(net, POOL, &wanted.identity) {
                 Ok(grant) => grants.push(grant),
                 Err(Taken(by)) => taken.push(format!("the server assigned {net}, which '{by}' has")),
             }
@@ -44,22 +44,20 @@ impl Radius {
 
 /// What the server assigned of what the client asked for.
 fn offers(framed: &Framed, wanted: &Wanted) -> Vec<IpNet> {
-    let mut addresses: Vec<IpNet> = framed.addresses.iter().copied().map(IpNet::from).collect();
     let prefixes = framed.prefixes.iter().copied().map(IpNet::from);
-    // Who asks for a prefix gets one first, who does not gets an address first.
-    if wanted.attributes.contains(&ConfigAttribute::Ip6Prefix) {
-        addresses.splice(0..0, prefixes);
-    } else {
-        addresses.extend(prefixes);
-    }
+    let mut all: Vec<IpNet> = framed.addresses.iter().copied().map(IpNet::from).chain(prefixes).collect();
+    let any_prefix = wanted.attributes.contains(&ConfigAttribute::Ip6Prefix);
     let mut offers = Vec::new();
     for asked in &wanted.requested {
-        let v4 = |net: &IpNet| net.addr().is_ipv4() == asked.is_ipv4();
-        if let Some(at) = addresses.iter().position(v4) {
-            offers.push(addresses.remove(at));
+        let family = |net: &IpNet| net.addr().is_ipv4() == asked.is_ipv4();
+        // Who asks for a prefix gets one first, who does not gets an address first.
+        let prefix = asked.is_prefix() || any_prefix;
+        let alike = |net: &IpNet| family(net) && (net.prefix_len() < net.max_prefix_len()) == prefix;
+        if let Some(at) = all.iter().position(alike).or_else(|| all.iter().position(family)) {
+            offers.push(all.remove(at));
         } else if asked.is_ipv4() && framed.client_chooses && !asked.is_unspecified() {
             // RFC 2865 5.8: "the NAS should allow the user to select an address".
-            offers.push(IpNet::from(*asked));
+            offers.push(asked.net());
         }
     }
     offers
@@ -107,9 +105,9 @@ impl Store for Radius {
         })
     }
 
-    /// The server learns of the end by accounting.
+    /// The server learns of the end by accounting, [`Held`] by whoever asks the stores.
     fn release<'a>(&'a self, _: &'a [String], identity: &'a Identity, address: IpAddr) -> Later<'a, bool> {
-        Box::pin(std::future::ready(self.held.give_back(address, POOL, identity)))
+        Box::pin(std::future::ready(self.held.holds(address, POOL, identity)))
     }
 
     fn also<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Vec<String>> {
@@ -149,6 +147,7 @@ mod tests {
         };
         assert_eq!(texts(&["0.0.0.0", "::"], vec![]), ["10.3.0.7/32", "fd00::7/128"]);
         assert_eq!(texts(&["::"], vec![ConfigAttribute::Ip6Prefix]), ["fd00:1::/64"]);
+        assert_eq!(texts(&["::/64", "::"], vec![]), ["fd00:1::/64", "fd00::7/128"]);
         assert_eq!(texts(&["::", "::", "::"], vec![]), ["fd00::7/128", "fd00:1::/64"]);
         assert!(texts(&[], vec![]).is_empty());
     }

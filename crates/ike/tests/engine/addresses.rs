@@ -37,7 +37,7 @@ fn a_client_may_have_a_whole_prefix() {
         assert!(migrate || w.result(0, id) == Some(None));
         w.assert_agreement();
         // The stores learn that a prefix is wanted, and by which address it comes back.
-        assert_eq!(w.nodes[1].asked[0].requested, [ip("0.0.0.0"), ip("::")]);
+        assert_eq!(w.nodes[1].asked[0].requested, vips(&["0.0.0.0", "::/64"]));
         assert!(w.nodes[1].asked[0].attributes.contains(&ConfigAttribute::Ip6Prefix));
         assert_eq!(w.nodes[1].engine.list(&all())[0].remote_vips, vips(&["10.3.0.1", "fec3:0:0:5::/64"]));
         assert_eq!(w.nodes[0].engine.list(&all())[0].local_vips, vips(&["10.3.0.1", "fec3:0:0:5::1/64"]));
@@ -87,7 +87,7 @@ fn a_reauthentication_asks_for_the_same_prefix() {
     w.initiate(0, "net");
     w.run();
     w.advance(3_700_000);
-    assert_eq!(w.nodes[1].asked.last().unwrap().requested, [ip("fec3:0:0:5::1")]);
+    assert_eq!(w.nodes[1].asked.last().unwrap().requested, vips(&["fec3:0:0:5::1/64"]));
 }
 
 #[test]

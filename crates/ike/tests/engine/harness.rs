@@ -393,7 +393,7 @@ impl Node {
             Ask::Lease(r) => {
                 self.asked.push(r.clone());
                 let mut addresses = Vec::new();
-                for want in r.requested {
+                for want in r.requested.iter().map(|vip| vip.address()) {
                     // Who has it, may have it twice.
                     if self.leased.contains(&want) {
                         addresses.push(want);

@@ -25,7 +25,7 @@ pub(crate) fn wanted(who: &str, pools: &[&str], requested: &[&str]) -> Wanted {
     Wanted {
         pools: pools.iter().map(|pool| (*pool).to_owned()).collect(),
         identity: id(who),
-        requested: requested.iter().map(|address| ip(address)).collect(),
+        requested: requested.iter().map(|address| ip(address).into()).collect(),
         attributes: Vec::new(),
         remote: "192.0.2.1:4500".parse().unwrap(),
         connection: "rw".to_owned(),

@@ -92,7 +92,7 @@ fn wanted(who: u8) -> Wanted {
     Wanted {
         pools: vec!["a".to_owned()],
         identity: client(who),
-        requested: vec![IpAddr::from([0, 0, 0, 0])],
+        requested: vec![IpAddr::from([0, 0, 0, 0]).into()],
         attributes: Vec::new(),
         remote: SocketAddr::from(([192, 0, 2, 1], 500)),
         connection: "c".to_owned(),

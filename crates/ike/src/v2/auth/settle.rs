@@ -206,7 +206,7 @@ fn lease(core: &mut Core, sa: &mut IkeSa, state: Leasing, p: &[Payload]) {
     let request = LeaseRequest {
         pools: sa.conn.pools.clone(),
         identity: sa.peer_identity(),
-        requested: asked.addresses.iter().map(|v| v.address()).collect(),
+        requested: asked.addresses,
         attributes: asked.kinds,
         remote: sa.remote,
         connection: sa.conn.name.clone(),
@@ -239,7 +239,7 @@ pub(crate) fn leased(core: &mut Core, sa: &mut IkeSa, request: &LeaseRequest, gi
     }
     for v in &request.requested {
         if !given.addresses.iter().any(|a| a.is_ipv4() == v.is_ipv4()) {
-            say!(core, sa, Ike 1, "no virtual IP found for {} requested by '{peer}'", vip::show((*v).into()));
+            say!(core, sa, Ike 1, "no virtual IP found for {} requested by '{peer}'", vip::show(*v));
         }
     }
     sa.remote_vips.clone_from(&given.addresses);
