@@ -362,6 +362,28 @@ fn session_timeout() {
 
 /// Framed-IP-Address: the pool `radius` is what the server says, and other pools serve whom it says nothing about.
 #[test]
+fn a_stock_client_gets_attributes_of_the_server() {
+    let users =
+        "carol Cleartext-Password := \"Ar3etTnp\"\n\tClass = \"staff\",\n\tReply-Message = \"Hello carol\"\n";
+    let mut lab = Lab::new(Path4::Direct);
+    let server = FreeRadius::start(&lab, "gw", "127.0.0.1", "md5", users);
+    let forward = one_server("      forward {\n        radius_to_ike = Reply-Message\n      }");
+    let gw = lab.start_with("gw", Kind::Cygnet, &forward);
+    gw.load(&gateway_conf("eap_id = %any"));
+    let path = lab.dir().join("all.log").display().to_string();
+    let log = format!("{CLIENT}\n  filelog {{\n    all {{\n      path = {path}\n      enc = 3\n    }}\n  }}");
+    let cl = lab.start_with("cl", Kind::Charon, &log);
+    cl.load(&client_conf(CAROL, PASSWORD));
+    up(&cl, &gw, &server);
+    // One of the two attributes is named. charon knows the notify by its type.
+    assert_eq!(cl.count_logged("EAP/SUCC N(RADIUS) ]"), 1, "{}\n{}", cl.said(), gw.said());
+    let all = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = all.lines().collect();
+    let data = lines.windows(2).find(|two| two[0].contains("=> 13 bytes") && two[1].contains(" 0: 12 0D "));
+    assert!(data.is_some_and(|two| two[1].contains("48 65 6C 6C 6F 20 63 61 72 6F 6C")), "{data:?}");
+}
+
+#[test]
 fn framed_address() {
     let users = "carol Cleartext-Password := \"Ar3etTnp\"\n\tFramed-IP-Address = 10.3.9.7\n";
     let (lab, server, gw, cl) = set_up("md5", users, "", "eap_id = %any");

@@ -221,6 +221,7 @@ pub(crate) fn notify_short(n: NotifyType) -> String {
         NotifyType::IntermediateExchangeSupported => "IKE_INT_SUP",
         NotifyType::AdditionalKeyExchange => "ADD_KE",
         NotifyType::UseBeetMode => "BEET_MODE",
+        NotifyType::RadiusAttribute => "RADIUS",
         other => return format!("({})", u16::from(other)),
     };
     fixed.to_owned()

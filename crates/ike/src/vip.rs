@@ -15,19 +15,20 @@ const MOST: usize = 6_144;
 const ADDRESSES: usize = 16;
 
 /// The initiator's request for these addresses; unspecified ones mean any of their family. `dns`: for DNS servers,
-/// too, and the domains they are wanted for (none: whatever there are).
-pub(crate) fn request(vips: &[VirtualIp], dns: Option<&[String]>) -> Option<Cp> {
+/// too, and the domains they are wanted for (none: whatever there are). `p_cscf`: for P-CSCF servers, too.
+pub(crate) fn request(vips: &[VirtualIp], dns: Option<&[String]>, p_cscf: bool) -> Option<Cp> {
     if vips.is_empty() {
         return None;
     }
     let mut attributes: Vec<ConfigAttr> = vips.iter().map(|v| wanted_address(*v)).collect();
     let empty = |kind| ConfigAttr { kind, value: Vec::new() };
+    // Servers of the families of the addresses.
+    let servers = |v4: ConfigAttribute, v6: ConfigAttribute| {
+        let kinds = [(true, v4), (false, v6)].into_iter();
+        kinds.filter(|(v4, _)| vips.iter().any(|v| v.is_ipv4() == *v4)).map(move |(_, kind)| empty(kind))
+    };
     if let Some(domains) = dns {
-        for (v4, kind) in [(true, ConfigAttribute::Ip4Dns), (false, ConfigAttribute::Ip6Dns)] {
-            if vips.iter().any(|v| v.is_ipv4() == v4) {
-                attributes.push(empty(kind));
-            }
-        }
+        attributes.extend(servers(ConfigAttribute::Ip4Dns, ConfigAttribute::Ip6Dns));
         // RFC 8598 3.1: "The INTERNAL_DNS_DOMAIN attribute sent by the initiator is usually empty but MAY contain a
         // suggested domain name."
         let kind = ConfigAttribute::DnsDomain;
@@ -35,6 +36,10 @@ pub(crate) fn request(vips: &[VirtualIp], dns: Option<&[String]>) -> Option<Cp> 
         if domains.is_empty() {
             attributes.push(empty(kind));
         }
+    }
+    if p_cscf {
+        // RFC 7651 3.
+        attributes.extend(servers(ConfigAttribute::PCscfIp4, ConfigAttribute::PCscfIp6));
     }
     if vips.iter().any(|v| v.is_prefix()) {
         attributes.push(empty(ConfigAttribute::Ip6Prefix));

@@ -56,6 +56,8 @@ pub struct Settings {
     pub announce_auth_methods: bool,
     /// DNS servers of gateways are of use (`plugins.resolve.load`, `plugins.updown.dns_handler`): ask for them.
     pub request_dns: bool,
+    /// Names of the connections that ask for P-CSCF servers, too (RFC 7651; `plugins.p-cscf.enable`).
+    pub request_p_cscf: std::collections::BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -105,6 +107,7 @@ impl Default for Settings {
             force_eap_only_authentication: false,
             announce_auth_methods: false,
             request_dns: true,
+            request_p_cscf: std::collections::BTreeSet::new(),
         }
     }
 }

@@ -3,9 +3,10 @@ use crate::client::{Purpose, Reply, Request, ServerId};
 use crypto::Secret;
 use std::net::SocketAddr;
 use wire::iana::{RadiusCode, RadiusType};
-use wire::radius::{Attribute, Packet};
+use wire::radius::{Attribute, AttributeName, Packet};
 
 mod accepted;
+mod forward;
 pub use accepted::{Accepted, Framed};
 
 /// EAP codes (RFC 3748 4).
@@ -33,6 +34,10 @@ pub struct RelayOptions {
     pub filter_id: bool,
     /// Ports in Called- and Calling-Station-Id.
     pub station_id_with_port: bool,
+    /// Attributes of the peer that the server gets.
+    pub from_peer: Vec<AttributeName>,
+    /// Attributes of the server's Access-Accept that the peer gets.
+    pub to_peer: Vec<AttributeName>,
 }
 
 /// What is known about the peer and its IKE_SA.
@@ -132,6 +137,8 @@ pub struct Conversation {
     identifier: u8,
     /// Type of the last method that the server asked for.
     method: Option<u8>,
+    /// What the peer said for the server, for the next request.
+    told: Vec<Attribute>,
     rounds: u32,
 }
 
@@ -139,7 +146,21 @@ impl Conversation {
     /// Nothing was said yet.
     #[must_use]
     pub fn new(options: RelayOptions, facts: Facts) -> Self {
-        Self { options, facts, server: None, state: Vec::new(), identifier: 0, method: None, rounds: 0 }
+        Self {
+            options,
+            facts,
+            server: None,
+            state: Vec::new(),
+            identifier: 0,
+            method: None,
+            told: Vec::new(),
+            rounds: 0,
+        }
+    }
+
+    /// Attributes of the peer for the server, with type and length. The next request has those that the operator wants.
+    pub fn told(&mut self, attributes: &[Vec<u8>]) {
+        self.told.extend(forward::from_peer(attributes, &self.options.from_peer));
     }
 
     /// The peer's name, as the server is told.
@@ -182,7 +203,7 @@ impl Conversation {
 
     fn begin(&mut self, response: &[u8]) -> Request {
         // RFC 3579 3.1: an empty EAP-Message means EAP-Start.
-        let eap = if self.options.eap_start { &[] } else { response };
+        let eap: &[u8] = if self.options.eap_start { &[] } else { response };
         self.request(eap)
     }
 
@@ -202,7 +223,7 @@ impl Conversation {
         }
     }
 
-    fn request(&self, eap: &[u8]) -> Request {
+    fn request(&mut self, eap: &[u8]) -> Request {
         let mut attributes = vec![Attribute::text(RadiusType::UserName, &self.facts.user)];
         attributes.extend(self.facts.attributes(self.options.station_id_with_port));
         attributes.push(Attribute::text(RadiusType::AcctSessionId, &self.facts.session));
@@ -211,6 +232,7 @@ impl Conversation {
         let mut eap_message = Packet::new(RadiusCode::AccessRequest, 0, [0; 16]);
         eap_message.push_split(RadiusType::EapMessage, eap);
         attributes.append(&mut eap_message.attributes);
+        attributes.append(&mut self.told);
         // Only the first request can be answered by a server that has not seen those before.
         let movable = self.server.is_none();
         Request { purpose: Purpose::Login, attributes, server: self.server, movable }

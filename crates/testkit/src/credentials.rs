@@ -165,7 +165,7 @@ impl Credentials {
                 self.sessions.insert(id, session);
                 return self.packet(id, &join.packet);
             }
-            EapInput::Packet(packet) => return self.packet(id, packet),
+            EapInput::Packet { eap, .. } => return self.packet(id, eap),
         };
         step_of(step)
     }
@@ -269,7 +269,16 @@ fn success(
     let msk = (method != "md5").then(|| Secret::from(key.as_slice()));
     let groups = identity.as_ref().map(groups_of).unwrap_or_default();
     let log = vec![line(format!("EAP method {method} succeeded"))];
-    EapStep::Success { packet, msk, identity, groups, mutual: method == "tls", lifetime, log }
+    EapStep::Success {
+        packet,
+        msk,
+        identity,
+        groups,
+        mutual: method == "tls",
+        lifetime,
+        radius: Vec::new(),
+        log,
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "the fields of a session")]

@@ -181,6 +181,13 @@ pub const KEYS: &[Key] = &[
         "attributes for clients, by the names in a pool or by number",
     ),
     Key::new(
+        "plugins.p-cscf.enable.*",
+        Kind::Flag,
+        "no",
+        "ask the gateway of the connection of this name for P-CSCF servers (RFC 7651), of the families of `vips`",
+    ),
+    Key::new("plugins.p-cscf.load", Kind::Flag, "yes", "ask for P-CSCF servers where a connection is named"),
+    Key::new(
         "plugins.sql.database",
         Kind::Text("URI"),
         "",
@@ -275,7 +282,8 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     };
     r.check_names();
     let network = network::read(&mut r);
-    let engine = Settings { request_dns: network.wants_dns(), ..engine(&mut r) };
+    let request_p_cscf = p_cscf(&mut r);
+    let engine = Settings { request_dns: network.wants_dns(), request_p_cscf, ..engine(&mut r) };
     let credentials = credentials::read(&mut r);
     let mut vici_socket = None;
     r.set("plugins.vici.socket", &mut vici_socket, text);
@@ -301,6 +309,21 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
         section,
     };
     (settings, warnings)
+}
+
+/// The connections named in `plugins.p-cscf.enable`.
+fn p_cscf(r: &mut Reader<'_>) -> BTreeSet<String> {
+    let mut load = true;
+    r.set("plugins.p-cscf.load", &mut load, flag);
+    let section = r.section.lookup_section("plugins.p-cscf.enable").filter(|_| load);
+    let names: Vec<String> =
+        section.into_iter().flat_map(Section::values).map(|(name, _)| name.to_owned()).collect();
+    let on = |name: &String| {
+        let mut on = false;
+        r.set(&format!("plugins.p-cscf.enable.{name}"), &mut on, flag);
+        on
+    };
+    names.into_iter().filter(on).collect()
 }
 
 /// The sections of these names in one; values of the first win, sections are joined.
@@ -512,6 +535,17 @@ mod tests {
         let loaded = tree(text);
         let (settings, warnings) = load_daemon(&loaded.root, &SECTIONS);
         (settings, warnings.iter().map(|w| w.line(&loaded.sources)).collect())
+    }
+
+    #[test]
+    fn connections_that_ask_for_p_cscf_servers() {
+        let text = "charon {\nplugins {\np-cscf {\nenable {\nims = yes\nrw = no\nodd = perhaps\n}\n}\n}\n}\n";
+        let (settings, warnings) = read(text);
+        assert_eq!(settings.engine.request_p_cscf, BTreeSet::from(["ims".to_owned()]));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("plugins.p-cscf.enable.odd"), "{warnings:?}");
+        let (settings, _) = read(&text.replace("enable {", "load = no\nenable {"));
+        assert!(settings.engine.request_p_cscf.is_empty());
     }
 
     #[test]

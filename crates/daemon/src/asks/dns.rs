@@ -23,6 +23,8 @@ pub(crate) struct Given {
     pub(crate) servers: Vec<IpAddr>,
     /// Names that the servers are for; none: all.
     pub(crate) domains: Vec<String>,
+    /// P-CSCF servers (RFC 7651), for whoever reads the log: nothing here uses them.
+    pub(crate) p_cscf: Vec<IpAddr>,
     /// What is not taken, and why, for the log.
     pub(crate) refused: Vec<String>,
 }
@@ -74,6 +76,16 @@ pub(crate) fn given(connection: &Connection, attributes: &[ConfigAttr]) -> Given
                 "ignoring a DNSSEC trust anchor (INTERNAL_DNSSEC_TA) from the peer: they are not supported"
                     .into(),
             ),
+            ConfigAttribute::PCscfIp4 | ConfigAttribute::PCscfIp6 => match server(attribute) {
+                Some(server) if out.p_cscf.len() < SERVERS => out.p_cscf.push(server),
+                Some(server) => out.refused.push(format!(
+                    "ignoring P-CSCF server {server} from the peer: it gave more than {SERVERS}"
+                )),
+                None if attribute.value.is_empty() => {}
+                None => out
+                    .refused
+                    .push("ignoring a P-CSCF server from the peer: it is no address of a server".into()),
+            },
             // charon's words: what it has no handler for.
             kind @ (ConfigAttribute::Ip4Nbns | ConfigAttribute::Ip6Nbns) => {
                 let family = if kind == ConfigAttribute::Ip4Nbns { "IP4" } else { "IP6" };

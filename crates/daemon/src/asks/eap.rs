@@ -88,7 +88,7 @@ impl Eaps {
                 self.sessions.insert(session, Session::Runs(Backend::Local));
                 self.methods.join(ticket, session, *join)
             }
-            EapInput::Packet(packet) => self.packet(ticket, session, packet),
+            EapInput::Packet { eap, radius } => self.packet(ticket, session, eap, radius),
             EapInput::Abandon => {
                 match self.sessions.remove(&session) {
                     Some(Session::Runs(Backend::Radius)) => self.radius.abandon(session),
@@ -116,12 +116,21 @@ impl Eaps {
         }
     }
 
-    fn packet(&mut self, ticket: Ticket, session: EapSession, packet: Vec<u8>) -> Option<Answer> {
+    fn packet(
+        &mut self,
+        ticket: Ticket,
+        session: EapSession,
+        packet: Vec<u8>,
+        told: Vec<Vec<u8>>,
+    ) -> Option<Answer> {
         match self.sessions.remove(&session) {
-            Some(Session::Asked(serve)) => self.identified(ticket, session, *serve, &packet),
+            Some(Session::Asked(mut serve)) => {
+                serve.radius.extend(told);
+                self.identified(ticket, session, *serve, &packet)
+            }
             Some(Session::Runs(Backend::Radius)) => {
                 self.sessions.insert(session, Session::Runs(Backend::Radius));
-                self.radius.packet(ticket, session, packet)
+                self.radius.packet(ticket, session, packet, told)
             }
             Some(Session::Runs(Backend::Local)) => {
                 self.sessions.insert(session, Session::Runs(Backend::Local));

@@ -39,7 +39,8 @@ pub(crate) struct Start {
 /// What the task is told.
 enum Input {
     Start(Ticket, EapSession, Box<Start>),
-    Packet(Ticket, EapSession, Vec<u8>),
+    /// The EAP packet, and attributes that came with it.
+    Packet(Ticket, EapSession, Vec<u8>, Vec<Vec<u8>>),
     Abandon(EapSession),
     Event(Box<Event>),
     /// Counters of IKE_SAs whose record is due.
@@ -95,8 +96,14 @@ impl Handle {
     }
 
     /// The peer's next packet.
-    pub(crate) fn packet(&self, ticket: Ticket, session: EapSession, packet: Vec<u8>) -> Option<Answer> {
-        self.step(Input::Packet(ticket, session, packet))
+    pub(crate) fn packet(
+        &self,
+        ticket: Ticket,
+        session: EapSession,
+        packet: Vec<u8>,
+        told: Vec<Vec<u8>>,
+    ) -> Option<Answer> {
+        self.step(Input::Packet(ticket, session, packet, told))
     }
 
     fn step(&self, input: Input) -> Option<Answer> {

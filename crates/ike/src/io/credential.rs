@@ -142,7 +142,12 @@ pub enum EapInput {
     /// We are the peer, and this is the server's first packet.
     Join(Box<EapJoin>),
     /// The other end's next packet.
-    Packet(Vec<u8>),
+    Packet {
+        /// The packet.
+        eap: Vec<u8>,
+        /// Attributes of RADIUS that came with it, as in [`EapServe::radius`].
+        radius: Vec<Vec<u8>>,
+    },
     /// The IKE_SA is gone: forget the conversation. Answered with `Done`.
     Abandon,
 }
@@ -163,6 +168,9 @@ pub struct EapServe {
     pub local: SocketAddr,
     /// The peer's.
     pub remote: SocketAddr,
+    /// Attributes that the peer wants a RADIUS server to have (strongSwan's notify 40969): type, length and value, not
+    /// looked at yet; few.
+    pub radius: Vec<Vec<u8>>,
 }
 
 /// A conversation as EAP peer (supplicant).
@@ -208,6 +216,8 @@ pub enum EapStep {
         mutual: bool,
         /// Seconds until the peer must authenticate anew (RADIUS Session-Timeout).
         lifetime: Option<u64>,
+        /// Attributes of RADIUS for the peer, with type and length; empty on the peer's side.
+        radius: Vec<Vec<u8>>,
         /// What to log.
         log: Vec<LogLine>,
     },

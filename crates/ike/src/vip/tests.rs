@@ -35,17 +35,20 @@ fn requests_survive_the_round_trip() {
         (&["fd00::1/60"], &[8, 10, 25, 18]),
         (&["0.0.0.0"], &[1, 3, 25]),
     ] {
-        let request = request(&all(vips), Some(&[])).unwrap();
+        let request = request(&all(vips), Some(&[]), false).unwrap();
         assert_eq!(kinds(&request), types);
         assert_eq!(asked(&request).addresses, all(vips));
     }
-    assert!(request(&[], Some(&[])).is_none());
-    assert_eq!(kinds(&request(&all(&["0.0.0.0"]), None).unwrap()), [1]);
+    assert!(request(&[], Some(&[]), false).is_none());
+    assert_eq!(kinds(&request(&all(&["0.0.0.0"]), None, false).unwrap()), [1]);
+    // RFC 7651: P-CSCF servers of the same families.
+    assert_eq!(kinds(&request(&all(&["0.0.0.0"]), None, true).unwrap()), [1, 20]);
+    assert_eq!(kinds(&request(&all(&["::", "0.0.0.0"]), None, true).unwrap()), [8, 1, 20, 21]);
 }
 
 #[test]
 fn a_prefix_is_given_with_its_length() {
-    let asked = asked(&request(&all(&["::/64"]), Some(&[])).unwrap());
+    let asked = asked(&request(&all(&["::/64"]), Some(&[]), false).unwrap());
     let (reply, _) = reply(&asked, &all(&["fd00:0:0:5::/64"]), &[], 7);
     assert_eq!(kinds(&reply), [8, 18]);
     assert_eq!(given(&reply, &all(&["::/64"])).0, all(&["fd00:0:0:5::1/64"]));
@@ -115,7 +118,7 @@ fn a_length_that_makes_no_sense_is_none() {
 #[test]
 fn domains_are_asked_for_by_name() {
     let wanted = ["corp.example".to_owned(), "lan".to_owned()];
-    let request = request(&all(&["0.0.0.0"]), Some(&wanted)).unwrap();
+    let request = request(&all(&["0.0.0.0"]), Some(&wanted), false).unwrap();
     let domains = request.attributes.iter().filter(|a| a.kind == ConfigAttribute::DnsDomain);
     assert_eq!(domains.map(|a| a.value.clone()).collect::<Vec<_>>(), wanted.map(String::into_bytes));
 }

@@ -1,5 +1,5 @@
 //! What an Access-Accept says about the session.
-use super::{RelayOptions, printable};
+use super::{RelayOptions, forward, printable};
 use crate::client::{Reply, ServerId};
 use crate::prefix;
 use crypto::Secret;
@@ -34,6 +34,8 @@ pub struct Accepted {
     pub interim: Option<u64>,
     /// Addresses and what goes with them.
     pub framed: Framed,
+    /// Attributes for the peer, with type and length.
+    pub to_peer: Vec<Vec<u8>>,
     /// Who said it.
     pub server: ServerId,
     /// What to log: charon's level and text.
@@ -121,6 +123,7 @@ impl Accepted {
             session_timeout: positive(RadiusType::SessionTimeout),
             interim: positive(RadiusType::AcctInterimInterval),
             framed,
+            to_peer: forward::to_peer(packet, &options.to_peer),
             server: reply.server,
             log,
         }

@@ -240,3 +240,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_the_peer_says_for_the_server_goes_into_one_request() {
+    let from_peer = vec![wire::radius::parse_name("Reply-Message").unwrap()];
+    let mut conversation = conversation(RelayOptions { from_peer, ..RelayOptions::default() });
+    let (hello, user) = (vec![18, 4, b'h', b'i'], vec![1, 5, b'e', b'v', b'e']);
+    conversation.told(&[hello, user]);
+    let request = conversation.start();
+    assert_eq!(request.attributes.last(), Some(&Attribute::text(RadiusType::ReplyMessage, "hi")));
+    let names = request.attributes.iter().filter(|a| a.kind == RadiusType::UserName);
+    assert_eq!(names.count(), 1, "nobody speaks for the gateway");
+    assert!(matches!(conversation.reply(&challenge()), Step::Send(_)));
+    let next = conversation.packet(&[2, 1, 0, 6, 26, 1]).unwrap();
+    assert!(next.attributes.iter().all(|a| a.kind != RadiusType::ReplyMessage), "once");
+}

@@ -23,6 +23,8 @@ NotifyType: u16 {
     UseAggfrag = 16442, SupportedAuthMethods = 16443, SaResourceInfo = 16444,
     /// Private use of strongSwan: a beet mode request.
     UseBeetMode = 40961,
+    /// Private use of strongSwan: an attribute of RADIUS.
+    RadiusAttribute = 40969,
 });
 
 impl NotifyType {

@@ -1,4 +1,5 @@
 //! One attribute: a type and up to 253 bytes.
+use super::Vendor;
 use crate::WireError;
 use crate::codec::{Reader, Writer, count8};
 use crate::iana::RadiusType;
@@ -95,6 +96,36 @@ impl Attribute {
             _ => (0, self.value.as_slice()),
         };
         std::str::from_utf8(text).ok().map(|value| Tagged { tag, value })
+    }
+
+    /// One attribute with its type and length, and nothing more.
+    ///
+    /// # Errors
+    /// Something is cut off or left over.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(bytes);
+        let attribute = Self::parse(&mut r)?;
+        if r.is_empty() {
+            Ok(attribute)
+        } else {
+            Err(WireError::illegal("RADIUS attribute length", bytes.len()))
+        }
+    }
+
+    /// With its type and length.
+    ///
+    /// # Errors
+    /// The value is too long.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, WireError> {
+        let mut w = Writer::new();
+        self.encode(&mut w)?;
+        Ok(w.into_vec())
+    }
+
+    /// A vendor's attributes, where it holds such in the usual form.
+    #[must_use]
+    pub fn as_vendor(&self) -> Option<Vendor> {
+        if self.kind == RadiusType::VendorSpecific { Vendor::parse(&self.value).ok() } else { None }
     }
 
     pub(super) fn parse(r: &mut Reader<'_>) -> Result<Self, WireError> {

@@ -2,7 +2,7 @@
 use super::{Key, Kind, Reader, flag, number, positive, text, time};
 use crate::tree::Section;
 use std::net::IpAddr;
-use wire::radius::parse_name;
+use wire::radius::{AttributeName, parse_name};
 
 /// Sockets to one port at most.
 const SOCKETS: u16 = 256;
@@ -131,13 +131,13 @@ pub(super) const KEYS: &[Key] = &[
         "plugins.eap-radius.forward.ike_to_radius",
         Kind::List("attributes"),
         "",
-        "attributes taken from the peer",
+        "attributes that a peer may send to the RADIUS server, by name, number or vendor:type",
     ),
     Key::new(
         "plugins.eap-radius.forward.radius_to_ike",
         Kind::List("attributes"),
         "",
-        "attributes given to the peer",
+        "attributes of the server's Access-Accept that the peer gets, likewise",
     ),
 ];
 
@@ -211,6 +211,8 @@ pub struct RadiusSettings {
     pub accounting_close_on_timeout: bool,
     /// Where it is enabled and has a secret.
     pub dae: Option<RadiusDae>,
+    pub ike_to_radius: Vec<AttributeName>,
+    pub radius_to_ike: Vec<AttributeName>,
 }
 
 const ROOT: &str = "plugins.eap-radius";
@@ -231,12 +233,53 @@ fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
-fn attributes(text: &str) -> Result<(), String> {
+/// What the gateway itself says to the server, or the server must know for certain: no peer may say it.
+const OURS: &[&str] = &[
+    "User-Name",
+    "User-Password",
+    "CHAP-Password",
+    "CHAP-Challenge",
+    "NAS-IP-Address",
+    "NAS-IPv6-Address",
+    "NAS-Identifier",
+    "NAS-Port",
+    "NAS-Port-Id",
+    "NAS-Port-Type",
+    "Service-Type",
+    "State",
+    "Proxy-State",
+    "Class",
+    "Called-Station-Id",
+    "Calling-Station-Id",
+    "Acct-Session-Id",
+    "EAP-Message",
+    "Message-Authenticator",
+    "Vendor-Specific",
+];
+/// What is between the gateway and the server alone: keys, also those that Microsoft's attributes hold, and state.
+const SECRET: &[&str] = &[
+    "State",
+    "Proxy-State",
+    "Tunnel-Password",
+    "EAP-Message",
+    "EAP-Key-Name",
+    "Message-Authenticator",
+    "Vendor-Specific",
+    "311:12",
+    "311:16",
+    "311:17",
+];
+
+/// A list of names of attributes, none of which is one of `not`.
+fn attributes(text: &str, not: &[&str]) -> Result<Vec<AttributeName>, String> {
+    let not: Vec<AttributeName> = not.iter().filter_map(|name| parse_name(name).ok()).collect();
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.map(parse_name).try_for_each(|name| match name {
-        Ok(_) => Ok(()),
+    let named = |text: &str| match parse_name(text) {
+        Ok(name) if not.contains(&name) => Err(format!("{name} is not for the other side; leave it out")),
+        Ok(name) => Ok(name),
         Err(text) => Err(format!("`{text}` is no RADIUS attribute")),
-    })
+    };
+    names.map(named).collect()
 }
 
 pub(super) fn read(r: &mut Reader<'_>) -> RadiusSettings {
@@ -256,9 +299,8 @@ pub(super) fn read(r: &mut Reader<'_>) -> RadiusSettings {
     r.set(&key("accounting_requires_vip"), &mut s.accounting_requires_vip, flag);
     r.set(&key("accounting_send_class"), &mut s.accounting_send_class, flag);
     r.set(&key("accounting_close_on_timeout"), &mut s.accounting_close_on_timeout, flag);
-    for name in ["forward.ike_to_radius", "forward.radius_to_ike"] {
-        r.set(&key(name), &mut (), attributes);
-    }
+    r.set(&key("forward.ike_to_radius"), &mut s.ike_to_radius, |text| attributes(text, OURS));
+    r.set(&key("forward.radius_to_ike"), &mut s.radius_to_ike, |text| attributes(text, SECRET));
     s.dae = dae(r);
     let common = RadiusServer {
         name: String::new(),
@@ -394,15 +436,16 @@ mod tests {
     #[test]
     fn what_cannot_be_obeyed_is_said() {
         let (settings, warnings) = read(
-            "server = 10.0.0.1\ndae {\nenable = yes\n}\nforward {\nradius_to_ike = Reply-Message, 36906:12\n
+            "server = 10.0.0.1\ndae {\nenable = yes\n}\nforward {\nradius_to_ike = Reply-Message, 311:16\n
              ike_to_radius = Replay-Message\n}\nnosuch = 1",
         );
+        assert!(settings.radius.radius_to_ike.is_empty());
         assert!(settings.radius.servers.is_empty() && settings.radius.dae.is_none());
         let all = warnings.join("\n");
         for text in [
             "without a secret",
             "needs dae.secret",
-            "forward.radius_to_ike: has no effect: attributes are not forwarded between IKE and RADIUS yet",
+            "forward.radius_to_ike: 311:16 is not for the other side; leave it out",
             "`Replay-Message` is no RADIUS attribute",
             "eap-radius.nosuch: unknown key",
         ] {

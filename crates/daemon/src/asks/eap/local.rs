@@ -380,6 +380,7 @@ fn translated(step: eap::Step, mut before: Vec<LogLine>) -> EapStep {
             groups: Vec::new(),
             mutual,
             lifetime: None,
+            radius: Vec::new(),
             log: lines(log),
         },
         eap::Step::Failure { packet, why, log } => EapStep::Failure {

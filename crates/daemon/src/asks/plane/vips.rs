@@ -54,6 +54,10 @@ impl Plane {
             for why in &given.refused {
                 self.log.line(Voice::Plane, Group::Ike, 1, ike.clone(), why.clone());
             }
+            for server in &given.p_cscf {
+                let text = format!("received P-CSCF server IP {server}");
+                self.log.line(Voice::Plane, Group::Ike, 1, ike.clone(), text);
+            }
             for server in &given.servers {
                 let text = match &self.names {
                     Names::Host { target, .. } => format!("installing DNS server {server} to {target}"),

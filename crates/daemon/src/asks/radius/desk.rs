@@ -120,8 +120,9 @@ impl Desk {
                 let started = self.logins.start(now.mono, &mut self.client, &options, boot, place, *start);
                 self.refuse(ticket, started).await;
             }
-            Input::Packet(ticket, session, packet) => {
-                let taken = self.logins.packet(now.mono, &mut self.client, (ticket, session), &packet);
+            Input::Packet(ticket, session, packet, told) => {
+                let place = (ticket, session);
+                let taken = self.logins.packet(now.mono, &mut self.client, place, &packet, &told);
                 self.refuse(ticket, taken).await;
             }
             Input::Abandon(session) => self.logins.abandon(now.mono, &mut self.client, session),
@@ -516,6 +517,8 @@ fn relay_options(settings: &RadiusSettings) -> RelayOptions {
         class_group: settings.class_group,
         filter_id: settings.filter_id,
         station_id_with_port: settings.station_id_with_port,
+        from_peer: settings.ike_to_radius.clone(),
+        to_peer: settings.radius_to_ike.clone(),
     }
 }
 

@@ -56,6 +56,7 @@ impl Logins {
             session: radius::Ledger::session_id(boot, serve.ike_id),
         };
         let mut conversation = Conversation::new(options.clone(), facts);
+        conversation.told(&serve.radius);
         let request = match &identity {
             Some((_, packet)) => conversation.identity(packet),
             None => Ok(conversation.start()),
@@ -76,10 +77,12 @@ impl Logins {
         client: &mut Client,
         (ticket, session): (Ticket, EapSession),
         packet: &[u8],
+        told: &[Vec<u8>],
     ) -> Result<(), Answer> {
         let Some(login) = self.logins.get_mut(&session).filter(|login| login.waiting.is_none()) else {
             return Err(Answer::Failed("there is no such EAP conversation".into()));
         };
+        login.conversation.told(told);
         match login.conversation.packet(packet) {
             Ok(request) => {
                 let id = client.send(now, request);
@@ -196,6 +199,7 @@ fn success(login: &Login, accepted: &Accepted, mut log: Vec<LogLine>, keep: impl
         groups: accepted.groups.clone(),
         mutual: accepted.mutual,
         lifetime: accepted.session_timeout,
+        radius: accepted.to_peer.clone(),
         log,
     };
     // The key is the engine's alone.

@@ -2,9 +2,12 @@
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
 use crate::io::{Ask, EapInput, EapSession, EapStep, LogLine};
+use crate::message::notifies;
 use crate::sa::{IkeSa, Wait};
 use crypto::Secret;
 use serde::{Deserialize, Serialize};
+use wire::iana::NotifyType;
+use wire::ike::Payload;
 
 /// Packets from the peer in one conversation. A chain of certificates in fragments of 1 kB takes a few dozen.
 const MAX_PACKETS: u32 = 64;
@@ -27,6 +30,15 @@ pub(crate) struct Done {
     pub(crate) msk: Option<Secret>,
 }
 
+/// Attributes of RADIUS in one message that are looked at.
+const ATTRIBUTES: usize = 16;
+
+/// Attributes of RADIUS that the other end sent along (strongSwan's notify 40969): type, length and value.
+pub(crate) fn radius(p: &[Payload]) -> Vec<Vec<u8>> {
+    let all = notifies(p).filter(|n| n.kind == NotifyType::RadiusAttribute);
+    all.map(|n| n.data.clone()).filter(|data| data.len() <= 255).take(ATTRIBUTES).collect()
+}
+
 impl Run {
     pub(crate) fn new(core: &mut Core) -> Self {
         // No two engines of a daemon may use one number, nor may a successor that knows nothing of them.
@@ -38,7 +50,7 @@ impl Run {
         self.packets = self.packets.saturating_add(1);
         if self.packets > MAX_PACKETS {
             say!(core, sa, Ike 1, "EAP conversation exceeds {MAX_PACKETS} packets, giving up");
-            return Err(Fault::Refused(wire::iana::NotifyType::AuthenticationFailed));
+            return Err(Fault::Refused(NotifyType::AuthenticationFailed));
         }
         self.begun = true;
         let ticket = core.ask(Waiter::Ike(sa.id), Ask::Eap { session: self.session, input });

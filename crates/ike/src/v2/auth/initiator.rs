@@ -450,7 +450,7 @@ fn after_peer(
 
 fn eap_input(sa: &IkeSa, c: &Claim, packet: &[u8]) -> Result<EapInput, Fault> {
     if c.eap.as_ref().is_some_and(|run| run.begun) {
-        return Ok(EapInput::Packet(packet.to_vec()));
+        return Ok(EapInput::Packet { eap: packet.to_vec(), radius: Vec::new() });
     }
     let (auth, _) = round_of(sa, c)?;
     Ok(EapInput::Join(Box::new(EapJoin {

@@ -8,7 +8,7 @@ use choice::{drop_first, filter, group, pass, takes_past, unfit};
 use serve::{eap_auth, eap_packet, serve, stepped};
 use speech::{own_due, own_of, own_round, say_own, signing};
 
-use super::eap::Run;
+use super::eap::{self, Run};
 use super::rounds::{self, How, Passed, RawId, distrust, violated};
 use super::{Own, Said, alarm, certs_of, judged_hashes, refused, tell};
 use crate::core::{Core, Waiter};
@@ -503,10 +503,11 @@ pub(super) fn ask_again(core: &mut Core, sa: &IkeSa, v: &Vetting, wait: &Wait) -
         }
         (Stage::Eap(inner), Wait::Eap) => {
             let run = v.eap.as_ref()?;
+            let p = inner.payloads().ok()?;
             let input = if run.is_first() {
-                serve(sa, v)
+                serve(sa, v, &p)
             } else {
-                EapInput::Packet(pick!(inner.payloads().ok()?, Eap)?.clone())
+                EapInput::Packet { eap: pick!(p, Eap)?.clone(), radius: eap::radius(&p) }
             };
             Some(Ask::Eap { session: run.session(), input })
         }

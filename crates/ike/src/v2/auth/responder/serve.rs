@@ -24,7 +24,8 @@ pub(super) fn eap_packet(
     p: &[Payload],
 ) -> Result<Next, Fault> {
     let packet = pick!(p, Eap).ok_or(Fault::Broken("EAP payload missing"))?;
-    ask_eap(core, sa, v, inner, EapInput::Packet(packet.clone()))
+    let input = EapInput::Packet { eap: packet.clone(), radius: eap::radius(p) };
+    ask_eap(core, sa, v, inner, input)
 }
 
 pub(super) fn ask_eap(
@@ -42,7 +43,7 @@ pub(super) fn ask_eap(
     Ok(Next::Wait)
 }
 
-pub(super) fn serve(sa: &IkeSa, v: &Vetting) -> EapInput {
+pub(super) fn serve(sa: &IkeSa, v: &Vetting, p: &[Payload]) -> EapInput {
     let at = v.passed.len();
     let candidates = v.candidates.iter().filter_map(|conn| {
         Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(conn).get(at).cloned()? })
@@ -54,6 +55,7 @@ pub(super) fn serve(sa: &IkeSa, v: &Vetting) -> EapInput {
         me: sa.local_id.clone().unwrap_or(Identity::Any),
         local: sa.local,
         remote: sa.remote,
+        radius: eap::radius(p),
     }))
 }
 
@@ -76,7 +78,7 @@ pub(super) fn stepped(
             }
             Err(Fault::Distrusted(why))
         }
-        EapStep::Success { packet, msk, identity, groups, mutual, lifetime, .. } => {
+        EapStep::Success { packet, msk, identity, groups, mutual, lifetime, radius, .. } => {
             let Some(run) = v.eap.as_mut() else { return Err(Fault::Broken("EAP is not under way")) };
             run.done = Some(Done { msk: msk.clone() });
             let only = rounds::ours(&sa.conn).iter().any(|r| matches!(r.class, AuthClass::Eap(_)));
@@ -95,6 +97,7 @@ pub(super) fn stepped(
                 (a, b) => a.or(b),
             };
             v.add(vec![Payload::Eap(packet)]);
+            v.add(radius.iter().map(|data| notify(NotifyType::RadiusAttribute, data)).collect());
             Ok(Next::Send)
         }
     }

@@ -110,8 +110,8 @@ pub(super) fn say_own(
 /// Our part of a round is said: EAP where the peer wants it, else on to the next or to the end.
 fn after_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
     if v.eap.is_some() {
-        let input = serve(sa, v);
         let first = v.first.clone();
+        let input = serve(sa, v, &first.payloads()?);
         return ask_eap(core, sa, v, &first, input);
     }
     Ok(after_own(sa, v))
