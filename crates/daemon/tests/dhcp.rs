@@ -301,6 +301,12 @@ fn leases_are_renewed_and_their_loss_ends_the_tunnel() {
     assert!(wait_for(Duration::from_secs(12), renewed), "{}", gw.said());
     assert!(server.leases().matches(&vip).count() >= 3, "{}", server.leases());
     lab.ping("lan", &vip, 1);
+    // The gateway's address in the LAN changes: the server answers to the one it is told, which must be the new one.
+    let before = gw.count_logged(&format!("received DHCP ACK for {vip}"));
+    let ns = lab.ns("gw");
+    sh(&format!("ip -n {ns} addr del 10.1.0.1/16 dev lan && ip -n {ns} addr add 10.1.0.2/16 dev lan"));
+    let renewed = || gw.count_logged(&format!("received DHCP ACK for {vip}")) >= before + 3;
+    assert!(wait_for(Duration::from_secs(12), renewed), "{}", gw.said());
     server.end();
     assert!(
         gw.logged(&format!("lease {vip} of 'carol.cygnet.test' is lost"), Duration::from_secs(15)),
@@ -308,6 +314,46 @@ fn leases_are_renewed_and_their_loss_ends_the_tunnel() {
         gw.said()
     );
     assert!(wait_for(SOON, || !gw.sas().contains("ESTABLISHED")), "{}", gw.said());
+}
+
+#[test]
+fn a_server_is_spoken_to_where_the_operator_says() {
+    let mut lab = Lab::new(Path4::Direct);
+    let server = dnsmasq(&lab);
+    // Nothing reaches the address that the server gives for itself.
+    let rule = "nft add table ip t && nft add chain ip t out '{ type filter hook output priority 0; }' && \
+                nft add rule ip t out ip daddr 10.1.0.10 udp dport 67 drop";
+    let (made, said) = lab.attempt("gw", rule);
+    assert!(made, "{said}");
+    let gw = gateway(&mut lab, "server = 10.1.255.255\n force_server_address = yes");
+    let cl = client(&mut lab, Kind::Cygnet, &["carol"], "0.0.0.0");
+    cl.initiate("carol");
+    let vip = addresses(&cl, "carol").remove(0);
+    assert_eq!(
+        gw.count_logged(&format!("sending DHCP REQUEST for {vip} to 10.1.255.255")),
+        1,
+        "{}",
+        gw.said()
+    );
+    cl.swanctl(&["--terminate", "--ike", "carol"]);
+    assert!(gw.logged(&format!("sending DHCP RELEASE for {vip} to 10.1.255.255"), SOON), "{}", gw.said());
+    assert!(wait_for(SOON, || !server.leases().contains(&vip)), "{}", server.leases());
+}
+
+#[test]
+fn answers_are_heard_on_the_interface_that_is_named() {
+    for (named, heard) in [("lan", true), ("wan", false)] {
+        let mut lab = Lab::new(Path4::Direct);
+        let server = dnsmasq(&lab);
+        let gw = gateway(&mut lab, &format!("server = 10.1.255.255\n interface_receive = {named}"));
+        let cl = client(&mut lab, Kind::Cygnet, &["carol"], "0.0.0.0");
+        let (up, said) = cl.try_swanctl(&["--initiate", "--child", "carol", "--timeout", "25"]);
+        let offered = fs::read_to_string(lab.dir().join("dnsmasq.log")).unwrap().contains("DHCPOFFER");
+        assert!(offered, "{}", gw.said());
+        assert_eq!(gw.count_logged("received DHCP OFFER") > 0, heard, "{}", gw.said());
+        assert_eq!(server.leases().contains("10.1.0."), heard, "{}", server.leases());
+        assert_eq!(said.contains("INTERNAL_ADDRESS_FAILURE"), !heard, "{up} {said}");
+    }
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl Dhcp {
             false => None,
         };
         let (server, force_server) = (settings.server, settings.force_server_address);
-        if state.sockets.is_none() {
+        if state.sockets.as_ref().is_none_or(|sockets| sockets.is_stale(settings)) {
+            state.sockets = None;
             state.sockets = Some(Sockets::open(settings, &self.this)?);
         }
         state.client.configure(dhcp::Settings { server, force_server, relay });
@@ -181,18 +182,7 @@ impl Dhcp {
     fn drain(&self, state: &mut State) {
         while let Some(output) = state.client.poll() {
             match output {
-                Output::Send { to, datagram } => {
-                    if state.sockets.is_none()
-                        && let Err(e) = self.prepare(state)
-                    {
-                        self.say(None, format!("no way to DHCP servers: {e}"));
-                    }
-                    if let Some(sockets) = &state.sockets
-                        && let Err(e) = sockets.send(to, &datagram)
-                    {
-                        self.say(None, format!("sending to DHCP server {to}: {e}"));
-                    }
-                }
+                Output::Send { to, datagram } => self.send(state, None, to, &datagram),
                 Output::Log(id, text) => {
                     let who = state.waiting.get(&id).map(|(who, _)| who).or_else(|| state.rows.who(id));
                     self.say(who, text);
@@ -210,6 +200,30 @@ impl Dhcp {
                 }
                 Output::Lost(id, address, why) => self.lost(state, id, address, &why.to_string()),
             }
+        }
+    }
+
+    /// Sends, on new sockets where the old ones are of an interface that is gone.
+    fn send(&self, state: &mut State, who: Option<&Who>, to: Ipv4Addr, datagram: &[u8]) {
+        let sent = |state: &State| state.sockets.as_ref().map(|sockets| sockets.send(to, datagram));
+        if matches!(sent(state), Some(Ok(()))) {
+            return;
+        }
+        state.sockets = None;
+        match self.prepare(state) {
+            Err(e) => self.say(who, format!("no way to DHCP servers: {e}")),
+            Ok(()) => {
+                if let Some(Err(e)) = sent(state) {
+                    self.say(who, format!("sending to DHCP server {to}: {e}"));
+                }
+            }
+        }
+    }
+
+    /// As whom we speak may have changed since the last time: no matter if it cannot be found out now.
+    fn refresh(&self, state: &mut State) {
+        if state.sockets.is_some() {
+            _ = self.prepare(state);
         }
     }
 
@@ -247,19 +261,14 @@ impl Dhcp {
             rows::Back::Unknown => return false,
             rows::Back::Counted => {}
             rows::Back::Last(row) => {
+                self.refresh(&mut state);
                 state.client.release(linux::clock::monotonic_ms(), row.id);
                 // The lines of the release are still the client's.
                 while let Some(output) = state.client.poll() {
                     match output {
                         Output::Log(id, text) if id == row.id => self.say(Some(&row.who), text),
                         Output::Send { to, datagram } => {
-                            let sent = match self.prepare(&mut state) {
-                                Ok(()) => state.sockets.as_ref().map_or(Ok(()), |s| s.send(to, &datagram)),
-                                Err(e) => Err(e.source),
-                            };
-                            if let Err(e) = sent {
-                                self.say(Some(&row.who), format!("sending to DHCP server {to}: {e}"));
-                            }
+                            self.send(&mut state, Some(&row.who), to, &datagram);
                         }
                         _ => {}
                     }
@@ -402,7 +411,11 @@ async fn keep_time(store: Weak<Dhcp>) {
         let Some(now) = store.upgrade() else { return };
         let wait = {
             let mut state = now.lock();
-            state.client.timeout(linux::clock::monotonic_ms());
+            let time = linux::clock::monotonic_ms();
+            if state.client.deadline().is_some_and(|due| due <= time) {
+                now.refresh(&mut state);
+            }
+            state.client.timeout(time);
             now.drain(&mut state);
             let left = |at: u64| Duration::from_millis(at.saturating_sub(linux::clock::monotonic_ms()));
             state.client.deadline().map(left)

@@ -18,6 +18,8 @@ pub(super) trait Ear: Send + Sync + 'static {
 /// Both sockets and their readers.
 pub(super) struct Sockets {
     udp: UdpSocket,
+    /// The interface that answers come from, as it was when the sockets were opened.
+    from: Option<u32>,
     readers: [JoinHandle<()>; 2],
 }
 
@@ -35,22 +37,30 @@ impl Sockets {
         // Clients live side by side: a broadcast reaches all. Of servers and relay agents on one port only one hears.
         let shared = port == dhcp::message::CLIENT_PORT;
         let udp = broadcast::socket(port, settings.interface.as_deref(), shared)?;
-        let from = match &settings.interface_receive {
-            Some(name) => Some(Netlink::open()?.link(name)?.index),
-            None => None,
-        };
+        let from = receives_on(settings)?;
         let packets = AsyncPacketSocket::new(PacketSocket::open(Traffic::DhcpReplies, from)?)?;
         let doing = |source| linux::Error::new("reading UDP", source);
         let reading = udp.try_clone().and_then(tokio::net::UdpSocket::from_std).map_err(doing)?;
         let readers =
             [tokio::spawn(read_udp(reading, ear.clone())), tokio::spawn(read_packets(packets, ear.clone()))];
-        Ok(Self { udp, readers })
+        Ok(Self { udp, from, readers })
+    }
+
+    /// The interface is another than it was, though it has the same name.
+    pub(super) fn is_stale(&self, settings: &Settings) -> bool {
+        self.from.is_some() && receives_on(settings).ok().flatten() != self.from
     }
 
     /// Sends without waiting; a full queue loses it as the network would.
     pub(super) fn send(&self, to: Ipv4Addr, message: &[u8]) -> std::io::Result<()> {
         self.udp.send_to(message, SocketAddr::from((to, dhcp::message::SERVER_PORT))).map(|_| ())
     }
+}
+
+/// Number of the interface that answers arrive on, where one is named.
+fn receives_on(settings: &Settings) -> linux::Result<Option<u32>> {
+    let number = |name: &String| Ok(Netlink::open()?.link(name)?.index);
+    settings.interface_receive.as_ref().map(number).transpose()
 }
 
 async fn read_udp<E: Ear>(socket: tokio::net::UdpSocket, ear: Weak<E>) {
