@@ -220,6 +220,3 @@ async fn secrets(connection: &mut Connection, out: &mut Configs) -> Result<(), E
 fn identity(kind: i64, data: &[u8]) -> Identity {
     if kind == 0 { Identity::Any } else { value::identity(kind, data) }
 }
-
-#[cfg(test)]
-mod tests;
