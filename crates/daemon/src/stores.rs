@@ -192,12 +192,10 @@ impl Stores {
 
     /// What to say of a pool that nobody serves; `None` where there is one.
     pub(crate) async fn unknown(&self, name: &str) -> Option<String> {
-        for store in self.all() {
-            if store.serves(name).await {
-                return None;
-            }
+        match self.server(name).await {
+            Some(_) => None,
+            None => Some(self.no_such(name)),
         }
-        Some(self.no_such(name))
     }
 
     /// What to say of a pool that nobody serves.
@@ -205,6 +203,22 @@ impl Stores {
         let like =
             self.memory.like(name).map_or_else(String::new, |like| format!(" (did you mean '{like}'?)"));
         format!("there is no pool '{name}'{like}; until it is loaded, clients get no address from it")
+    }
+
+    /// Who serves a pool: what is in memory, then stores whose names are fixed, which know without looking, and the
+    /// others at last: a database that does not answer stands in nobody's way.
+    async fn server(&self, name: &str) -> Option<Arc<dyn Store>> {
+        if self.memory.has(name) {
+            return Some(self.memory.clone());
+        }
+        for fixed in [true, false] {
+            for store in self.others.iter().filter(|store| store.has_fixed_names() == fixed) {
+                if store.serves(name).await {
+                    return Some(store.clone());
+                }
+            }
+        }
+        None
     }
 
     /// Every store, memory first.
@@ -236,14 +250,7 @@ impl Stores {
     async fn groups(&self, pools: &[String], unknown: &mut Vec<String>) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for name in pools {
-            let mut server = None;
-            for store in self.all() {
-                if store.serves(name).await {
-                    server = Some(store);
-                    break;
-                }
-            }
-            let Some(store) = server else {
+            let Some(store) = self.server(name).await else {
                 unknown.push(name.clone());
                 continue;
             };
@@ -272,4 +279,60 @@ impl Stores {
 
 fn soon() -> tokio::time::Instant {
     tokio::time::Instant::now() + BRIEF
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool::{Attributes, Later, LeaseRow};
+    use std::net::IpAddr;
+
+    /// A store that claims every pool, as a database that does not answer, or only the one of its own name.
+    struct Claims {
+        plugin: &'static str,
+        fixed: bool,
+    }
+
+    impl Store for Claims {
+        fn plugin(&self) -> &'static str {
+            self.plugin
+        }
+
+        fn serves<'a>(&'a self, pool: &'a str) -> Later<'a, bool> {
+            Box::pin(std::future::ready(!self.fixed || pool == self.plugin))
+        }
+
+        fn has_fixed_names(&self) -> bool {
+            self.fixed
+        }
+
+        fn lease<'a>(&'a self, _: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+
+        fn attributes<'a>(&'a self, _: &'a Wanted, _: &'a [Grant]) -> Later<'a, Attributes> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+
+        fn release<'a>(&'a self, _: &'a [String], _: &'a policy::Identity, _: IpAddr) -> Later<'a, bool> {
+            Box::pin(std::future::ready(false))
+        }
+
+        fn leases<'a>(&'a self, _: &'a str, _: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+    }
+
+    #[tokio::test]
+    async fn fixed_names_are_known_before_a_database_is_asked_whatever_the_order() {
+        let memory = Arc::<Memory>::default();
+        memory.load(policy::PoolConfig::new("home", "10.9.0.0/24".parse().unwrap())).unwrap();
+        let store = |plugin, fixed| -> Arc<dyn Store> { Arc::new(Claims { plugin, fixed }) };
+        let others = vec![store("attr-sql", false), store("dhcp", true), store("radius", true)];
+        let stores = Stores { memory, others, order: Order::Connection, detours: Detours::default() };
+        let names = ["dhcp", "office", "home", "radius"].map(str::to_owned);
+        let groups = stores.groups(&names, &mut Vec::new()).await;
+        let servers: Vec<&str> = groups.iter().map(|group| group.store.plugin()).collect();
+        assert_eq!(servers, ["dhcp", "attr-sql", "vici", "radius"]);
+    }
 }

@@ -126,6 +126,12 @@ pub trait Store: Send + Sync {
     /// Whether this pool is one of its own.
     fn serves<'a>(&'a self, pool: &'a str) -> Later<'a, bool>;
 
+    /// The names of its pools are its own, whatever is configured (`dhcp`): it is asked whether it serves a pool
+    /// before those that have to look.
+    fn has_fixed_names(&self) -> bool {
+        false
+    }
+
     /// Leases at once, for stores that need not wait. `None`: ask [`Store::lease`].
     fn lease_now(&self, wanted: &Wanted) -> Option<Result<Vec<Grant>, Trouble>> {
         let _ = wanted;

@@ -11,8 +11,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long a client waits for the writer: two attempts of a transaction and their connections.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Pools of other backends, as configurations write them.
-const OTHERS: &[&str] = &["dhcp", "radius"];
 
 /// Pools in a database.
 pub struct Pools {
@@ -75,7 +73,7 @@ impl Store for Pools {
                 // The client is told what is wrong with the database rather than that there is no such pool.
                 Err(_) => {
                     let latest = self.reader.latest();
-                    if latest.known() { latest.pools.contains(pool) } else { !OTHERS.contains(&pool) }
+                    !latest.known() || latest.pools.contains(pool)
                 }
             }
         })

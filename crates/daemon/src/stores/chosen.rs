@@ -97,6 +97,10 @@ impl Store for Chosen {
         Box::pin(std::future::ready(pool == POOL))
     }
 
+    fn has_fixed_names(&self) -> bool {
+        true
+    }
+
     fn lease<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>> {
         Box::pin(async { self.choose(wanted) })
     }

@@ -438,6 +438,10 @@ impl Store for Dhcp {
         Box::pin(std::future::ready(pool == POOL && self.lock().settings.load))
     }
 
+    fn has_fixed_names(&self) -> bool {
+        true
+    }
+
     fn lease<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>> {
         Box::pin(self.lease_all(wanted))
     }

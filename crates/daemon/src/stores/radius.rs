@@ -93,6 +93,10 @@ impl Store for Radius {
         Box::pin(std::future::ready(pool == POOL))
     }
 
+    fn has_fixed_names(&self) -> bool {
+        true
+    }
+
     fn lease<'a>(&'a self, wanted: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>> {
         Box::pin(self.framed(wanted))
     }
