@@ -12,7 +12,7 @@ pub use pools::{FILL_LIMIT, NewPool, PoolRow};
 
 pub(crate) use attributes::attributes as all_attributes;
 pub(crate) use leases::page as page_of_leases;
-pub(crate) use pools::{INSERT_UNMADE, status as pool_status};
+pub(crate) use pools::status as pool_status;
 
 use crate::connection::{Connection, Error};
 use crate::schema;

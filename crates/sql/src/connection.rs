@@ -54,6 +54,9 @@ impl Error {
     }
 }
 
+/// Items of a list in one statement; SQLite takes 32,766 values.
+pub(crate) const LIST: usize = 512;
+
 /// A value of a statement.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
@@ -63,6 +66,13 @@ pub enum Value<'a> {
     Text(&'a str),
     /// Octets.
     Octets(&'a [u8]),
+}
+
+impl Value<'_> {
+    /// A number of rows.
+    pub(crate) fn count(number: usize) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
 }
 
 /// A row of an answer; columns are counted from 0.
@@ -184,25 +194,28 @@ impl Connection {
         done.map(|_| ()).map_err(|error| self.error(&error))
     }
 
-    /// Runs a statement with `?` for each value and returns how many rows it touched.
+    /// Runs a statement with `?` for each value and returns how many rows it touched. `{…}` in it is repeated with
+    /// commas as often as there are values for it: `IN ({?})`, `VALUES {(?, ?)}`.
     ///
     /// # Errors
     /// [`Error`]: lost or refused.
     pub async fn run(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
-        let sql = self.spell(sql);
+        let (sql, keep) = self.spell(sql, values.len())?;
         let arguments = self.arguments(values)?;
-        let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut self.inner).await;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
+        let done = query.execute(&mut self.inner).await;
         done.map(|done| done.rows_affected()).map_err(|error| self.error(&error))
     }
 
-    /// Runs a query with `?` for each value.
+    /// Runs a query with `?` for each value; `{…}` as in [`Connection::run`].
     ///
     /// # Errors
     /// [`Error`]: lost or refused.
     pub async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let sql = self.spell(sql);
+        let (sql, keep) = self.spell(sql, values.len())?;
         let arguments = self.arguments(values)?;
-        let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut self.inner).await;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
+        let rows = query.fetch_all(&mut self.inner).await;
         Ok(rows.map_err(|error| self.error(&error))?.into_iter().map(Row).collect())
     }
 
@@ -253,9 +266,17 @@ impl Connection {
         Ok(arguments)
     }
 
-    fn spell(&mut self, sql: &'static str) -> Arc<str> {
+    /// A statement in this database's spelling, and whether it is worth keeping: one with a list is not, unless the
+    /// list has one item or all.
+    fn spell(&mut self, sql: &'static str, values: usize) -> Result<(Arc<str>, bool), Error> {
         let kind = self.kind;
-        self.spelled.entry(sql).or_insert_with(|| spell(kind, sql).into()).clone()
+        if !sql.contains('{') {
+            return Ok((self.spelled.entry(sql).or_insert_with(|| spell(kind, sql).into()).clone(), true));
+        }
+        let Some((sql, items)) = expand(sql, values) else {
+            return Err(Error::Wrong(format!("{values} values do not fit a statement: {sql}")));
+        };
+        Ok((spell(kind, &sql).into(), items == 1 || items == LIST))
     }
 
     fn error(&self, error: &sqlx::Error) -> Error {
@@ -347,10 +368,23 @@ fn missing_table(message: &str) -> Option<String> {
     None
 }
 
-/// One spelling for all: `?` for values, `"name"`, `AS BIGINT`, `ON CONFLICT …`, `FROM DUAL`.
+/// Repeats the item of a list, `{…}`, for all values that are left for it; how often. Nothing where they do not fit.
+fn expand(sql: &str, values: usize) -> Option<(String, usize)> {
+    let (before, rest) = sql.split_once('{')?;
+    let (item, after) = rest.split_once('}')?;
+    let marks = |text: &str| text.matches('?').count();
+    let left = values.checked_sub(marks(before))?.checked_sub(marks(after))?;
+    let items = left.checked_div(marks(item))?;
+    if items == 0 || items.checked_mul(marks(item)) != Some(left) {
+        return None;
+    }
+    Some((format!("{before}{}{after}", vec![item; items].join(", ")), items))
+}
+
+/// One spelling for all: `?` for values, `"name"`, `AS BIGINT`, `ON CONFLICT …`, `FROM DUAL`, `FOR UPDATE`.
 fn spell(kind: Kind, sql: &str) -> String {
     match kind {
-        Kind::Sqlite => sql.replace(" FROM DUAL", ""),
+        Kind::Sqlite => sql.replace(" FROM DUAL", "").replace(" FOR UPDATE", ""),
         Kind::Mysql => {
             let sql = sql.replace('"', "`").replace("AS BIGINT)", "AS SIGNED)").replace(
                 "ON CONFLICT (address, gateway) DO UPDATE SET identity = excluded.identity",
@@ -397,6 +431,15 @@ mod tests {
             spell(Kind::Postgres, sql),
             "INSERT INTO t (\"end\") SELECT CAST($1 AS BIGINT), $2 WHERE 1 = $3 ON CONFLICT DO NOTHING"
         );
+    }
+
+    #[test]
+    fn lists_are_as_long_as_their_values() {
+        let sql = "SELECT id FROM t WHERE pool = ? AND id IN ({?}) LIMIT ?";
+        let three = "SELECT id FROM t WHERE pool = ? AND id IN (?, ?, ?) LIMIT ?";
+        assert_eq!(expand(sql, 5), Some((three.to_owned(), 3)));
+        assert_eq!(expand("VALUES {(?, ?)}", 4), Some(("VALUES (?, ?), (?, ?)".to_owned(), 2)));
+        assert_eq!((expand(sql, 2), expand(sql, 1), expand("VALUES {(?, ?)}", 3)), (None, None, None));
     }
 
     #[test]

@@ -46,7 +46,7 @@ const OURS: &[(&str, &str)] = &[
 
 /// Indexes that keep every lease at a few look-ups, however many rows there are.
 const INDEXES: &[(&str, &str, &str)] = &[
-    ("cygnet_addresses_identity", "addresses", "pool, identity"),
+    ("cygnet_addresses_identity", "addresses", "pool, identity{id}"),
     ("cygnet_addresses_released", "addresses", "pool, released"),
     ("cygnet_addresses_address", "addresses", "address, pool"),
     ("cygnet_leases_address", "leases", "address"),
@@ -80,7 +80,9 @@ pub async fn adopt(connection: &mut Connection) -> Result<(), Error> {
     }
     for (name, table, columns) in INDEXES {
         if !has_index(connection, name, table).await? {
-            let ddl = format!("CREATE INDEX {name} ON {table} ({columns})");
+            // The others have the row's number at the end of every index.
+            let id = if connection.kind() == Kind::Postgres { ", id" } else { "" };
+            let ddl = format!("CREATE INDEX {name} ON {table} ({})", columns.replace("{id}", id));
             let made = connection.define(&ddl).await;
             // Somebody else may have made it in between.
             if made.is_err() && !has_index(connection, name, table).await? {

@@ -45,9 +45,14 @@ pub fn identity(kind: i64, data: &[u8]) -> Identity {
 
 /// The address after this one.
 pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
+    plus(address, 1)
+}
+
+/// The address so many further on.
+pub(crate) fn plus(address: IpAddr, more: u32) -> Option<IpAddr> {
     match address {
-        IpAddr::V4(a) => u32::from(a).checked_add(1).map(|n| Ipv4Addr::from(n).into()),
-        IpAddr::V6(a) => u128::from(a).checked_add(1).map(|n| Ipv6Addr::from(n).into()),
+        IpAddr::V4(a) => u32::from(a).checked_add(more).map(|n| Ipv4Addr::from(n).into()),
+        IpAddr::V6(a) => u128::from(a).checked_add(more.into()).map(|n| Ipv6Addr::from(n).into()),
     }
 }
 

@@ -257,31 +257,31 @@ impl Writer {
         connection.begin().await?;
         let mut batch = Batch::new(connection, &settings.gateway, (settings.clock)()).await?;
         let mut changes: BTreeMap<Key, Change> = BTreeMap::new();
+        let mut ended = Vec::new();
         for key in ending.iter().take(ends) {
             let Some(change) = change(&mut changes, held, key) else { continue };
             change.count = change.count.saturating_sub(1);
             if change.count == 0 {
-                let (row, owner) = (change.row, change.owner);
-                batch.release(row, owner, settings.history).await?;
+                ended.push((change.row, change.owner));
             }
         }
-        let mut all = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
-            let served = batch.lease(wanted).await?;
-            for Leased { grant, row, owner } in &served.leased {
+        batch.release(&ended, settings.history).await?;
+        let all = batch.lease(wanted).await?;
+        let rows = batch.finish().await?;
+        for (wanted, served) in wanted.iter().zip(&all) {
+            for Leased { grant, slot, owner } in &served.leased {
+                let Some(row) = rows.number(*slot) else { continue };
                 let key = (wanted.identity.clone(), grant.address, grant.pool.clone());
                 if change(&mut changes, held, &key).is_none() {
-                    changes.insert(key.clone(), Change { row: *row, owner: *owner, count: 0, added: 0 });
+                    changes.insert(key.clone(), Change { row, owner: *owner, count: 0, added: 0 });
                 }
                 if let Some(change) = changes.get_mut(&key) {
-                    (change.row, change.owner) = (*row, *owner);
+                    (change.row, change.owner) = (row, *owner);
                     change.count = change.count.saturating_add(1);
                     change.added = change.added.saturating_add(1);
                 }
             }
-            all.push(served);
         }
-        batch.finish().await?;
         connection.commit().await?;
         // It is durable: from here nothing may fail.
         ending.drain(..ends);
@@ -299,6 +299,10 @@ impl Writer {
     /// Tells the client and the log.
     fn answer(&self, job: LeaseJob, served: Served) {
         let LeaseJob { wanted, reply } = job;
+        if let Some(why) = served.refused {
+            let _ = reply.send(Err(Trouble::Unavailable { pool: wanted.pools.join(", "), why }));
+            return;
+        }
         let say = |text: String| (self.settings.say)(Some(&wanted), text);
         for pool in &served.full {
             say(format!("no available address found in pool '{pool}'"));

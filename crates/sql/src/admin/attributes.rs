@@ -102,7 +102,7 @@ async fn add(connection: &mut Connection, attribute: &Attribute) -> Result<bool,
     };
     let owner = match &attribute.identity {
         None => 0,
-        Some(identity) => identities::number(connection, identity).await?.0,
+        Some(identity) => identities::number(connection, identity).await?,
     };
     let values = [
         Value::Int(owner),

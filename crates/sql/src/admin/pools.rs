@@ -268,7 +268,7 @@ async fn add_rows(
     let id = add(connection, pool, false).await?;
     for (address, identity) in addresses {
         let owner = match identity {
-            Some(identity) => identities::number(connection, identity).await?.0,
+            Some(identity) => identities::number(connection, identity).await?,
             None => 0,
         };
         add_address(connection, id, *address, owner).await?;
@@ -379,7 +379,7 @@ async fn fill(connection: &mut Connection, name: &str) -> Result<(u64, bool), Er
 }
 
 /// A row for an address that has none.
-pub(crate) const INSERT_UNMADE: &str = "INSERT INTO addresses (pool, address, identity, acquired, released) \
+const INSERT_UNMADE: &str = "INSERT INTO addresses (pool, address, identity, acquired, released) \
      SELECT CAST(? AS BIGINT), ?, 0, 0, 1 FROM DUAL \
      WHERE NOT EXISTS (SELECT 1 FROM addresses WHERE pool = ? AND address = ?)";
 

@@ -196,6 +196,103 @@ async fn time_runs_out_for_leases_of_pools_with_a_timeout() {
     }
 }
 
+#[tokio::test]
+async fn the_lowest_address_whose_time_is_over_comes_before_those_that_nobody_had() {
+    for kind in KINDS {
+        for rows in [false, true] {
+            let database = fresh(kind).await;
+            let mut admin = Admin::init(&database.uri).await.unwrap();
+            admin.add_pool(&pool("vpn", "10.3.0.1", "10.3.0.9", 3600)).await.unwrap();
+            if rows {
+                admin.fill("vpn").await.unwrap();
+            }
+            let gw = Gateway::start(&database, "moon", Recovery::Own);
+            for n in 1..=5 {
+                gw.one(&format!("client{n}@cygnet.test"), "vpn").await;
+            }
+            // The higher one is over first.
+            for (n, later) in [(4, 0), (2, 60), (3, 7000)] {
+                gw.clock.store(BEGIN + later, Ordering::Relaxed);
+                assert!(gw.release(&format!("client{n}@cygnet.test"), "vpn", &format!("10.3.0.{n}")).await);
+            }
+            let mut given = Vec::new();
+            for who in ["eve@cygnet.test", "mallory@cygnet.test", "trent@cygnet.test"] {
+                given.push(gw.one(who, "vpn").await);
+            }
+            let expected = ["10.3.0.2", "10.3.0.4", "10.3.0.6"].map(|address| (ip(address), Origin::New));
+            assert_eq!(given, expected, "{kind:?}, rows {rows}");
+            assert_eq!(gw.one("client3@cygnet.test", "vpn").await, (ip("10.3.0.3"), Origin::Offline));
+        }
+    }
+}
+
+/// What many clients need is read together, and each gets what it would get alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_in_one_transaction() {
+    for kind in KINDS {
+        let database = fresh(kind).await;
+        let mut admin = Admin::init(&database.uri).await.unwrap();
+        // Not all owners' addresses are read at a time: one has more than all others together.
+        let mut file: Vec<_> =
+            (1..=90).map(|n| (ip(&format!("10.4.0.{n}")), Some(id("carol@cygnet.test")))).collect();
+        file.push((ip("10.4.1.1"), Some(id("dave@cygnet.test"))));
+        file.push((ip("10.4.1.2"), None));
+        admin.add_addresses("static", 0, &file).await.unwrap();
+        admin.add_pool(&pool("vpn", "10.3.0.1", "10.3.9.255", 60)).await.unwrap();
+        let gw = Arc::new(Gateway::start(&database, "moon", Recovery::Own));
+        let grant = async |round: u32| {
+            let mut clients = tokio::task::JoinSet::new();
+            for number in 0..700_u32 {
+                let gw = gw.clone();
+                // Twelve have two IKE_SAs; two have reserved addresses.
+                let who = match number {
+                    10 => "carol@cygnet.test".to_owned(),
+                    20 => "dave@cygnet.test".to_owned(),
+                    _ => format!("client{}@cygnet.test", number.min(687) + round),
+                };
+                clients.spawn(async move {
+                    let grants = gw.lease(&who, &["static", "vpn"], &["0.0.0.0"]).await.unwrap();
+                    (who, grants[0].address)
+                });
+            }
+            clients.join_all().await.into_iter().collect::<std::collections::BTreeSet<_>>()
+        };
+        let first = grant(0).await;
+        let distinct: std::collections::BTreeSet<_> = first.iter().map(|(_, address)| *address).collect();
+        assert_eq!((first.len(), distinct.len()), (688, 688), "{kind:?}");
+        let of = |who: &str| first.iter().find(|(other, _)| other == who).unwrap().1;
+        assert_eq!((of("carol@cygnet.test"), of("dave@cygnet.test")), (ip("10.4.0.1"), ip("10.4.1.1")));
+        let used: Vec<u64> = admin.status().await.unwrap().iter().map(|pool| pool.online).collect();
+        assert_eq!(used, [3, 685], "{kind:?}: one of them got the address that was for anybody");
+        // All give one back and come again. What was reserved is no new lease either.
+        let mut gone = tokio::task::JoinSet::new();
+        for (who, address) in first.clone() {
+            let gw = gw.clone();
+            gone.spawn(async move { gw.store.release(&[], &id(&who), address).await });
+        }
+        assert!(gone.join_all().await.into_iter().all(|held| held));
+        assert_eq!(grant(0).await, first, "{kind:?}");
+        assert_eq!(gw.lines().iter().filter(|line| line.contains("existing")).count(), 12 + 2 + 700);
+    }
+}
+
+#[tokio::test]
+async fn an_identity_that_is_too_long_is_refused_alone() {
+    for kind in KINDS {
+        let database = fresh(kind).await;
+        let mut admin = Admin::init(&database.uri).await.unwrap();
+        admin.add_pool(&pool("vpn", "10.3.0.1", "10.3.0.9", 0)).await.unwrap();
+        let gw = Gateway::start(&database, "moon", Recovery::Own);
+        let long = format!("{}@cygnet.test", "x".repeat(3000));
+        let asked =
+            [wanted(&long, &["vpn"], &["0.0.0.0"]), wanted("carol@cygnet.test", &["vpn"], &["0.0.0.0"])];
+        let (long, other) = tokio::join!(gw.store.lease(&asked[0]), gw.store.lease(&asked[1]));
+        let why = long.unwrap_err().to_string();
+        assert!(why.contains("cannot keep the identity"), "{kind:?}: {why}");
+        assert_eq!(other.unwrap()[0].address, ip("10.3.0.1"), "{kind:?}");
+    }
+}
+
 /// Rows as strongSwan's tool makes them, and as its own test scenarios fill them in.
 #[tokio::test]
 async fn pools_whose_rows_are_all_there_work_the_same() {
