@@ -3,7 +3,7 @@ use super::Admin;
 use crate::connection::{Connection, Error, Row, Value};
 use crate::value::{address, identity, octets, stored};
 use policy::Identity;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 /// Which leases to list; nothing set: all.
@@ -75,80 +75,129 @@ impl Admin {
     }
 }
 
-/// One statement for every filter: an empty one matches everything.
-macro_rules! select {
-    ($past:literal) => {
+/// One statement for every filter: an empty one matches everything. `+ 0`: in order of address, not all of the pool
+/// and then sorted.
+macro_rules! list {
+    ($lease:literal, $latest:literal, $id:literal, $and:literal) => {
         concat!(
             "SELECT p.name, a.address, CAST(i.type AS BIGINT), i.data, CAST(l.acquired AS BIGINT), ",
-            "CAST(l.released AS BIGINT), CAST(p.timeout AS BIGINT), CAST(a.id AS BIGINT), ",
-            "CAST(l.latest AS BIGINT) ",
-            "FROM (SELECT id AS address, identity, acquired, released, 1 AS latest FROM addresses WHERE identity <> 0",
-            $past,
-            ") l JOIN addresses a ON a.id = l.address JOIN pools p ON p.id = a.pool ",
-            "JOIN identities i ON i.id = l.identity ",
-            "WHERE (? = '' OR p.name = ?) AND (? = 0 OR a.address = ?) AND (? < 0 OR (i.type = ? AND i.data = ?)) ",
-            "AND (? < 0 OR (l.acquired <= ? AND (l.released = 0 OR l.released >= ?))) ",
-            "ORDER BY p.name, a.address, l.acquired, l.latest LIMIT ? OFFSET ?"
+            "CAST(l.released AS BIGINT), CAST(p.timeout AS BIGINT), CAST(a.id AS BIGINT), CAST(",
+            $latest,
+            " AS BIGINT), CAST(",
+            $id,
+            " AS BIGINT) FROM pools p JOIN addresses a ON a.pool + 0 = p.id ",
+            $lease,
+            " JOIN identities i ON i.id = l.identity WHERE p.name = ? AND a.address >= ? AND (a.address > ? OR ",
+            $id,
+            " > ?) ",
+            $and,
+            "AND (? = 0 OR a.address = ?) AND (? < 0 OR (i.type = ? AND i.data = ?)) ",
+            "AND (? < 0 OR (l.acquired <= ? AND (l.released = 0 OR l.released >= ?))) ORDER BY a.address, ",
+            $id,
+            " LIMIT ?"
         )
     };
 }
 
-/// Rows read at a time while looking for those in the wanted state.
+/// Leases of now.
+const CURRENT: &str = list!("JOIN addresses l ON l.id = a.id", "1", "a.id", "AND a.identity <> 0 ");
+
+/// Leases of the past. One that has just ended is in both tables.
+const PAST: &str = list!(
+    "JOIN leases l ON l.address = a.id",
+    "0",
+    "l.id",
+    "AND NOT (a.identity = l.identity AND a.acquired = l.acquired AND a.released = l.released) "
+);
+
+/// Rows read at a time.
 const PAGE: usize = 4096;
 
-/// Leases that a filter lets through.
+/// One of the two lists of a pool's leases, page by page in order of address.
+struct Pages<'a> {
+    pool: &'a str,
+    sql: &'static str,
+    /// Address and number of the last row that was read.
+    last: (Vec<u8>, i64),
+    waiting: VecDeque<Lease>,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    fn new(pool: &'a str, sql: &'static str) -> Self {
+        Self { pool, sql, last: (Vec::new(), 0), waiting: VecDeque::new(), ended: false }
+    }
+
+    /// The address of the next lease; reads a page where none is left.
+    async fn next(
+        &mut self,
+        connection: &mut Connection,
+        filter: &LeaseFilter,
+        now: u64,
+    ) -> Result<Option<IpAddr>, Error> {
+        while self.waiting.is_empty() && !self.ended {
+            let wanted = filter.address.map(octets).unwrap_or_default();
+            let (kind, data) = filter.identity.as_ref().map_or((-1, Vec::new()), stored);
+            let at = Value::Int(filter.at.map_or(-1, whole));
+            let values = [
+                Value::Text(self.pool),
+                Value::Octets(&self.last.0),
+                Value::Octets(&self.last.0),
+                Value::Int(self.last.1),
+                Value::Int(i64::from(filter.address.is_some())),
+                Value::Octets(&wanted),
+                Value::Int(kind),
+                Value::Int(kind),
+                Value::Octets(&data),
+                at,
+                at,
+                at,
+                Value::count(PAGE),
+            ];
+            let rows = connection.rows(self.sql, &values).await?;
+            self.ended = rows.len() < PAGE;
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+            self.last = (last.octets(1)?, last.int(9)?);
+            let part = (self.pool, first.octets(1)?, self.last.0.clone());
+            let holders = if self.sql == CURRENT { holders(connection, part).await? } else { HashMap::new() };
+            for row in &rows {
+                let lease = read(row, &holders, now)?;
+                if filter.state.is_none_or(|wanted| wanted == lease.state) {
+                    self.waiting.push_back(lease);
+                }
+            }
+        }
+        Ok(self.waiting.front().map(|lease| lease.address))
+    }
+}
+
+/// Leases that a filter lets through: pool by pool and address by address, those of the past first.
 async fn leases(
     connection: &mut Connection,
     filter: &LeaseFilter,
     limit: usize,
     now: u64,
 ) -> Result<Vec<Lease>, Error> {
-    // A lease that has just ended is in both tables.
-    let sql = select!(
-        " UNION ALL SELECT e.address, e.identity, e.acquired, e.released, 0 AS latest FROM leases e WHERE NOT EXISTS \
-         (SELECT 1 FROM addresses b WHERE b.id = e.address AND b.identity = e.identity AND \
-         b.acquired = e.acquired AND b.released = e.released)"
-    );
-    let holders = holders(connection, None).await?;
-    let pool = filter.pool.as_deref().unwrap_or_default();
-    let wanted = filter.address.map(octets).unwrap_or_default();
-    let by_address = i64::from(filter.address.is_some());
-    let (kind, data) = filter.identity.as_ref().map_or((-1, Vec::new()), stored);
-    let at = filter.at.map_or(-1, whole);
     let mut found = Vec::new();
-    let mut offset: usize = 0;
-    loop {
-        let page = if filter.state.is_some() { PAGE } else { limit.saturating_sub(found.len()).min(PAGE) };
-        let rows = connection
-            .rows(
-                sql,
-                &[
-                    Value::Text(pool),
-                    Value::Text(pool),
-                    Value::Int(by_address),
-                    Value::Octets(&wanted),
-                    Value::Int(kind),
-                    Value::Int(kind),
-                    Value::Octets(&data),
-                    Value::Int(at),
-                    Value::Int(at),
-                    Value::Int(at),
-                    Value::Int(i64::try_from(page).unwrap_or(i64::MAX)),
-                    Value::Int(i64::try_from(offset).unwrap_or(i64::MAX)),
-                ],
-            )
-            .await?;
-        for row in &rows {
-            let lease = read(row, &holders, now)?;
-            if filter.state.is_none_or(|wanted| wanted == lease.state) && found.len() < limit {
-                found.push(lease);
-            }
+    for row in connection.rows("SELECT name FROM pools ORDER BY name", &[]).await? {
+        let name = row.text(0)?;
+        if filter.pool.as_ref().is_some_and(|wanted| *wanted != name) {
+            continue;
         }
-        offset = offset.saturating_add(rows.len());
-        if rows.len() < page || found.len() >= limit {
-            return Ok(found);
+        let (mut past, mut current) = (Pages::new(&name, PAST), Pages::new(&name, CURRENT));
+        while found.len() < limit {
+            let before = past.next(connection, filter, now).await?;
+            let present = current.next(connection, filter, now).await?;
+            let earlier = match (before, present) {
+                (Some(before), Some(present)) => before <= present,
+                (before, _) => before.is_some(),
+            };
+            let next = if earlier { past.waiting.pop_front() } else { current.waiting.pop_front() };
+            let Some(lease) = next else { break };
+            found.push(lease);
         }
     }
+    Ok(found)
 }
 
 /// The current leases of one pool that have been used, above `after`, in order of address. Costs what it returns.
@@ -161,14 +210,14 @@ pub(crate) async fn page(
 ) -> Result<Vec<Lease>, Error> {
     let sql = "SELECT p.name, a.address, CAST(i.type AS BIGINT), i.data, CAST(a.acquired AS BIGINT), \
                CAST(a.released AS BIGINT), CAST(p.timeout AS BIGINT), CAST(a.id AS BIGINT), CAST(1 AS BIGINT) \
-               FROM pools p JOIN addresses a ON a.pool = p.id JOIN identities i ON i.id = a.identity \
+               FROM pools p JOIN addresses a ON a.pool + 0 = p.id JOIN identities i ON i.id = a.identity \
                WHERE p.name = ? AND a.address > ? AND a.identity <> 0 AND a.acquired > 0 \
                ORDER BY a.address LIMIT ?";
     let after = after.map(octets).unwrap_or_default();
     let limit = Value::Int(i64::try_from(limit).unwrap_or(i64::MAX));
     let rows = connection.rows(sql, &[Value::Text(pool), Value::Octets(&after), limit]).await?;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-    let holders = holders(connection, Some((pool, first.octets(1)?, last.octets(1)?))).await?;
+    let holders = holders(connection, (pool, first.octets(1)?, last.octets(1)?)).await?;
     rows.iter().map(|row| read(row, &holders, now)).collect()
 }
 
@@ -199,23 +248,16 @@ fn read(row: &Row, holders: &HashMap<i64, Vec<String>>, now: u64) -> Result<Leas
     })
 }
 
-/// Which gateways use which address row; of one pool between two addresses, or of all.
+/// Which gateways use which address row of a pool, between two addresses.
 async fn holders(
     connection: &mut Connection,
-    part: Option<(&str, Vec<u8>, Vec<u8>)>,
+    (pool, first, last): (&str, Vec<u8>, Vec<u8>),
 ) -> Result<HashMap<i64, Vec<String>>, Error> {
-    let all = "SELECT CAST(h.address AS BIGINT), h.gateway FROM cygnet_holds h \
-               JOIN addresses a ON a.id = h.address AND a.identity = h.identity ORDER BY h.gateway";
-    let between = "SELECT CAST(h.address AS BIGINT), h.gateway FROM pools p JOIN addresses a ON a.pool = p.id \
-                   JOIN cygnet_holds h ON h.address = a.id AND h.identity = a.identity \
-                   WHERE p.name = ? AND a.address >= ? AND a.address <= ? ORDER BY h.gateway";
-    let rows = match &part {
-        None => connection.rows(all, &[]).await?,
-        Some((pool, first, last)) => {
-            let values = [Value::Text(pool), Value::Octets(first), Value::Octets(last)];
-            connection.rows(between, &values).await?
-        }
-    };
+    let sql = "SELECT CAST(h.address AS BIGINT), h.gateway FROM pools p JOIN addresses a ON a.pool + 0 = p.id \
+               JOIN cygnet_holds h ON h.address = a.id AND h.identity = a.identity \
+               WHERE p.name = ? AND a.address >= ? AND a.address <= ? ORDER BY h.gateway";
+    let values = [Value::Text(pool), Value::Octets(&first), Value::Octets(&last)];
+    let rows = connection.rows(sql, &values).await?;
     let mut holders: HashMap<i64, Vec<String>> = HashMap::new();
     for row in rows {
         holders.entry(row.int(0)?).or_default().push(row.text(1)?);
