@@ -18,7 +18,7 @@ use crate::value::after;
 use pool::{Grant, Origin, Wanted};
 use pools::PoolDef;
 use read::Own;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 pub(crate) use write::Rows;
 use write::Writes;
@@ -119,7 +119,7 @@ impl<'a> Batch<'a> {
 
     /// What the clients have or had.
     async fn read_own(&mut self, all: &[&Wanted], owners: &[Option<Owner>]) -> Result<(), Error> {
-        let mut asked: HashMap<&str, Vec<i64>> = HashMap::new();
+        let mut asked: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         for (wanted, owner) in all.iter().zip(owners) {
             if let Some(Owner { number, new: false }) = owner {
                 for pool in &wanted.pools {
