@@ -128,3 +128,52 @@ async fn attributes_for_everyone_reach_clients_of_pools_in_memory() {
     assert_eq!(outcome.grants.len(), 1);
     assert_eq!(outcome.attributes, [dns]);
 }
+
+/// A store that claims every pool, as a database that does not answer, or only the one of its own name.
+struct Claims {
+    plugin: &'static str,
+    fixed: bool,
+}
+
+impl Store for Claims {
+    fn plugin(&self) -> &'static str {
+        self.plugin
+    }
+
+    fn serves<'a>(&'a self, pool: &'a str) -> Later<'a, bool> {
+        Box::pin(std::future::ready(!self.fixed || pool == self.plugin))
+    }
+
+    fn has_fixed_names(&self) -> bool {
+        self.fixed
+    }
+
+    fn lease<'a>(&'a self, _: &'a Wanted) -> Later<'a, Result<Vec<Grant>, Trouble>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn attributes<'a>(&'a self, _: &'a Wanted, _: &'a [Grant]) -> Later<'a, Attributes> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn release<'a>(&'a self, _: &'a [String], _: &'a Identity, _: IpAddr) -> Later<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn leases<'a>(&'a self, _: &'a str, _: usize) -> Later<'a, Result<Vec<LeaseRow>, Trouble>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+#[tokio::test]
+async fn fixed_names_are_known_before_a_database_is_asked_whatever_the_order() {
+    let memory = Arc::<Memory>::default();
+    memory.load(PoolConfig::new("home", "10.9.0.0/24".parse().unwrap())).unwrap();
+    let store = |plugin, fixed| -> Arc<dyn Store> { Arc::new(Claims { plugin, fixed }) };
+    let others = vec![store("attr-sql", false), store("dhcp", true), store("radius", true)];
+    let stores = Stores { memory, others, order: Order::Connection, detours: Detours::default() };
+    let names = ["dhcp", "office", "home", "radius"].map(str::to_owned);
+    let groups = stores.groups(&names, &mut Vec::new()).await;
+    let servers: Vec<&str> = groups.iter().map(|group| group.store.plugin()).collect();
+    assert_eq!(servers, ["dhcp", "attr-sql", "vici", "radius"]);
+}
