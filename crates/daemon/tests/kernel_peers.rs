@@ -13,35 +13,36 @@ use std::time::Duration;
 const ROLES: [[Kind; 2]; 2] = [[Kind::Cygnet, Kind::Charon], [Kind::Charon, Kind::Cygnet]];
 const SOON: Duration = Duration::from_secs(20);
 
-/// A connection with a tunnel for virtual IPs and one in transport mode.
-fn conf(connection: &str, ids: [&str; 2], net: &str, host: &str) -> String {
-    format!(
-        "connections {{
-  c {{
+/// A connection with a tunnel for virtual IPs, and one in transport mode for those who have none.
+fn conf(addresses: &str, ids: [&str; 2], virtual_ips: &str, net: &str) -> String {
+    let connection = |name: &str, suffix: &str, extra: &str, child: &str| {
+        format!(
+            "  {name} {{
     version = 2
     proposals = aes128-sha256-x25519
-    {connection}
+    {addresses}
+    {extra}
     local {{
       auth = psk
-      id = {}
+      id = {}{suffix}
     }}
     remote {{
       auth = psk
-      id = {}
+      id = {}{suffix}
     }}
     children {{
-      net {{
-        esp_proposals = aes128gcm16-x25519
-        {net}
-      }}
-      host {{
-        mode = transport
-        esp_proposals = aes256-sha256
-        {host}
-      }}
+      {child}
     }}
   }}
-}}
+",
+            ids[0], ids[1]
+        )
+    };
+    let net = format!("net {{\n esp_proposals = aes128gcm16-x25519\n {net}\n }}");
+    let host = "host {\n mode = transport\n esp_proposals = aes256-sha256\n }";
+    format!(
+        "connections {{
+{}{}}}
 pools {{
   v4 {{
     addrs = 10.3.0.0/24
@@ -53,7 +54,8 @@ secrets {{
   }}
 }}
 ",
-        ids[0], ids[1]
+        connection("c", "", virtual_ips, &net),
+        connection("t", "-transport", "", host)
     )
 }
 
@@ -62,12 +64,9 @@ fn pair(path: Path4, kinds: [Kind; 2], net: &str) -> (Lab, Daemon, Daemon) {
     lab.kernel = true;
     let gw = lab.start_with("gw", kinds[0], "");
     let cl = lab.start_with("cl", kinds[1], "");
-    // Not `dynamic`, which is the virtual IP.
-    let host =
-        ["local_ts = 192.0.2.1\n remote_ts = 192.0.2.2", "local_ts = 192.0.2.2\n remote_ts = 192.0.2.1"];
-    gw.load(&conf("local_addrs = 192.0.2.1\n pools = v4", ["gw", "cl"], "local_ts = 10.1.0.0/16", host[0]));
+    gw.load(&conf("local_addrs = 192.0.2.1", ["gw", "cl"], "pools = v4", "local_ts = 10.1.0.0/16"));
     let net = format!("remote_ts = 10.1.0.0/16\n{net}");
-    cl.load(&conf("remote_addrs = 192.0.2.1\n vips = 0.0.0.0", ["cl", "gw"], &net, host[1]));
+    cl.load(&conf("remote_addrs = 192.0.2.1", ["cl", "gw"], "vips = 0.0.0.0", &net));
     (lab, gw, cl)
 }
 
@@ -190,6 +189,7 @@ fn tunnel_transport_rekeying_and_a_clean_end() {
         assert!(cl.sas().contains("mode=TRANSPORT"), "{}", cl.sas());
         same_in_both_kernels(&lab);
         cl.swanctl(&["--terminate", "--ike", "c"]);
+        cl.swanctl(&["--terminate", "--ike", "t"]);
         for name in ["gw", "cl"] {
             let gone =
                 wait_for(SOON, || !lab.exec(name, "ip xfrm state; ip xfrm policy").contains("proto esp"));
