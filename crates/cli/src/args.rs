@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Check(Check),
     /// Follow the daemon's log
     Log(Log),
+    /// Say what becomes of a packet to an address: which rule, route, policy, SA and interface it takes on this host,
+    /// and where it would be dropped
+    Trace(Trace),
     /// Negotiate new keys for a connection or child
     Rekey(Rekey),
     /// Take down SAs picked by name or number
@@ -86,6 +89,33 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Where the packet goes
+    pub(crate) address: String,
+    /// Its source. Default: this host sends it, from the address the kernel chooses
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<String>,
+    /// The interface it comes in by, for a packet that this host passes on
+    #[arg(long, value_name = "INTERFACE", requires = "from")]
+    pub(crate) input: Option<String>,
+    /// tcp, udp, icmp, icmpv6, gre or a number
+    #[arg(long, short, value_name = "PROTOCOL")]
+    pub(crate) protocol: Option<String>,
+    /// Source port (ICMP: type)
+    #[arg(long, value_name = "PORT", requires = "protocol")]
+    pub(crate) sport: Option<String>,
+    /// Destination port (ICMP: code)
+    #[arg(long, value_name = "PORT", requires = "protocol")]
+    pub(crate) dport: Option<String>,
+    /// Its mark, decimal or 0x…
+    #[arg(long, value_name = "MARK")]
+    pub(crate) mark: Option<String>,
+    /// One JSON document, schema cygnet.trace/1
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

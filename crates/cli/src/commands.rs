@@ -14,6 +14,7 @@ mod log;
 pub(crate) mod pools;
 mod stats;
 pub(crate) mod status;
+mod trace;
 mod up;
 
 /// Runs the command.
@@ -34,6 +35,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Log(args) => log::run(uri, &args),
         Command::Stats(args) => stats::stats(uri, &args),
         Command::Version(args) => stats::version(uri, &args),
+        Command::Trace(args) => trace::run(uri, &args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::Quickstart(args) => crate::quickstart::run(&args),
         Command::Completions { shell } => generate::completions(shell),

@@ -12,6 +12,7 @@ mod pools;
 mod secrets;
 pub(crate) mod stats;
 pub(crate) mod store;
+mod trace;
 pub(crate) mod view;
 
 use crate::asks::plane;
@@ -159,6 +160,7 @@ pub(crate) async fn command(client: &mut Client, name: &str, message: &Section) 
         "list-leases" => pools::leases(client, message).await,
         "get-algorithms" => stats::algorithms(),
         "get-counters" => stats::counters(desk, message),
+        "trace" => trace::trace(desk, message).await,
         "reset-counters" => stats::reset_counters(desk, message),
         _ => return None,
     })

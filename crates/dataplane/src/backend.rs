@@ -1,4 +1,5 @@
 //! The face of a data plane. Calls are quick or do their waiting elsewhere; the daemon calls from one task.
+use crate::trace::{Fate, Flow};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, Selector};
 use std::net::{IpAddr, SocketAddr};
@@ -78,6 +79,8 @@ pub trait Backend: Send {
     fn counters(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
+    /// What would become of a packet that leaves.
+    fn trace(&mut self, flow: &Flow) -> Result<Fate, DataplaneError>;
     /// The virtual IPs in use changed: packets from these sources belong to us.
     fn local_addresses(&mut self, addresses: &[IpAddr]);
 }

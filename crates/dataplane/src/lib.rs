@@ -3,9 +3,11 @@
 //! It does not negotiate, nor does it decide routes: orders come as plain values from [`policy::sa`], reports go
 //! back as [`Notice`]s.
 //!
-//! The walk: [`backend`] (the face) → [`xfrm`] (the kernel's) → [`userspace`] (our own).
+//! The walk: [`backend`] (the face) → [`xfrm`] (the kernel's) → [`userspace`] (our own) → [`trace`] (what either would
+//! do with a packet).
 
 pub mod backend;
+pub mod trace;
 pub mod userspace;
 pub mod xfrm;
 

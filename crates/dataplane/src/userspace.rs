@@ -22,7 +22,8 @@ pub use counters::{Counter, Counters};
 pub use plane::IkeDatagram;
 
 use crate::backend::{Backend, DataplaneError, Notice};
-use esp::{InSa, OutSa, Path, SaError, Sad, Spd, Target};
+use crate::trace::{self, Decider, Fate, Sealing};
+use esp::{Flow, InSa, OutSa, Path, SaError, Sad, Spd, Target};
 use lane::{In, Out};
 use linux::raw::RawSocket;
 use linux::sysctl;
@@ -332,6 +333,23 @@ impl Backend for Userspace {
 
     fn counters(&self) -> Vec<(String, u64)> {
         self.plane.counters.list()
+    }
+
+    fn trace(&mut self, flow: &trace::Flow) -> Result<Fate, DataplaneError> {
+        let wanted =
+            Flow { local: flow.source, remote: flow.destination, protocol: flow.protocol, ports: flow.ports };
+        Ok(self.plane.spd.explain(&wanted).map_or(Fate::Ignored, |(selectors, priority, target)| {
+            let decider = Decider { selectors, priority };
+            match target {
+                Target::Protect(sa) => {
+                    let Path { local, remote, encap } = sa.path();
+                    Fate::Sealed(decider, Sealing { child: sa.child, spi: sa.spi, local, remote, encap })
+                }
+                Target::Trap(trap) => Fate::Awaits(decider, trap),
+                Target::Pass => Fate::Passed(decider),
+                Target::Drop => Fate::Dropped(decider),
+            }
+        }))
     }
 
     /// The device asks no addresses: routes bring what is to be protected, selectors decide.

@@ -16,15 +16,19 @@ mod left;
 mod policies;
 mod sa;
 mod selector;
+mod trace;
 
 use crate::backend::{Backend, DataplaneError, Notice};
+use crate::trace::{Fate, Flow, Sealing};
 use book::{Book, Change, Owner};
 use crypto::Secret;
 use event::Shared;
 use left::{ESRCH, Left, Name, Thing};
 use linux::netlink::{Netlink, PathQuery};
 use linux::wait::Waker;
-use linux::xfrm::{Algorithm, Flags, Limits, Offload, Protocol, State, StateId, StateUse, XfrmEvents};
+use linux::xfrm::{
+    Action, Algorithm, Flags, Limits, Offload, Protocol, State, StateId, StateUse, XfrmEvents,
+};
 use linux::{clock, sysctl};
 use policy::sa::{PolicyOnly, SaKeys, Usage};
 use policy::{ChildSa, Mode};
@@ -420,6 +424,31 @@ impl Backend for Xfrm {
     /// Packets are protected on whatever way they go.
     fn device(&self) -> Option<String> {
         None
+    }
+
+    fn trace(&mut self, flow: &Flow) -> Result<Fate, DataplaneError> {
+        let policies = self.xfrm.policies()?;
+        let Some(policy) = trace::chosen(&policies, flow) else { return Ok(Fate::Ignored) };
+        let decider = trace::decider(policy);
+        let template = match policy.action {
+            Action::Block => return Ok(Fate::Dropped(decider)),
+            Action::Allow(None) => return Ok(Fate::Passed(decider)),
+            Action::Allow(Some(template)) => template,
+        };
+        // The newest serves.
+        let serves = |(_, installed): &(&u32, &Installed)| {
+            installed.order.reqid == template.reqid
+                && installed.outbound.is_some_and(|id| template.spi == 0 || template.spi == id.spi)
+        };
+        if let Some((child, installed)) = self.children.iter().filter(serves).next_back() {
+            let ChildSa { spi_out: spi, local, remote, encap, .. } = installed.order;
+            return Ok(Fate::Sealed(decider, Sealing { child: *child, spi, local, remote, encap }));
+        }
+        let trap = self.shunts.iter().find(|(_, reqid)| **reqid == template.reqid && template.reqid != 0);
+        Ok(match trap {
+            Some((trap, _)) => Fate::Awaits(decider, *trap),
+            None => Fate::Foreign(decider),
+        })
     }
 
     fn local_addresses(&mut self, _addresses: &[IpAddr]) {}

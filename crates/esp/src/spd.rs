@@ -251,6 +251,20 @@ impl Spd {
 
     /// Hands the policy that wants this flow to `act`. `None` when no policy does.
     pub fn lookup<R>(&self, flow: &Flow, act: impl FnOnce(&Target) -> R) -> Option<R> {
+        self.find(flow, |entry| act(&entry.policy.target))
+    }
+
+    /// The policy that wants this flow, for people: its selectors, its priority and what it does.
+    #[must_use]
+    pub fn explain(&self, flow: &Flow) -> Option<(String, u32, Target)> {
+        self.find(flow, |entry| {
+            let Policy { local, remote, target } = &*entry.policy;
+            (format!("{local} === {remote}"), entry.order.0, target.clone())
+        })
+    }
+
+    #[inline]
+    fn find<R>(&self, flow: &Flow, act: impl FnOnce(&Entry) -> R) -> Option<R> {
         let in_use = self.in_use.load();
         let v4 = flow.remote.is_ipv4();
         let (remote, local) = (high(flow.remote), high(flow.local));
@@ -271,7 +285,7 @@ impl Spd {
             }
         }
         let (_, shard, at) = best?;
-        shard.get(at).map(|entry| act(&entry.policy.target))
+        shard.get(at).map(act)
     }
 
     /// Makes the lengths of an entry known, before the entry itself.

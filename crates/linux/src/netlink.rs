@@ -7,6 +7,7 @@
 mod address;
 mod event;
 mod link;
+mod lookup;
 mod route;
 mod rule;
 mod talk;
@@ -15,6 +16,7 @@ mod tunnel;
 pub use address::Address;
 pub use event::{Change, Events};
 pub use link::Link;
+pub use lookup::{Decision, Outcome, Packet};
 pub(crate) use route::{LOCAL, MAIN};
 pub use route::{Path, PathQuery, Route, RouteKind};
 pub use rule::Rule;

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) mod trace;
 mod vips;
 
 pub(crate) use vips::Names;
@@ -39,6 +40,8 @@ enum Order {
     Tick,
     /// Look at one CHILD_SA's counters and tell the engine.
     Traffic(u32),
+    /// Follow a packet.
+    Trace(Box<trace::Question>, oneshot::Sender<Result<trace::Trace, String>>),
     /// The kernel's tables changed.
     NetworkChanged,
     /// Undo everything and end.
@@ -71,6 +74,16 @@ impl Handle {
         let (tx, rx) = oneshot::channel();
         let _gone = self.0.send(Order::Query(children, tx)).await;
         rx.await.unwrap_or_default()
+    }
+
+    /// The way of a packet.
+    ///
+    /// # Errors
+    /// Why it could not be followed.
+    pub(crate) async fn trace(&self, question: trace::Question) -> Result<trace::Trace, String> {
+        let (tx, rx) = oneshot::channel();
+        let _gone = self.0.send(Order::Trace(Box::new(question), tx)).await;
+        rx.await.unwrap_or_else(|_| Err("the data plane has ended".to_owned()))
     }
 
     /// Time to report traffic.
@@ -210,6 +223,9 @@ impl Plane {
                         let usages =
                             children.into_iter().filter_map(|id| Some((id, self.usage(id)?))).collect();
                         let _gone = tx.send(usages);
+                    }
+                    Order::Trace(question, tx) => {
+                        let _gone = tx.send(self.trace(&ledger, &question));
                     }
                     Order::Tick => self.report(&mut ledger),
                     Order::Traffic(child) => {

@@ -327,15 +327,15 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-const fn family(address: IpAddr) -> AddressFamily {
+pub(super) const fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
-const fn host_prefix(address: IpAddr) -> u8 {
+pub(super) const fn host_prefix(address: IpAddr) -> u8 {
     if address.is_ipv6() { 128 } else { 32 }
 }
 
-const fn address(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) const fn address(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(a) => Some(IpAddr::V4(*a)),
         RouteAddress::Inet6(a) => Some(IpAddr::V6(*a)),
