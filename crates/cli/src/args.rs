@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Say what becomes of a packet to an address: which rule, route, policy, SA and interface it takes on this host,
     /// and where it would be dropped
     Trace(Trace),
+    /// Look for what keeps tunnels from working on this host: kernel, forwarding, filters, MTU, clock, ports, other
+    /// daemons, files, certificates; and say what to change
+    Doctor(Doctor),
     /// Negotiate new keys for a connection or child
     Rekey(Rekey),
     /// Take down SAs picked by name or number
@@ -214,6 +217,13 @@ pub(crate) enum LeaseFormat {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// One JSON document, the daemon's answer as it is
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// One JSON document, schema cygnet.doctor/1
     #[arg(long)]
     pub(crate) json: bool,
 }

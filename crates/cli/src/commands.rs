@@ -3,7 +3,7 @@ use crate::args::{Command, Cygnet};
 use crate::exit::Failure;
 use std::process::ExitCode;
 
-mod certs;
+pub(crate) mod certs;
 mod check;
 mod conns;
 mod down;
@@ -36,6 +36,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Stats(args) => stats::stats(uri, &args),
         Command::Version(args) => stats::version(uri, &args),
         Command::Trace(args) => trace::run(uri, &args),
+        Command::Doctor(args) => crate::doctor::run(uri, &args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::Quickstart(args) => crate::quickstart::run(&args),
         Command::Completions { shell } => generate::completions(shell),

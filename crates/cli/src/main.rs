@@ -17,6 +17,7 @@
 mod args;
 mod commands;
 mod demo;
+mod doctor;
 mod exit;
 mod getopt;
 mod load;

@@ -173,6 +173,7 @@ fn tunnel_transport_rekeying_and_a_clean_end() {
         for daemon in [&gw, &cl] {
             assert!(daemon.sas().contains("packets-in=3 "), "{}", daemon.sas());
         }
+        followed(&lab, ours, if kinds[0] == Kind::Cygnet { "10.3.0.1" } else { "10.1.0.10" });
         // rekeying, begun by either, under traffic
         for daemon in [&cl, &gw] {
             let mut pings = lab.spawn("cl", &["ping", "-n", "-i", "0.1", "-c", "40", "-W", "2", "10.1.0.10"]);
@@ -208,6 +209,21 @@ fn tunnel_transport_rekeying_and_a_clean_end() {
         assert!(lab.stop(&again));
         nothing_left(&lab, name);
     }
+}
+
+/// `cygnet trace` finds policy and SA in the kernel, and what goes in clear.
+fn followed(lab: &Lab, ours: &Daemon, there: &str) {
+    let trace = |words: &[&str]| {
+        let out = ours.cygnet(&[&["trace"], words].concat());
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let text = trace(&[there]);
+    let from = if there == "10.3.0.1" { "gw" } else { "cl" };
+    let spi = text.split("SPI ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or("?").to_owned();
+    assert!(text.contains("table 220") && text.contains("=> protected by CHILD_SA net{"), "{text}");
+    assert!(lab.exec(from, "ip xfrm state").contains(&format!("spi 0x{spi}")), "{text}");
+    let other = trace(&[there, "--from", if from == "gw" { "192.0.2.1" } else { "192.0.2.2" }]);
+    assert!(other.contains("=> not protected") && other.contains("would be protected"), "{other}");
 }
 
 /// As [`nothing_left`] while the daemon runs.

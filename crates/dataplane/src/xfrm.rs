@@ -26,14 +26,12 @@ use event::Shared;
 use left::{ESRCH, Left, Name, Thing};
 use linux::netlink::{Netlink, PathQuery};
 use linux::wait::Waker;
-use linux::xfrm::{
-    Action, Algorithm, Flags, Limits, Offload, Protocol, State, StateId, StateUse, XfrmEvents,
-};
+use linux::xfrm::{Action, Offload, StateId, StateUse, XfrmEvents};
 use linux::{clock, sysctl};
 use policy::sa::{PolicyOnly, SaKeys, Usage};
 use policy::{ChildSa, Mode};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -86,37 +84,12 @@ pub struct Xfrm {
 }
 
 impl Xfrm {
-    /// Whether this kernel has ESP and we may use it, found out by installing an SA that nobody can reach.
+    /// As [`linux::xfrm::probe`].
     ///
     /// # Errors
     /// What is missing.
     pub fn probe() -> Result<(), DataplaneError> {
-        let mut xfrm = linux::xfrm::Xfrm::open()?;
-        let key = [0; 20];
-        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let id = StateId { destination: local, spi: 0x100, protocol: Protocol::Esp, mark: (0, 0) };
-        let state = State {
-            id,
-            source: local,
-            mode: linux::xfrm::Mode::Tunnel,
-            reqid: 0,
-            selector: None,
-            aead: Some(Algorithm { name: "rfc4106(gcm(aes))", key: &key, icv_bits: 128 }),
-            encryption: None,
-            integrity: None,
-            encap: None,
-            replay_window: 0,
-            inbound: true,
-            flags: Flags::default(),
-            set_mark: (0, 0),
-            if_id: 0,
-            limits: Limits::default(),
-            padding: 0,
-            offload: None,
-        };
-        xfrm.add_state(&state)?;
-        xfrm.delete_state(&id)?;
-        Ok(())
+        Ok(linux::xfrm::probe()?)
     }
 
     /// Takes over the kernel's IPsec in the thread's network namespace, as far as it is ours: what a predecessor
@@ -440,7 +413,7 @@ impl Backend for Xfrm {
             installed.order.reqid == template.reqid
                 && installed.outbound.is_some_and(|id| template.spi == 0 || template.spi == id.spi)
         };
-        if let Some((child, installed)) = self.children.iter().filter(serves).next_back() {
+        if let Some((child, installed)) = self.children.iter().rfind(serves) {
             let ChildSa { spi_out: spi, local, remote, encap, .. } = installed.order;
             return Ok(Fate::Sealed(decider, Sealing { child: *child, spi, local, remote, encap }));
         }

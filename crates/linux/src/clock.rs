@@ -15,6 +15,18 @@ pub fn wall_seconds() -> u64 {
     read(ClockId::CLOCK_REALTIME).map_or(0, |(s, _)| s)
 }
 
+/// Whether a time service keeps the wall clock, as far as the kernel was told; none where it does not answer.
+#[must_use]
+#[allow(unsafe_code, reason = "adjtimex, which nix does not know")]
+pub fn synchronised() -> Option<bool> {
+    // SAFETY: all zeroes are a valid `timex`; with no mode set the call only fills it in.
+    let state = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&mut timex)
+    };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}
+
 fn read(id: ClockId) -> Option<(u64, u64)> {
     let time = clock_gettime(id).ok()?;
     Some((u64::try_from(time.tv_sec()).ok()?, u64::try_from(time.tv_nsec()).ok()?))

@@ -174,6 +174,38 @@ impl Xfrm {
     }
 }
 
+/// Whether this kernel has ESP and we may use it, found out by installing an SA that nobody can reach.
+///
+/// # Errors
+/// What is missing.
+pub fn probe() -> Result<()> {
+    let mut xfrm = Xfrm::open()?;
+    let key = [0; 20];
+    let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let id = StateId { destination: local, spi: 0x100, protocol: Protocol::Esp, mark: (0, 0) };
+    let state = State {
+        id,
+        source: local,
+        mode: Mode::Tunnel,
+        reqid: 0,
+        selector: None,
+        aead: Some(Algorithm { name: "rfc4106(gcm(aes))", key: &key, icv_bits: 128 }),
+        encryption: None,
+        integrity: None,
+        encap: None,
+        replay_window: 0,
+        inbound: true,
+        flags: Flags::default(),
+        set_mark: (0, 0),
+        if_id: 0,
+        limits: Limits::default(),
+        padding: 0,
+        offload: None,
+    };
+    xfrm.add_state(&state)?;
+    xfrm.delete_state(&id).map(drop)
+}
+
 /// Family number of an address.
 fn family(address: IpAddr) -> u16 {
     if address.is_ipv4() { netlink_packet_xfrm::AF_INET } else { netlink_packet_xfrm::AF_INET6 }

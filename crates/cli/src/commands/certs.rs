@@ -95,6 +95,29 @@ pub(super) fn run(uri: Option<&str>, args: &Certs) -> Result<ExitCode, Failure> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// How a certificate stands today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Valid,
+    /// For less than a month.
+    Ending,
+    /// No more, or not yet.
+    Invalid,
+}
+
+/// Names of the daemon's certificates and how they stand.
+pub(crate) fn standing(client: &mut Client) -> Result<Vec<(String, Standing)>, Failure> {
+    let named = |cert: Cert| {
+        let standing = match cert.state? {
+            State::Valid => Standing::Valid,
+            State::Expiring => Standing::Ending,
+            State::Expired | State::NotYetValid => Standing::Invalid,
+        };
+        Some((cert.subject.or(cert.issuer).unwrap_or_default(), standing))
+    };
+    Ok(fetch(client)?.into_iter().filter_map(named).collect())
+}
+
 /// Asks the daemon. CRLs and OCSP responses, which it lists under the same command, are no certificates.
 fn fetch(client: &mut Client) -> Result<Vec<Cert>, Failure> {
     let now = dates::now();

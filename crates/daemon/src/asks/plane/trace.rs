@@ -278,11 +278,13 @@ fn policy(walk: &mut Walk, plane: &str, decider: &Decider, does: &str) {
     walk.step("policy", format!("{plane}: {decider}: {does}"));
 }
 
+/// As `ip rule` shows it.
 fn shown_rule(rule: &Rule) -> String {
-    let mut text = format!("{}: from all", rule.priority);
-    if let Some((value, mask)) = rule.mark {
-        let not = if rule.invert { " not" } else { "" };
-        text.push_str(&format!("{not} fwmark {value:#x}/{mask:#x}"));
+    let mut text = format!("{}: {}from all", rule.priority, if rule.invert { "not " } else { "" });
+    match rule.mark {
+        Some((value, u32::MAX)) => text.push_str(&format!(" fwmark {value:#x}")),
+        Some((value, mask)) => text.push_str(&format!(" fwmark {value:#x}/{mask:#x}")),
+        None => {}
     }
     text.push_str(&format!(" lookup {}", table(rule.table)));
     text
