@@ -281,7 +281,7 @@ impl Lab {
 
     /// Pings; true when none of `count` was lost.
     pub(crate) fn try_ping(&self, name: &str, to: &str, count: u32) -> (bool, String) {
-        let (_, said) = self.attempt(name, &format!("ping -n -i 0.05 -c {count} -W 1 -w 8 {to}"));
+        let (_, said) = self.attempt(name, &format!("ping -n -i 0.05 -c {count} -W 3 {to}"));
         (said.contains(" 0% packet loss"), said)
     }
 
