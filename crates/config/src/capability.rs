@@ -19,8 +19,6 @@ pub enum Capability {
     LocalPorts,
     /// AH.
     Ah,
-    /// IPComp (RFC 3173).
-    Ipcomp,
     /// Transport mode.
     Transport,
     /// Transport mode through a proxy (Mobile IPv6).
@@ -61,11 +59,10 @@ impl Capability {
             Self::Ppk => "post-quantum pre-shared keys (PPK) are not available yet",
             Self::Mediation => "the mediation extension is not available yet",
             Self::LocalPorts => "local IKE ports other than 500 and 4500 are not available yet",
-            Self::Ah => "AH is not available yet: use esp_proposals",
-            Self::Ipcomp => "IPComp is not available yet",
+            Self::Ah => "AH is not available with userspace ESP: use esp_proposals",
             Self::Transport => "transport mode is not available yet: set mode = tunnel",
             Self::TransportProxy => "transport proxy mode is not available yet: set mode = tunnel",
-            Self::Beet => "BEET mode is not available yet: set mode = tunnel",
+            Self::Beet => "BEET mode is not available with userspace ESP: set mode = tunnel",
             Self::Iptfs => "IP-TFS is not available yet: set mode = tunnel",
             Self::Labels => "security labels are not available yet",
             Self::PerCpu => "per-CPU SAs are not available yet",
@@ -104,6 +101,8 @@ impl Capabilities {
     #[must_use]
     pub fn xfrm() -> Self {
         let kernel = [
+            Capability::Ah,
+            Capability::Beet,
             Capability::InterfaceIds,
             Capability::KernelPolicies,
             Capability::Marks,

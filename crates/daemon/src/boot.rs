@@ -83,7 +83,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     say_what_is_missing(&conf, &log);
     let chosen = crate::data_plane::choose(&conf);
     let data_plane = chosen.as_ref().map_or(DataPlane::Userspace, |(plane, _)| *plane);
-    let settings = conf.engine(data_plane);
+    let abilities = data_plane.abilities();
+    let settings = conf.engine(data_plane, abilities);
 
     // 2. Control socket: its failure must be known before anything is changed on the host.
     let uri = conf.text("plugins.vici.socket").unwrap_or(control::DEFAULT_SOCKET).to_owned();
@@ -195,6 +196,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         plane: plane.clone(),
         plane_name,
         data_plane,
+        abilities,
         observers: observers.clone(),
         log: log.clone(),
         stores,

@@ -2,6 +2,7 @@
 use crate::data_plane::DataPlane;
 use config::tree::Section;
 use config::{CredentialSettings, DaemonSettings, load_daemon};
+use dataplane::Abilities;
 use policy::Settings;
 use std::sync::Arc;
 
@@ -30,11 +31,12 @@ impl Conf {
     }
 
     /// What the engine obeys, with this data plane.
-    pub(crate) fn engine(&self, plane: DataPlane) -> Arc<Settings> {
+    pub(crate) fn engine(&self, plane: DataPlane, abilities: Abilities) -> Arc<Settings> {
         // As strongSwan's own userspace ESP: in UDP, unless told otherwise.
         let esp_in_udp_only =
             plane == DataPlane::Userspace && !self.flag("plugins.kernel-libipsec.raw_esp", false);
-        Arc::new(Settings { esp_in_udp_only, ..self.settings.engine.clone() })
+        let plane_ipcomp = abilities.ipcomp;
+        Arc::new(Settings { esp_in_udp_only, plane_ipcomp, ..self.settings.engine.clone() })
     }
 
     /// Routes, virtual IPs, marks, name servers.

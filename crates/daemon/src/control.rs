@@ -25,6 +25,7 @@ use crate::stores::Stores;
 use anyhow::{Context, Result, bail};
 use client::Client;
 use config::tree::Section;
+use dataplane::Abilities;
 use ike::io::Group;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub(crate) struct Desk {
     pub(crate) plane_name: Option<String>,
     /// Which one was chosen.
     pub(crate) data_plane: DataPlane,
+    /// And what it can.
+    pub(crate) abilities: Abilities,
     pub(crate) observers: Arc<Observers>,
     pub(crate) log: Arc<Log>,
     pub(crate) stores: Arc<Stores>,

@@ -1,6 +1,6 @@
 //! Which data plane: the kernel's or our own (`charon.data_plane`).
 use crate::conf::Conf;
-use dataplane::Xfrm;
+use dataplane::{Abilities, Xfrm};
 
 /// What protects packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,16 @@ pub(crate) enum DataPlane {
     Xfrm,
     /// ESP in user space over a TUN device.
     Userspace,
+}
+
+impl DataPlane {
+    /// What it can beside the ordinary.
+    pub(crate) fn abilities(self) -> Abilities {
+        match self {
+            Self::Xfrm => Xfrm::abilities(),
+            Self::Userspace => Abilities::default(),
+        }
+    }
 }
 
 /// The choice and why, for the log; or why there is none.

@@ -86,7 +86,7 @@ impl Reloader {
         control::credentials::read_vault(desk).await;
         {
             let mut store = desk.store.lock().await;
-            store.settings = conf.engine(desk.data_plane);
+            store.settings = conf.engine(desk.data_plane, desk.abilities);
             store.credentials.settings = settings;
             desk.shard.command(store.reload(StartActions::default())).await;
         }

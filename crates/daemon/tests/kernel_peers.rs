@@ -4,9 +4,11 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/shown.rs"]
+mod shown;
 
 use lab::{Daemon, Kind, Lab, Path4, wait_for};
-use std::collections::BTreeSet;
+use shown::{policies, same_in_both_kernels};
 use std::time::Duration;
 
 /// Ours and theirs, each once at the gateway.
@@ -73,75 +75,6 @@ fn pair(path: Path4, kinds: [Kind; 2], net: &str) -> (Lab, Daemon, Daemon) {
 fn initiate(gw: &Daemon, cl: &Daemon, child: &str) {
     let (ok, said) = cl.try_swanctl(&["--initiate", "--child", child, "--timeout", "30"]);
     assert!(ok, "{said}\n{}\n{}", gw.said(), cl.said());
-}
-
-/// Blocks of `ip xfrm`, each a first line and what is indented below it.
-fn blocks(text: &str) -> Vec<Vec<String>> {
-    let mut all: Vec<Vec<String>> = Vec::new();
-    for line in text.lines() {
-        if !line.starts_with(char::is_whitespace) {
-            all.push(Vec::new());
-        }
-        if let Some(last) = all.last_mut() {
-            last.push(line.trim().to_owned());
-        }
-    }
-    all
-}
-
-/// What an SA is made of, without what only one end has (window, reqid, counters).
-fn states(lab: &Lab, name: &str) -> BTreeSet<String> {
-    let shown = lab.exec(name, "ip xfrm state");
-    let pick = |block: Vec<String>| {
-        let mut parts = vec![block[0].clone()];
-        for line in &block[1..] {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[0] {
-                "proto" => parts.push(format!("{} mode {}", words[..4].join(" "), words[7])),
-                "replay-window" => {
-                    parts.extend(words.iter().skip_while(|w| **w != "flag").map(|w| (*w).to_owned()))
-                }
-                "aead" | "auth-trunc" | "enc" | "encap" | "sel" | "mark" | "if_id" => {
-                    parts.push(line.clone())
-                }
-                _ => {}
-            }
-        }
-        parts.join("; ")
-    };
-    blocks(&shown).into_iter().map(pick).collect()
-}
-
-/// Selector, priority and template of every policy of one direction, without SPI and reqid.
-fn policies(lab: &Lab, name: &str, direction: &str) -> BTreeSet<String> {
-    let shown = lab.exec(name, "ip xfrm policy");
-    let pick = |block: Vec<String>| {
-        let text = block.join(" ");
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let mut parts = Vec::new();
-        let mut at = words.iter().peekable();
-        while let Some(word) = at.next() {
-            match *word {
-                "dir" | "spi" | "reqid" => drop(at.next()),
-                other => parts.push(other),
-            }
-        }
-        (words.windows(2).any(|w| w == ["dir", direction])).then(|| parts.join(" "))
-    };
-    blocks(&shown).into_iter().filter_map(pick).collect()
-}
-
-/// Both ends have told their kernels the same, once a stock peer has let go of the SA before, for which it waits a
-/// while after a rekeying.
-fn same_in_both_kernels(lab: &Lab) {
-    if !wait_for(SOON, || states(lab, "gw") == states(lab, "cl")) {
-        assert_eq!(states(lab, "gw"), states(lab, "cl"));
-    }
-    for (here, there) in [("gw", "cl"), ("cl", "gw")] {
-        let out = policies(lab, here, "out");
-        assert!(!out.is_empty());
-        assert_eq!(out, policies(lab, there, "in"), "{here} -> {there}");
-    }
 }
 
 fn nothing_left(lab: &Lab, name: &str) {

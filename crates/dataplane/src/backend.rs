@@ -18,6 +18,13 @@ pub enum DataplaneError {
     Unknown(u32),
 }
 
+/// What a data plane can beside the ordinary; what negotiations must know beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// IPComp.
+    pub ipcomp: bool,
+}
+
 /// What a data plane reports by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -69,6 +76,8 @@ pub trait Backend: Send {
     fn remove(&mut self, child: u32, keep_policies: bool) -> Result<(Usage, Usage), DataplaneError>;
     /// Counters (in, out).
     fn query(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError>;
+    /// Counters (in, out) of all CHILD_SAs, in one go where that is cheaper.
+    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))>;
     /// Installs a trap, pass or drop policy.
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError>;
     /// Removes one.

@@ -11,6 +11,6 @@ pub mod trace;
 pub mod userspace;
 pub mod xfrm;
 
-pub use backend::{Backend, DataplaneError, Notice};
+pub use backend::{Abilities, Backend, DataplaneError, Notice};
 pub use userspace::{Userspace, UserspaceOptions};
 pub use xfrm::{Xfrm, XfrmOptions};

@@ -247,8 +247,8 @@ impl Backend for Userspace {
     fn install(&mut self, child: &ChildSa) -> Result<(), DataplaneError> {
         let path = Path { local: child.local, remote: child.remote, encap: child.encap };
         self.wires.can(&path).map_err(|what| DataplaneError::Unsupported(what.to_owned(), "userspace"))?;
-        if child.config.ipcomp {
-            tracing::debug!("{}: IPComp is not available here, going without", child.connection);
+        if child.cpi_in != 0 {
+            return Err(DataplaneError::Unsupported("IPComp".to_owned(), "userspace"));
         }
         let inbound = Arc::new(InSa::new(child).map_err(refused)?);
         let outbound = Arc::new(OutSa::new(child).map_err(refused)?);
@@ -301,6 +301,11 @@ impl Backend for Userspace {
     fn query(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError> {
         let installed = self.child(child)?;
         Ok((installed.inbound.usage(), installed.outbound.usage()))
+    }
+
+    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))> {
+        let all = self.children.iter();
+        all.map(|(id, installed)| (*id, (installed.inbound.usage(), installed.outbound.usage()))).collect()
     }
 
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError> {

@@ -18,7 +18,7 @@ mod sa;
 mod selector;
 mod trace;
 
-use crate::backend::{Backend, DataplaneError, Notice};
+use crate::backend::{Abilities, Backend, DataplaneError, Notice};
 use crate::trace::{Fate, Flow, Sealing};
 use book::{Book, Change, Owner};
 use crypto::Secret;
@@ -62,9 +62,19 @@ struct Installed {
     inbound: StateId,
     /// Not yet there while the outbound half waits.
     outbound: Option<StateId>,
+    /// SAs that compress, inbound and outbound.
+    compression: [Option<StateId>; 2],
     offload: u32,
     /// Counters as last seen.
     usage: (Usage, Usage),
+}
+
+/// One half of a CHILD_SA as installed.
+struct Half {
+    id: StateId,
+    compression: Option<StateId>,
+    /// Interface of the card that handles whole packets, 0 for none.
+    offload: u32,
 }
 
 /// The kernel's data plane. What it installed goes when it is dropped.
@@ -90,6 +100,12 @@ impl Xfrm {
     /// What is missing.
     pub fn probe() -> Result<(), DataplaneError> {
         Ok(linux::xfrm::probe()?)
+    }
+
+    /// What this kernel can beside ESP, found out in the same way; nothing without privilege.
+    #[must_use]
+    pub fn abilities() -> Abilities {
+        Abilities { ipcomp: linux::xfrm::probe_compression().is_ok() }
     }
 
     /// Takes over the kernel's IPsec in the thread's network namespace, as far as it is ours: what a predecessor
@@ -128,26 +144,55 @@ impl Xfrm {
         })
     }
 
-    /// Installs one SA of a CHILD_SA. Where the network card's help is only wished for, it goes without.
-    fn add(&mut self, child: &ChildSa, inbound: bool) -> Result<(StateId, u32), DataplaneError> {
+    /// Installs one half of a CHILD_SA.
+    fn add(&mut self, child: &ChildSa, inbound: bool) -> Result<Half, DataplaneError> {
+        let compression = sa::compression(child, inbound)?;
+        if let Some(state) = &compression {
+            self.add_state(state, child).map_err(|e| match e.errno() {
+                Some(ENOENT | ENOSYS | EPROTONOSUPPORT) => DataplaneError::Os(
+                    format!("{}: the kernel lacks IPComp (modules ipcomp, ipcomp6, deflate): set ipcomp = no", e.what),
+                    e.source,
+                ),
+                _ => e.into(),
+            })?;
+        }
+        let compression = compression.map(|state| state.id);
+        match self.add_protection(child, inbound) {
+            Ok((id, offload)) => Ok(Half { id, compression, offload }),
+            Err(e) => {
+                if let Some(Err(e)) = compression.map(|id| self.take(&id)) {
+                    tracing::warn!("{e}");
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn add_state(&mut self, state: &State<'_>, child: &ChildSa) -> Result<(), linux::Error> {
+        self.left.comes(Thing::State { id: state.id, source: state.source, reqid: state.reqid });
+        let added = self.xfrm.add_state(state);
+        match &added {
+            Ok(()) => {
+                let name = (state.id.destination, state.id.spi);
+                self.shared.with(|whose| whose.children.insert(name, child.id));
+            }
+            Err(e) if e.errno() == Some(EEXIST) => {}
+            Err(_) => self.left.goes(Name::State(state.id)),
+        }
+        added
+    }
+
+    /// Installs ESP or AH. Where the network card's help is only wished for, it goes without.
+    fn add_protection(&mut self, child: &ChildSa, inbound: bool) -> Result<(StateId, u32), DataplaneError> {
         let mut last = None;
         for offload in self.offloads(child)? {
             let state = sa::state(child, inbound, offload)?;
-            let thing = Thing::State { id: state.id, source: state.source, reqid: state.reqid };
-            self.left.comes(thing);
-            match self.xfrm.add_state(&state) {
+            match self.add_state(&state, child) {
                 Ok(()) => {
-                    self.shared
-                        .with(|whose| whose.children.insert((state.id.destination, state.id.spi), child.id));
                     let packet = offload.filter(|offload| offload.packet);
                     return Ok((state.id, packet.map_or(0, |offload| offload.interface)));
                 }
-                Err(e) => {
-                    if e.errno() != Some(EEXIST) {
-                        self.left.goes(Name::State(state.id));
-                    }
-                    last = Some(e);
-                }
+                Err(e) => last = Some(e),
             }
         }
         Err(last.map_or_else(|| sa::unsupported("no SA"), DataplaneError::from))
@@ -219,12 +264,13 @@ impl Xfrm {
             return Ok(());
         }
         let mut order = installed.order.clone();
-        let (id, offload) = self.add(&order, false)?;
+        let half = self.add(&order, false)?;
         order.keys_out = no_keys();
         if let Some(installed) = self.children.get_mut(&child) {
             installed.order = order;
-            installed.outbound = Some(id);
-            installed.offload = installed.offload.max(offload);
+            installed.outbound = Some(half.id);
+            installed.compression[1] = half.compression;
+            installed.offload = installed.offload.max(half.offload);
         }
         self.enforce(child)
     }
@@ -242,9 +288,12 @@ impl Xfrm {
         let Some(installed) = self.children.remove(&child) else { return Ok(()) };
         let changes = self.book.clear(Owner::Child(child));
         self.tell_all(&changes);
-        let inbound = self.take(&installed.inbound).map(drop);
-        let outbound = installed.outbound.map_or(Ok(()), |id| self.take(&id).map(drop));
-        inbound.and(outbound)
+        let all = [Some(installed.inbound), installed.outbound].into_iter().chain(installed.compression);
+        let mut done = Ok(());
+        for id in all.flatten() {
+            done = done.and(self.take(&id).map(drop));
+        }
+        done
     }
 
     fn refresh(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError> {
@@ -274,7 +323,8 @@ impl Xfrm {
         };
         let there = StateId { destination: end, ..id };
         self.left.comes(Thing::State { id: there, source, reqid: order.reqid });
-        let moved = self.xfrm.move_state(&id, source, end, sa::encap(order, inbound));
+        let encap = if id.protocol == Protocol::Comp { None } else { sa::encap(order, inbound) };
+        let moved = self.xfrm.move_state(&id, source, end, encap);
         if there != id {
             self.left.goes(Name::State(id));
             self.shared.with(|whose| {
@@ -301,10 +351,16 @@ impl Backend for Xfrm {
         for inbound in [true, false] {
             sa::state(child, inbound, None).map_err(|e| named(&who, e))?;
         }
-        let (inbound, offload) = self.add(child, true).map_err(|e| named(&who, e))?;
-        let order = ChildSa { keys_in: no_keys(), ..child.clone() };
-        let usage = (Usage::default(), Usage::default());
-        self.children.insert(child.id, Installed { order, inbound, outbound: None, offload, usage });
+        let half = self.add(child, true).map_err(|e| named(&who, e))?;
+        let installed = Installed {
+            order: ChildSa { keys_in: no_keys(), ..child.clone() },
+            inbound: half.id,
+            outbound: None,
+            compression: [half.compression, None],
+            offload: half.offload,
+            usage: (Usage::default(), Usage::default()),
+        };
+        self.children.insert(child.id, installed);
         let done = if child.inbound_only { Ok(()) } else { self.outbound(child.id) };
         done.map_err(|e| {
             if let Err(e) = self.discard(child.id) {
@@ -333,7 +389,8 @@ impl Backend for Xfrm {
         installed.order.remote = remote;
         installed.order.encap = encap;
         let order = ChildSa { keys_in: no_keys(), keys_out: no_keys(), ..installed.order.clone() };
-        let (inbound, outbound) = (installed.inbound, installed.outbound);
+        let (inbound, outbound, compression) =
+            (installed.inbound, installed.outbound, installed.compression);
         let who = format!("{}{{{child}}}", order.config.name);
         let inbound = self.shift(&order, inbound, true).map_err(|e| named(&who, e))?;
         if let Some(installed) = self.children.get_mut(&child) {
@@ -344,6 +401,17 @@ impl Backend for Xfrm {
             if let Some(installed) = self.children.get_mut(&child) {
                 installed.outbound = Some(outbound);
             }
+        }
+        for (at, id) in compression.into_iter().enumerate() {
+            let Some(id) = id else { continue };
+            let id = self.shift(&order, id, at == 0).map_err(|e| named(&who, e))?;
+            if let Some(slot) =
+                self.children.get_mut(&child).and_then(|installed| installed.compression.get_mut(at))
+            {
+                *slot = Some(id);
+            }
+        }
+        if outbound.is_some() {
             self.enforce(child).map_err(|e| named(&who, e))?;
         }
         Ok(())
@@ -358,6 +426,27 @@ impl Backend for Xfrm {
 
     fn query(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError> {
         self.refresh(child)
+    }
+
+    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))> {
+        if self.children.len() < MANY {
+            let all: Vec<u32> = self.children.keys().copied().collect();
+            return all.into_iter().filter_map(|id| Some((id, self.refresh(id).ok()?))).collect();
+        }
+        let (children, shared) = (&mut self.children, &self.shared);
+        let asked = self.xfrm.all_use(|id, found| {
+            let whose = shared.with(|whose| whose.children.get(&(id.destination, id.spi)).copied());
+            let Some(installed) = whose.and_then(|child| children.get_mut(&child)) else { return };
+            if installed.inbound == id {
+                installed.usage.0 = counted(installed.usage.0, &found);
+            } else if installed.outbound == Some(id) {
+                installed.usage.1 = counted(installed.usage.1, &found);
+            }
+        });
+        if let Err(e) = asked {
+            tracing::warn!("{e}");
+        }
+        self.children.iter().map(|(id, installed)| (*id, installed.usage)).collect()
     }
 
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError> {
@@ -446,8 +535,14 @@ impl Drop for Xfrm {
     }
 }
 
-/// `EEXIST` on Linux.
+/// From so many CHILD_SAs on, the kernel is asked for the counters of all SAs at once.
+const MANY: usize = 64;
+
+/// `EEXIST` and others on Linux.
 const EEXIST: i32 = 17;
+const ENOENT: i32 = 2;
+const ENOSYS: i32 = 38;
+const EPROTONOSUPPORT: i32 = 93;
 
 fn no_keys() -> SaKeys {
     SaKeys { encr: Secret::default(), integ: Secret::default() }

@@ -119,6 +119,8 @@ fn order(us: &End, them: &End, side: u8, g: u32, change: impl FnOnce(&mut ChildS
         if_id_in: 0,
         if_id_out: 0,
         soft: (0, 0),
+        cpi_in: 0,
+        cpi_out: 0,
         hard: (0, 0),
     };
     let mut config = Child::named("net");
@@ -309,6 +311,10 @@ fn a_trap_asks_serves_and_comes_back() {
         reqid: 7,
         local: None,
         remote: Some(b.outer),
+        mark_in: (0, 0),
+        mark_out: (0, 0),
+        if_id_in: 0,
+        if_id_out: 0,
     };
     a.plane().install_policy(&trap).unwrap();
     assert!(run(&a.ns, "ip xfrm policy").contains("priority 367232"), "{}", a.state());

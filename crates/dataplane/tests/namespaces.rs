@@ -186,6 +186,10 @@ fn a_trap_asks_once_and_what_it_kept_arrives() {
         reqid: 7,
         local: Some(a.outer),
         remote: Some(b.outer),
+        mark_in: (0, 0),
+        mark_out: (0, 0),
+        if_id_in: 0,
+        if_id_out: 0,
     };
     a.plane.install_policy(&policy).unwrap();
     let (client, server) = echo(&a, &b, 7000);
@@ -341,6 +345,10 @@ fn pass_shunts_come_before_the_tunnel_and_drop_shunts_after() {
         reqid: 0,
         local: None,
         remote: None,
+        mark_in: (0, 0),
+        mark_out: (0, 0),
+        if_id_in: 0,
+        if_id_out: 0,
     };
     let (drop, pass) = (shunt(1, Mode::Drop), shunt(2, Mode::Pass));
     let dropped = |a: &End, n: u64| {

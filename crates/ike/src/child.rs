@@ -2,7 +2,7 @@
 use crate::core::Core;
 use crate::io::{Ask, Event};
 use crate::sa::{IkeSa, Wait};
-use policy::sa::Usage;
+use policy::sa::{PolicyOnly, Usage};
 use policy::{Child, ChildSa, MarkValue, Selector};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -281,7 +281,7 @@ impl Reqids {
 }
 
 /// Resolved marks and interface ids of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Marks {
     pub(crate) mark_in: (u32, u32),
     pub(crate) mark_out: (u32, u32),
@@ -289,16 +289,33 @@ pub(crate) struct Marks {
     pub(crate) if_id_out: u32,
 }
 
-/// Resolves `%unique` and `%unique-dir`. A rekeyed child keeps what its predecessor has.
-pub(crate) fn marks(config: &Child, sa: &IkeSa, id: u32, replaces: Option<&ChildSa>) -> Marks {
-    if let Some(old) = replaces {
-        return Marks {
-            mark_in: old.mark_in,
-            mark_out: old.mark_out,
-            if_id_in: old.if_id_in,
-            if_id_out: old.if_id_out,
-        };
+/// What a CHILD_SA has from its predecessor or from the trap that asked for it, so that whatever leads packets by it
+/// stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keeps {
+    pub(crate) reqid: u32,
+    pub(crate) marks: Marks,
+}
+
+impl Keeps {
+    /// What its successor keeps.
+    pub(crate) fn of(sa: &ChildSa) -> Self {
+        let (mark_in, mark_out) = (sa.mark_in, sa.mark_out);
+        let (if_id_in, if_id_out) = (sa.if_id_in, sa.if_id_out);
+        Self { reqid: sa.reqid, marks: Marks { mark_in, mark_out, if_id_in, if_id_out } }
     }
+
+    /// What the CHILD_SA of a trap keeps.
+    pub(crate) fn of_trap(trap: &PolicyOnly) -> Self {
+        let (mark_in, mark_out) = (trap.mark_in, trap.mark_out);
+        let (if_id_in, if_id_out) = (trap.if_id_in, trap.if_id_out);
+        Self { reqid: trap.reqid, marks: Marks { mark_in, mark_out, if_id_in, if_id_out } }
+    }
+}
+
+/// Resolves `%unique` and `%unique-dir`. `inherited`: interface ids of the IKE_SA or the connection; `id`: a number
+/// nobody else draws by.
+pub(crate) fn marks(config: &Child, inherited: (u32, u32), id: u32) -> Marks {
     // Two numbers per child keep the directions apart.
     let (i, o) = (id.wrapping_mul(2), id.wrapping_mul(2).wrapping_add(1));
     let value = |v: MarkValue, dir: u32, inherited: u32| match v {
@@ -313,8 +330,8 @@ pub(crate) fn marks(config: &Child, sa: &IkeSa, id: u32, replaces: Option<&Child
     Marks {
         mark_in: mark(config.mark_in, i),
         mark_out: mark(config.mark_out, o),
-        if_id_in: value(config.if_id_in, i, sa.if_ids.0),
-        if_id_out: value(config.if_id_out, o, sa.if_ids.1),
+        if_id_in: value(config.if_id_in, i, inherited.0),
+        if_id_out: value(config.if_id_out, o, inherited.1),
     }
 }
 
@@ -325,6 +342,11 @@ pub(crate) fn draws_unique(config: &Child) -> bool {
         || unique(config.mark_out.value)
         || unique(config.if_id_in)
         || unique(config.if_id_out)
+}
+
+/// Whether a connection draws interface ids that its children inherit.
+pub(crate) fn inherits_unique(conn: &policy::Connection) -> bool {
+    [conn.if_id_in, conn.if_id_out].iter().any(|id| matches!(id, MarkValue::Unique | MarkValue::UniqueDir))
 }
 
 /// Resolved interface ids of a connection, which its children inherit.

@@ -99,7 +99,7 @@ impl Engine {
                     return self.core.done(id, 0, 0, Some(why));
                 }
                 let children = child
-                    .map(|config| StartChild { config, reqid: None, packet: None })
+                    .map(|config| StartChild { config, keeps: None, packet: None })
                     .into_iter()
                     .collect();
                 self.initiate(Start {
@@ -200,7 +200,7 @@ impl Engine {
             .children
             .values()
             .filter(|c| c.is_live())
-            .map(|c| StartChild { config: Arc::clone(&c.sa.config), reqid: Some(c.sa.reqid), packet: None })
+            .map(|c| StartChild { config: Arc::clone(&c.sa.config), keeps: Some(child::Keeps::of(&c.sa)), packet: None })
             .collect();
         let start = Start {
             conn: Arc::clone(&sa.conn),

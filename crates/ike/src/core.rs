@@ -7,7 +7,7 @@ use crate::sa::IkeSa;
 use crate::trap::Traps;
 use crypto::Rng;
 use policy::{Connection, Settings, Snapshot};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Writes a log line that belongs to an IKE_SA.
@@ -94,8 +94,8 @@ pub(crate) struct Start {
 pub(crate) struct StartChild {
     /// Definition.
     pub(crate) config: Arc<policy::Child>,
-    /// reqid to keep.
-    pub(crate) reqid: Option<u32>,
+    /// What it keeps of a predecessor or trap.
+    pub(crate) keeps: Option<crate::child::Keeps>,
     /// The packet that asked for it.
     pub(crate) packet: Option<(policy::Selector, policy::Selector)>,
 }
@@ -111,7 +111,7 @@ pub(crate) struct Core {
     pub(crate) traps: Traps,
     pub(crate) later: VecDeque<Later>,
     /// Inbound SPIs of our CHILD_SAs.
-    pub(crate) spis: BTreeSet<u32>,
+    pub(crate) spis: crate::spi::Spis,
     pub(crate) reqids: crate::child::Reqids,
     /// Identities of established IKE_SAs, for `unique`.
     pub(crate) peers: BTreeMap<u32, crate::sa::Peers>,
@@ -135,7 +135,7 @@ impl Core {
             commands: Commands::default(),
             traps: Traps::default(),
             later: VecDeque::new(),
-            spis: BTreeSet::new(),
+            spis: crate::spi::Spis::default(),
             reqids: crate::child::Reqids::new(snapshot.settings.reqid_base),
             peers: BTreeMap::new(),
             children_gone: Vec::new(),

@@ -31,6 +31,7 @@ mod reload;
 mod sa;
 mod select;
 pub mod snapshot;
+mod spi;
 mod trap;
 mod v2;
 mod view;

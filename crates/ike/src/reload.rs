@@ -60,7 +60,7 @@ impl Engine {
                         continue;
                     }
                     self.core.log(Group::Cfg, 1, None, format!("vici initiating '{}'", child.name));
-                    let children = vec![StartChild { config: Arc::clone(child), reqid: None, packet: None }];
+                    let children = vec![StartChild { config: Arc::clone(child), keeps: None, packet: None }];
                     let conn = Arc::clone(&conn);
                     self.initiate(Start {
                         conn,

@@ -63,6 +63,11 @@ pub(crate) fn by_identity(
     found
 }
 
+/// A mode that a peer hears of; the others look like tunnel mode.
+fn says_so(mode: policy::Mode) -> bool {
+    matches!(mode, policy::Mode::Transport | policy::Mode::Beet)
+}
+
 /// What a child makes of a peer's selectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fit {
@@ -77,7 +82,7 @@ pub(crate) fn child(
     children: &[Arc<Child>],
     hosts: (&[VirtualIp], &[VirtualIp]),
     asked: (&[Selector], &[Selector]),
-    transport: bool,
+    mode: policy::Mode,
 ) -> Option<Fit> {
     let mut best: Option<(u32, Fit)> = None;
     for config in children {
@@ -91,7 +96,7 @@ pub(crate) fn child(
         if local_ts.is_empty() || remote_ts.is_empty() {
             continue;
         }
-        let mode_fits = (config.mode == policy::Mode::Transport) == transport;
+        let mode_fits = config.mode == mode || !(says_so(config.mode) || says_so(mode));
         let exact = u32::from(local_ts == ours) + u32::from(remote_ts == theirs);
         let complete = u32::from(asked.0 == local_ts.as_slice()) + u32::from(asked.1 == remote_ts.as_slice());
         let rank = u32::from(mode_fits) * 16 + exact * 3 + complete;

@@ -6,6 +6,7 @@ use crate::core::{Core, Waiter};
 use crate::engine::Engine;
 use crate::io::{Ask, Now};
 use crate::sa::{IkeSa, Phase, Wait};
+use crate::v2::child_plan::{Offer, Reserved};
 use serde::{Deserialize, Serialize};
 
 /// The state of one IKE_SA with its CHILD_SAs, half-open ones included. Serialises with any format; it holds keys.
@@ -52,11 +53,13 @@ impl Engine {
         }
         // Children under negotiation have a number and an SPI already.
         let offered = offered(&sa);
-        let children = sa.children.keys().copied().chain(offered.iter().map(|(id, _)| *id));
+        let children = sa.children.keys().copied().chain(offered.iter().map(|o| o.id));
         self.core.ids_taken(sa.id, children);
-        self.core.spis.extend(offered.iter().map(|(_, spi)| *spi));
+        for o in &offered {
+            self.core.spis.adopt(o.spi, o.cpi);
+        }
         for c in sa.children.values() {
-            self.core.spis.insert(c.sa.spi_in);
+            self.core.spis.adopt(c.sa.spi_in, c.sa.cpi_in);
             let key = crate::child::ReqKey::of(&c.sa);
             self.core.reqids.take(c.sa.reqid, &key);
         }
@@ -75,9 +78,9 @@ impl Engine {
 }
 
 /// Numbers and SPIs of CHILD_SAs that are still being negotiated.
-fn offered(sa: &IkeSa) -> Vec<(u32, u32)> {
+fn offered(sa: &IkeSa) -> Vec<Reserved> {
     let (active, parked) = match &sa.phase {
-        Phase::Claiming(c) => (c.offer.as_ref().map(|o| (o.id, o.spi_in)), None),
+        Phase::Claiming(c) => (c.offer.as_ref().map(Offer::reserved), None),
         Phase::Established(e) => (
             e.active.as_ref().and_then(crate::v2::Exchange::offered),
             e.followup.as_ref().and_then(|u| u.offered()),

@@ -1,5 +1,5 @@
 //! Policies without SAs: traps that bring up their child when a packet matches, and pass and drop shunts.
-use crate::child::ReqKey;
+use crate::child::{self, Keeps, ReqKey};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild, Waiter};
 use crate::engine::Engine;
@@ -20,6 +20,11 @@ pub(crate) struct Traps {
 impl Traps {
     pub(crate) fn list(&self) -> Vec<Arc<PolicyOnly>> {
         self.list.values().cloned().collect()
+    }
+
+    /// What the CHILD_SA of a trap that has drawn numbers of its own keeps of it, whoever brings it up.
+    pub(crate) fn kept(&self, connection: &str, config: &Child) -> Option<Keeps> {
+        child::draws_unique(config).then(|| self.find(connection, &config.name)).flatten().map(|p| Keeps::of_trap(p))
     }
 
     fn find(&self, connection: &str, child: &str) -> Option<&Arc<PolicyOnly>> {
@@ -70,6 +75,10 @@ pub(crate) fn install(
     let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
     let local_ts = crate::narrow::resolve(&child.local_ts, &host(&conn.local_addrs, &conn.vips));
     let remote_ts = crate::narrow::resolve(&child.remote_ts, &host(&conn.remote_addrs, &[]));
+    // A number of its own that no CHILD_SA draws by; without one, none is used up.
+    let draws = child::draws_unique(child) || child::inherits_unique(conn);
+    let unique = if draws { core.child_id() } else { 0 };
+    let marks = child::marks(child, child::ike_if_ids(conn, unique), unique);
     let reqid = if shunt {
         0
     } else {
@@ -78,7 +87,7 @@ pub(crate) fn install(
             child: child.name.clone(),
             local_ts: local_ts.clone(),
             remote_ts: remote_ts.clone(),
-            unique: 0,
+            unique,
         };
         if child.reqid == 0 {
             core.reqids.allocate(&key)
@@ -98,6 +107,10 @@ pub(crate) fn install(
         reqid,
         local: first_ip(&conn.local_addrs),
         remote: first_ip(&conn.remote_addrs),
+        mark_in: marks.mark_in,
+        mark_out: marks.mark_out,
+        if_id_in: marks.if_id_in,
+        if_id_out: marks.if_id_out,
     };
     note!(core, Cfg 1, "installing '{}' of connection '{}'", child.name, conn.name);
     core.traps.list.insert(id, Arc::new(policy.clone()));
@@ -206,7 +219,7 @@ impl Engine {
         }
         let what = packet.map_or_else(|| "trap".to_owned(), |(l, r)| format!("policy {l} === {r}"));
         note!(self.core, Knl 1, "creating acquire job for {what} with reqid {{{}}} of '{}'", p.reqid, p.config.name);
-        let children = vec![StartChild { config: Arc::clone(&p.config), reqid: Some(p.reqid), packet }];
+        let children = vec![StartChild { config: Arc::clone(&p.config), keeps: Some(Keeps::of_trap(&p)), packet }];
         let path = peer.map(|ip| {
             let any: IpAddr =
                 if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -5,6 +5,7 @@
 pub(crate) mod auth;
 pub(crate) mod child_create;
 pub(crate) mod child_delete;
+pub(crate) mod child_mode;
 pub(crate) mod child_plan;
 pub(crate) mod child_rekey;
 pub(crate) mod close;
@@ -31,6 +32,7 @@ use crate::core::{Core, StartChild};
 use crate::io::{Answer, Group};
 use crate::message::Inner;
 use crate::sa::{IkeSa, Phase, Standing, Wait};
+use child_plan::Reserved;
 use serde::{Deserialize, Serialize};
 use wire::iana::{ExchangeType, ProtocolId};
 
@@ -108,10 +110,10 @@ impl Exchange {
 
 impl Exchange {
     /// Number and SPI drawn for a CHILD_SA that is not there yet.
-    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
+    pub(crate) fn offered(&self) -> Option<Reserved> {
         match self {
-            Self::ChildCreate(s) => Some((s.offer.id, s.offer.spi_in)),
-            Self::ChildRekey(s) => Some((s.offer.id, s.offer.spi_in)),
+            Self::ChildCreate(s) => Some(s.offer.reserved()),
+            Self::ChildRekey(s) => Some(s.offer.reserved()),
             Self::Followup(s) => s.offered(),
             Self::ChildDelete(_) | Self::IkeRekey(_) | Self::IkeDelete | Self::Liveness | Self::Mobike(_) => {
                 None

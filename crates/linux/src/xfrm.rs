@@ -10,13 +10,14 @@ mod policy;
 mod state;
 
 pub use event::{XfrmEvent, XfrmEvents};
-pub use policy::{Action, Direction, Policy, PolicyId, Selector, Template};
+pub use policy::{Action, Compression, Direction, Policy, PolicyId, Selector, Template};
 pub use state::{Algorithm, Encap, Flags, Limits, Mode, Offload, Protocol, State, StateId, StateUse};
 
 use crate::netlink::{Talk, tolerate};
 use crate::{Attempt, Error, Result};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};
 use netlink_packet_xfrm::policy::DelGetMessage as PolicyKey;
+use netlink_packet_xfrm::state::GetDumpMessage as StateKey;
 use netlink_packet_xfrm::{Address, XfrmMessage};
 use netlink_sys::protocols::NETLINK_XFRM;
 use std::io;
@@ -92,6 +93,20 @@ impl Xfrm {
     pub fn state_use(&mut self, id: &StateId) -> Result<StateUse> {
         let what = || format!("asking for {id}");
         self.fetch(id).map(|found| state::usage(&found.0)).attempt(what)
+    }
+
+    /// Counters of all SAs in one question: ours and others'.
+    ///
+    /// # Errors
+    /// The system's; what was heard until then is good.
+    pub fn all_use(&mut self, mut each: impl FnMut(StateId, StateUse)) -> Result<()> {
+        let message = XfrmMessage::GetDumpSa(StateKey::default());
+        let heard = |body: &[u8]| {
+            if let Some((id, found)) = state::glance(body) {
+                each(id, found);
+            }
+        };
+        self.0.each(message, NLM_F_REQUEST | NLM_F_DUMP, heard).attempt(|| "asking for all SAs".to_owned())
     }
 
     /// Puts a policy, in place of the one with its name if there is one.
@@ -179,19 +194,31 @@ impl Xfrm {
 /// # Errors
 /// What is missing.
 pub fn probe() -> Result<()> {
-    let mut xfrm = Xfrm::open()?;
-    let key = [0; 20];
+    try_out(&harmless(Protocol::Esp))
+}
+
+/// Whether it has IPComp with DEFLATE, found out in the same way.
+///
+/// # Errors
+/// What is missing.
+pub fn probe_compression() -> Result<()> {
+    let state = harmless(Protocol::Comp);
+    try_out(&State { mode: Mode::Transport, aead: None, compression: Some("deflate"), ..state })
+}
+
+/// An SA that no packet can use.
+fn harmless(protocol: Protocol) -> State<'static> {
     let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    let id = StateId { destination: local, spi: 0x100, protocol: Protocol::Esp, mark: (0, 0) };
-    let state = State {
-        id,
+    State {
+        id: StateId { destination: local, spi: 0x100, protocol, mark: (0, 0) },
         source: local,
         mode: Mode::Tunnel,
         reqid: 0,
         selector: None,
-        aead: Some(Algorithm { name: "rfc4106(gcm(aes))", key: &key, icv_bits: 128 }),
+        aead: Some(Algorithm { name: "rfc4106(gcm(aes))", key: &[0; 20], icv_bits: 128 }),
         encryption: None,
         integrity: None,
+        compression: None,
         encap: None,
         replay_window: 0,
         inbound: true,
@@ -201,9 +228,13 @@ pub fn probe() -> Result<()> {
         limits: Limits::default(),
         padding: 0,
         offload: None,
-    };
-    xfrm.add_state(&state)?;
-    xfrm.delete_state(&id).map(drop)
+    }
+}
+
+fn try_out(state: &State<'_>) -> Result<()> {
+    let mut xfrm = Xfrm::open()?;
+    xfrm.add_state(state)?;
+    xfrm.delete_state(&state.id).map(drop)
 }
 
 /// Family number of an address.

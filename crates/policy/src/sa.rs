@@ -44,6 +44,12 @@ pub struct ChildSa {
     pub spi_in: u32,
     /// The peer's SPI.
     pub spi_out: u32,
+    /// Our CPI: compressed packets to us carry it (IPComp, RFC 3173); 0 without IPComp.
+    #[serde(default)]
+    pub cpi_in: u16,
+    /// The peer's CPI; 0 without IPComp.
+    #[serde(default)]
+    pub cpi_out: u16,
     /// Cipher and key bits.
     pub encr: (Encr, u16),
     /// Integrity.
@@ -107,6 +113,14 @@ pub struct PolicyOnly {
     pub local: Option<IpAddr>,
     /// The peer's, where known.
     pub remote: Option<IpAddr>,
+    /// Resolved marks `(value, mask)`; the SAs that serve a trap have the same.
+    pub mark_in: (u32, u32),
+    /// As above, outbound.
+    pub mark_out: (u32, u32),
+    /// Resolved interface ids, 0 = none.
+    pub if_id_in: u32,
+    /// As above, outbound.
+    pub if_id_out: u32,
 }
 
 /// Counters of one direction.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub retry_initiate_interval: u64,
     /// The data plane carries ESP in UDP only (`plugins.kernel-libipsec.raw_esp = no`): a NAT is faked where there is none.
     pub esp_in_udp_only: bool,
+    /// The data plane has IPComp.
+    pub plane_ipcomp: bool,
     pub multiple_authentication: bool,
     pub accept_private_algs: bool,
     pub ignore_acquire_ts: bool,
@@ -98,6 +100,7 @@ impl Default for Settings {
             port_nat_t: 4500,
             retry_initiate_interval: 0,
             esp_in_udp_only: false,
+            plane_ipcomp: false,
             multiple_authentication: true,
             accept_private_algs: false,
             ignore_acquire_ts: false,

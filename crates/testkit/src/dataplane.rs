@@ -1,8 +1,9 @@
 //! A data plane that carries nothing but checks every order it gets.
 use policy::ChildSa;
-use policy::sa::{PolicyOnly, Usage};
+use policy::sa::{PolicyOnly, SaKeys, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use wire::iana::ProtocolId;
 
 /// Traffic keys ever installed in a world. A key protects one SA: one sender, one receiver, once.
 #[derive(Debug, Default)]
@@ -59,6 +60,12 @@ impl FakeDataplane {
         if self.children.values().any(|c| c.sa.spi_in == sa.spi_in) {
             return Err(format!("inbound SPI {:08x} is in use", sa.spi_in));
         }
+        if (sa.cpi_in == 0) != (sa.cpi_out == 0) || (1..256).contains(&sa.cpi_in.min(sa.cpi_out)) {
+            return Err(format!("CPIs {:04x}_i {:04x}_o", sa.cpi_in, sa.cpi_out));
+        }
+        if sa.cpi_in != 0 && self.children.values().any(|c| c.sa.cpi_in == sa.cpi_in) {
+            return Err(format!("inbound CPI {:04x} is in use", sa.cpi_in));
+        }
         if sa.local_ts.is_empty() || sa.remote_ts.is_empty() {
             return Err("a CHILD_SA without selectors".to_owned());
         }
@@ -72,8 +79,11 @@ impl FakeDataplane {
                 return Err(format!("rekeying changed reqid {} to {}", old.sa.reqid, sa.reqid));
             }
         }
-        ledger.enter(host, sa.keys_in.encr.as_slice(), false)?;
-        ledger.enter(host, sa.keys_out.encr.as_slice(), true)?;
+        let key = |keys: &SaKeys| {
+            if sa.protocol == ProtocolId::Ah { keys.integ.clone() } else { keys.encr.clone() }
+        };
+        ledger.enter(host, key(&sa.keys_in).as_slice(), false)?;
+        ledger.enter(host, key(&sa.keys_out).as_slice(), true)?;
         let sending = !sa.inbound_only;
         self.children.insert(sa.id, Installed { sa: sa.clone(), sending, usage: Default::default() });
         Ok(())

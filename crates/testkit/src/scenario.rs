@@ -73,8 +73,12 @@ pub struct Terms {
     pub prefixes: bool,
     /// UDP encapsulation without NAT.
     pub encap: bool,
-    /// The gateways' CHILD_SA between themselves is in transport mode.
-    pub transport: bool,
+    /// Mode of the gateways' CHILD_SA between themselves.
+    pub mode: Mode,
+    /// Proposals of AH for it, instead of ESP.
+    pub ah: Option<&'static str>,
+    /// CHILD_SAs compress.
+    pub ipcomp: bool,
     /// Whether the first CHILD_SA is made in IKE_AUTH.
     pub childless: Childless,
     /// IKE fragmentation.
@@ -110,6 +114,7 @@ impl Terms {
             close_ike_on_child_failure: dice.chance(100),
             fragment_size: *dice.pick(&[1280, 1280, 576, 300]),
             reuse_ikesa: dice.chance(900),
+            plane_ipcomp: dice.chance(700),
             ..Settings::default()
         };
         Self {
@@ -156,7 +161,9 @@ impl Terms {
             dual_stack: dice.chance(500),
             prefixes: dice.chance(300),
             encap: dice.chance(100),
-            transport: dice.chance(200),
+            mode: *dice.pick(&[Mode::Tunnel, Mode::Tunnel, Mode::Tunnel, Mode::Transport, Mode::Beet]),
+            ah: dice.chance(150).then_some("sha512-x25519,sha256"),
+            ipcomp: dice.chance(300),
             childless: *dice.pick(&[Childless::Allow, Childless::Allow, Childless::Prefer, Childless::Force]),
             fragmentation: *dice.pick(&[
                 Fragmentation::Yes,
@@ -190,7 +197,9 @@ impl Terms {
             dual_stack: true,
             prefixes: false,
             encap: false,
-            transport: false,
+            mode: Mode::Tunnel,
+            ah: None,
+            ipcomp: false,
             childless: Childless::Allow,
             fragmentation: Fragmentation::Yes,
             settings: Settings::default(),
@@ -287,8 +296,11 @@ impl Terms {
         let (ours, theirs) = if me == "moon" { (a, b) } else { (b, a) };
         let (left, right) =
             if me == "moon" { ("10.1.0.0/16", "10.2.0.0/16") } else { ("10.2.0.0/16", "10.1.0.0/16") };
-        let mode = if self.transport { Mode::Transport } else { Mode::Tunnel };
-        let hosts = Child { mode, ..Child::clone(&self.child("hosts", &["dynamic"], &["dynamic"], true)) };
+        let mut hosts = Child::clone(&self.child("hosts", &["dynamic"], &["dynamic"], true));
+        hosts.mode = self.mode;
+        if let Some(ah) = self.ah {
+            hosts.proposals = parse_proposals(ProtocolId::Ah, ah).expect("proposals");
+        }
         Connection {
             local_addrs: vec![PeerAddr::Ip(ip(ours))],
             remote_addrs: vec![PeerAddr::Ip(ip(theirs))],
@@ -368,6 +380,7 @@ impl Terms {
             lifetime: Lifetime { time: Limit { rekey, life, rand: life - rekey }, ..Lifetime::default() },
             dpd_action: act(self.dpd_action),
             close_action: act(self.close_action),
+            ipcomp: self.ipcomp,
             start_action: act(self.start_action),
             ..Child::named(name)
         })

@@ -354,6 +354,7 @@ fn agree(a: &policy::ChildSa, b: &policy::ChildSa) -> Result<(), String> {
     same("integrity keys", a.keys_in.integ == b.keys_out.integ && a.keys_out.integ == b.keys_in.integ)?;
     same("the cipher", (a.encr, a.integ, a.esn) == (b.encr, b.integ, b.esn))?;
     same("protocol and mode", (a.protocol, a.mode) == (b.protocol, b.mode))?;
+    same("CPIs", (a.cpi_in, a.cpi_out) == (b.cpi_out, b.cpi_in))?;
     same("selectors", a.local_ts == b.remote_ts && a.remote_ts == b.local_ts)?;
     same("UDP encapsulation", a.encap == b.encap)?;
     same("who initiated", a.initiator != b.initiator)

@@ -56,7 +56,7 @@ pub const KEYS: &[Key] = &[
         "clear",
         "what to do when the peer is dead: clear, trap, start",
     ),
-    Key::new("ipcomp", Kind::Flag, "no", "compress before encrypting").needs(Capability::Ipcomp),
+    Key::new("ipcomp", Kind::Flag, "no", "compress before encrypting, where both ends and their kernels can"),
     Key::new("inactivity", Kind::Time, "0s", "close when there was no traffic for so long; 0 never"),
     Key::new("reqid", Kind::Number, "0", "fixed reqid; 0 for one of our choice"),
     Key::new("priority", Kind::Number, "0", "fixed priority of the policies; 0 for one by their selectors")

@@ -157,7 +157,7 @@ fn what_is_missing_is_refused_by_name() {
             "local-2 { auth = xauth\n }",
             "XAuth, a part of IKEv1, is not available yet: set auth = eap, pubkey or psk",
         ),
-        ("children { net { ah_proposals = sha256\n } }", "AH is not available yet: use esp_proposals"),
+        ("children { net { ah_proposals = sha256\n } }", "AH is not available with userspace ESP: use esp_proposals"),
         ("children { net { mode = beet\n } }", "BEET mode is not available yet: set mode = tunnel"),
         ("children { net { mark_in = 5/0xff\n } }", "marks are not available with userspace ESP"),
         ("children { net { label = x\n } }", "security labels are not available yet"),
@@ -167,7 +167,6 @@ fn what_is_missing_is_refused_by_name() {
             "children { net { priority = 1\n } }",
             "fixed priorities of policies are not available with userspace ESP",
         ),
-        ("children { net { ipcomp = yes\n } }", "IPComp is not available yet"),
     ] {
         let line = error(body);
         assert!(line.ends_with(&format!(": {message}")), "{body}: {line}");

@@ -22,7 +22,6 @@ fn everything() -> Context {
         C::Mediation,
         C::LocalPorts,
         C::Ah,
-        C::Ipcomp,
         C::Transport,
         C::TransportProxy,
         C::Beet,

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use linux::netlink::{RouteKind, Rule};
 use linux::network::{Desired, Network, WantedRoute};
 use policy::sa::{PolicyOnly, Usage};
-use policy::{ChildSa, MarkValue, Mode, Selector};
+use policy::{ChildSa, Mode, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -355,8 +355,7 @@ impl Plane {
 
     fn install_policy(&mut self, ledger: &mut Ledger, policy: &PolicyOnly) -> Answer {
         let answer = self.with_backend(|backend| backend.install_policy(policy));
-        let has_if_id = policy.config.if_id_out != MarkValue::None;
-        if matches!(answer, Answer::Done) && (!has_if_id || self.wishes.install_routes_xfrmi) {
+        if matches!(answer, Answer::Done) && (policy.if_id_out == 0 || self.wishes.install_routes_xfrmi) {
             let routes = match policy.config.mode {
                 // What passes must not be led to the device by the route of a larger tunnel.
                 Mode::Pass => self.pass_routes(&policy.remote_ts),
@@ -528,12 +527,11 @@ impl Plane {
     /// Tells the engine about counters that moved.
     fn report(&mut self, ledger: &mut Ledger) {
         let Some(backend) = &mut self.backend else { return };
-        for (id, child) in &mut ledger.children {
-            let Ok(usage) = backend.query(*id) else { continue };
-            if usage != child.usage {
+        for (id, usage) in backend.usages() {
+            if let Some(child) = ledger.children.get_mut(&id).filter(|child| child.usage != usage) {
                 child.usage = usage;
                 let (usage_in, usage_out) = usage;
-                self.shard.hint(Command::Traffic { child: *id, usage_in, usage_out });
+                self.shard.hint(Command::Traffic { child: id, usage_in, usage_out });
             }
         }
     }

@@ -84,6 +84,10 @@ pub(crate) fn child_sa(child: &ChildView, now: u64) -> Section {
         put_if(&mut out, "encap", sa.encap);
         out.put("spi-in", format_args!("{:08x}", sa.spi_in));
         out.put("spi-out", format_args!("{:08x}", sa.spi_out));
+        if sa.cpi_in != 0 {
+            out.put("cpi-in", format_args!("{:04x}", sa.cpi_in));
+            out.put("cpi-out", format_args!("{:04x}", sa.cpi_out));
+        }
         put_mark(&mut out, "mark-in", "mark-mask-in", sa.mark_in);
         put_mark(&mut out, "mark-out", "mark-mask-out", sa.mark_out);
         put_hex(&mut out, "if-id-in", sa.if_id_in);

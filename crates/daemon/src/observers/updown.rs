@@ -198,7 +198,7 @@ fn environment(
     if child.sa.encap {
         put("UDP_ENC", sa.remote.port().to_string());
     }
-    if config.ipcomp {
+    if child.sa.cpi_in != 0 {
         put("IPCOMP", "1".into());
     }
     if config.hostaccess {

@@ -94,6 +94,7 @@ mod tests {
             spi,
             reqid: 1,
             mode: Mode::Tunnel,
+            compression: None,
         };
         Policy {
             id: PolicyId { direction: Direction::Out, selector, mark: (0, 0), if_id: 0 },

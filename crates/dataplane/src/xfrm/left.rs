@@ -3,7 +3,7 @@
 //! The file is a journal: a line for everything that comes, written before it is installed, and one for everything
 //! that goes, written after. It is begun anew when most of it is history. At the next start what it still names is
 //! removed, if it is still ours: an SA with the same ends and reqid, a policy with the same priority and action.
-use linux::xfrm::{Action, Policy, PolicyId, StateId, Template, Xfrm};
+use linux::xfrm::{Action, Compression, Policy, PolicyId, StateId, Template, Xfrm};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -185,10 +185,13 @@ fn remove(thing: &Thing, xfrm: &mut Xfrm) -> linux::Result<bool> {
 /// `ESRCH` on Linux.
 pub(super) const ESRCH: i32 = 3;
 
-/// Without the SPI: a rekeying changes it.
+/// Without SPI and CPI: a rekeying changes them.
 fn plain(action: Action) -> Action {
     match action {
-        Action::Allow(Some(template)) => Action::Allow(Some(Template { spi: 0, ..template })),
+        Action::Allow(Some(template)) => {
+            let compression = template.compression.map(|compression| Compression { cpi: 0, ..compression });
+            Action::Allow(Some(Template { spi: 0, compression, ..template }))
+        }
         other => other,
     }
 }

@@ -2,9 +2,9 @@
 use super::sa::{self, unsupported};
 use super::selector::{self, Class, priority};
 use crate::DataplaneError;
-use linux::xfrm::{Action, Direction, Mode as KernelMode, Policy, PolicyId, Protocol, Selector, Template};
+use linux::xfrm::{Action, Compression, Direction, Mode as KernelMode, Policy, PolicyId, Protocol, Selector, Template};
 use policy::sa::PolicyOnly;
-use policy::{Child, ChildSa, MarkValue, Mode};
+use policy::{Child, ChildSa, Mode};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wire::iana::ProtocolId;
 
@@ -48,7 +48,10 @@ pub(super) fn of_child(child: &ChildSa, interface: u32, offload: u32) -> Result<
         let (source, destination) = ends(mode, child.local.ip(), child.remote.ip(), inbound);
         let spi = if inbound { 0 } else { child.spi_out };
         let protocol = sa::protocol(child);
-        Action::Allow(Some(Template { source, destination, protocol, spi, reqid: child.reqid, mode }))
+        let cpi = if inbound { 0 } else { child.cpi_out };
+        let compression = (child.cpi_in != 0).then_some(Compression { cpi, optional: inbound });
+        let reqid = child.reqid;
+        Action::Allow(Some(Template { source, destination, protocol, spi, reqid, mode, compression }))
     };
     let selectors = selector::outbound(&child.local_ts, &child.remote_ts);
     Ok(frame.all(&selectors, template(true), template(false)))
@@ -85,30 +88,21 @@ pub(super) fn of_shunt(
             let action = |inbound| {
                 let (source, destination) = ends(mode, local, remote, inbound);
                 let reqid = shunt.reqid;
-                Action::Allow(Some(Template { source, destination, protocol, spi: 0, reqid, mode }))
+                let compression = None;
+                Action::Allow(Some(Template { source, destination, protocol, spi: 0, reqid, mode, compression }))
             };
             (Class::Protect, [action(true), action(false)], mode)
         }
     };
-    let fixed = |value: MarkValue, what: &str| match value {
-        MarkValue::None => Ok(0),
-        MarkValue::Fixed(n) => Ok(n),
-        MarkValue::Unique | MarkValue::UniqueDir | MarkValue::Same => {
-            Err(unsupported(format!("{what} = %unique in a policy without SA")))
-        }
-    };
     let trap = class == Class::Protect;
-    let mark = |mark: policy::Mark, what: &str| {
-        fixed(mark.value, what).map(|v| (v, if mark.value == MarkValue::None { 0 } else { mark.mask }))
-    };
     let frame = Frame {
         config,
         class,
         placeholder: trap,
-        mark_in: mark(config.mark_in, "mark_in")?,
-        mark_out: mark(config.mark_out, "mark_out")?,
-        if_id_in: fixed(config.if_id_in, "if_id_in")?,
-        if_id_out: fixed(config.if_id_out, "if_id_out")?,
+        mark_in: shunt.mark_in,
+        mark_out: shunt.mark_out,
+        if_id_in: shunt.if_id_in,
+        if_id_out: shunt.if_id_out,
         interface,
         interface_in: !trap,
         forward: !trap || mode != KernelMode::Transport,

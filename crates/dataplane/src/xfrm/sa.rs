@@ -53,7 +53,13 @@ pub(super) fn state(
     offload: Option<Offload>,
 ) -> Result<State<'_>, DataplaneError> {
     let config = &child.config;
-    let mode = mode(child.mode)?;
+    let agreed = mode(child.mode)?;
+    // Compression makes the tunnel, if there is one; what is around it is then between the same hosts.
+    let compressed = child.cpi_in != 0;
+    let mode = if compressed { KernelMode::Transport } else { agreed };
+    if child.protocol == ProtocolId::Ah && child.encap {
+        return Err(unsupported("AH in UDP (through a NAT, or with encap = yes)"));
+    }
     if config.label.is_some() {
         return Err(unsupported("label"));
     }
@@ -77,10 +83,11 @@ pub(super) fn state(
         source: if inbound { child.remote.ip() } else { child.local.ip() },
         mode,
         reqid: child.reqid,
-        selector: inner(child, mode, inbound)?,
+        selector: inner(child, agreed, inbound)?,
         aead: names.aead.map(|(name, icv_bits)| Algorithm { name, key: encr, icv_bits }),
         encryption: names.encryption.map(|name| Algorithm { name, key: encr, icv_bits: 0 }),
         integrity: names.integrity.map(|(name, icv_bits)| Algorithm { name, key: integ, icv_bits }),
+        compression: None,
         encap: encap(child, inbound),
         replay_window: config.replay_window,
         inbound,
@@ -100,6 +107,41 @@ pub(super) fn state(
         padding: if pads { config.tfc_padding } else { 0 },
         offload,
     })
+}
+
+/// The SA that compresses, where IPComp was agreed on.
+pub(super) fn compression(child: &ChildSa, inbound: bool) -> Result<Option<State<'_>>, DataplaneError> {
+    if child.cpi_in == 0 || child.cpi_out == 0 {
+        return Ok(None);
+    }
+    let mode = mode(child.mode)?;
+    if mode == KernelMode::Beet {
+        return Err(unsupported("IPComp in BEET mode"));
+    }
+    let around = state(child, inbound, None)?;
+    let cpi = if inbound { child.cpi_in } else { child.cpi_out };
+    Ok(Some(State {
+        id: StateId { spi: cpi.into(), protocol: Protocol::Comp, ..around.id },
+        mode,
+        aead: None,
+        encryption: None,
+        integrity: None,
+        compression: Some("deflate"),
+        encap: None,
+        replay_window: 0,
+        flags: Flags {
+            esn: false,
+            any_family: mode == KernelMode::Tunnel,
+            icmp: false,
+            align4: false,
+            ..around.flags
+        },
+        // The mark and the limits are those of the SA around it.
+        set_mark: (0, 0),
+        limits: Limits::default(),
+        padding: 0,
+        ..around
+    }))
 }
 
 /// What may be inside: in BEET mode the addresses that are not sent, in transport mode those of the outer header.

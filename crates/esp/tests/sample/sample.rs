@@ -76,6 +76,8 @@ pub(crate) fn pair(
             if_id_in: 0,
             if_id_out: 0,
             soft: (0, 0),
+            cpi_in: 0,
+            cpi_out: 0,
             hard: (0, 0),
         };
         change(&mut sa);

@@ -60,7 +60,7 @@ pub(crate) fn pfs_method(config: &Child, wanted: Option<Ke>) -> Option<Ke> {
         .filter(|k| *k != Ke::None)
 }
 
-/// Sends a CREATE_CHILD_SA request for a CHILD_SA: `[N(REKEY_SA)] [N(USE_TRANSP)] SA No [KE] TSi TSr`.
+/// Sends a CREATE_CHILD_SA request for a CHILD_SA: `[N(REKEY_SA)] [N(IPCOMP_SUP)] [N(USE_TRANSP)] SA No [KE] TSi TSr`.
 pub(crate) fn request(
     core: &mut Core,
     sa: &mut IkeSa,
@@ -75,9 +75,7 @@ pub(crate) fn request(
     };
     let ni = core.rng.bytes(NONCE);
     let mut p: Vec<Payload> = rekey.into_iter().collect();
-    if offer.transport {
-        p.push(notify(NotifyType::UseTransportMode, &[]));
-    }
+    p.extend(offer.notifies());
     p.push(offer.sa_payload(true));
     p.push(Payload::Nonce(ni.clone()));
     if let Some(k) = &pending {
@@ -231,7 +229,7 @@ pub(crate) struct Reply {
     pub(crate) shared: Vec<Secret>,
 }
 
-/// Answers an offer in CREATE_CHILD_SA: `[N(USE_TRANSP)] SA No [KE] TSi TSr`. The error is the notify to send.
+/// Answers an offer in CREATE_CHILD_SA: `[N(IPCOMP_SUP)] [N(USE_TRANSP)] SA No [KE] TSi TSr`. The error is the notify to send.
 pub(crate) fn answer_with_ke(
     core: &mut Core,
     sa: &IkeSa,

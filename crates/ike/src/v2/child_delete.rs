@@ -151,7 +151,7 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, d: &Delete) -> Option<Pay
 /// `close_action` of one child.
 fn closed(core: &mut Core, sa: &mut IkeSa, child: u32) {
     let Some(c) = sa.children.get(&child).filter(|c| c.is_live()) else { return };
-    let (config, reqid) = (std::sync::Arc::clone(&c.sa.config), c.sa.reqid);
+    let (config, keeps) = (std::sync::Arc::clone(&c.sa.config), child::Keeps::of(&c.sa));
     let action = config.close_action;
     if action.trap {
         core.later.push_back(crate::core::Later::Trap(
@@ -160,7 +160,7 @@ fn closed(core: &mut Core, sa: &mut IkeSa, child: u32) {
         ));
     }
     if action.start {
-        let start = crate::core::StartChild { config, reqid: Some(reqid), packet: None };
+        let start = crate::core::StartChild { config, keeps: Some(keeps), packet: None };
         super::enqueue(core, sa, super::Job::ChildCreate(start));
     }
 }

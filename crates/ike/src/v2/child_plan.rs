@@ -1,10 +1,11 @@
 //! What a CHILD_SA will be: offers, their answers, and the CHILD_SA they make (RFC 7296 2.7, 2.9, 2.17).
+use super::child_mode;
 use super::keys::{Keys, Nonces};
-use crate::child::{self, ChildLife, ChildState, Farewell, Marks, ReqKey};
+use crate::child::{self, ChildLife, ChildState, Farewell, Keeps, ReqKey};
 use crate::core::{Core, StartChild};
 use crate::fault::Fault;
 use crate::io::Event;
-use crate::message::{has, notify, pick};
+use crate::message::pick;
 use crate::sa::IkeSa;
 use crate::{narrow, negotiate, select};
 use crypto::Secret;
@@ -14,7 +15,7 @@ use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use wire::iana::{Ke, NotifyType};
+use wire::iana::{Ke, NotifyType, ProtocolId};
 use wire::ike::Payload;
 
 /// What we offered for a CHILD_SA.
@@ -23,11 +24,21 @@ pub(crate) struct Offer {
     pub(crate) config: Arc<Child>,
     pub(crate) id: u32,
     pub(crate) spi_in: u32,
-    pub(crate) reqid: Option<u32>,
+    pub(crate) keeps: Option<Keeps>,
     pub(crate) replaces: Option<u32>,
     local_ts: Vec<Selector>,
     remote_ts: Vec<Selector>,
-    pub(crate) transport: bool,
+    mode: Mode,
+    /// Our CPI where IPComp is offered, else 0.
+    cpi_in: u16,
+}
+
+/// What a CHILD_SA has taken before it is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserved {
+    pub(crate) id: u32,
+    pub(crate) spi: u32,
+    pub(crate) cpi: u16,
 }
 
 /// What both agreed on; key material is still to come.
@@ -41,7 +52,9 @@ pub(crate) struct Plan {
     local_ts: Vec<Selector>,
     remote_ts: Vec<Selector>,
     mode: Mode,
-    reqid: Option<u32>,
+    /// Ours and the peer's, 0 without IPComp.
+    cpis: (u16, u16),
+    keeps: Option<Keeps>,
     pub(crate) replaces: Option<u32>,
     pub(crate) nonces: Nonces,
     /// We started the exchange.
@@ -74,39 +87,47 @@ pub(crate) fn hosts(sa: &IkeSa) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
 pub(crate) fn offer(core: &mut Core, sa: &IkeSa, start: &StartChild, replaces: Option<u32>) -> Offer {
     let (ours, theirs) = hosts(sa);
     let config = Arc::clone(&start.config);
-    let transport = config.mode == Mode::Transport;
     let (local_ts, remote_ts) = match replaces.and_then(|r| sa.children.get(&r)) {
         // RFC 7296 2.9.2: a rekeyed CHILD_SA has the selectors of the old one.
         Some(old) => (old.sa.local_ts.clone(), old.sa.remote_ts.clone()),
         None => (narrow::resolve(&config.local_ts, &ours), narrow::resolve(&config.remote_ts, &theirs)),
     };
+    let (id, spi_in) = (core.child_id(), core.child_spi());
     Offer {
-        id: core.child_id(),
-        spi_in: core.child_spi(),
-        reqid: start.reqid,
+        id,
+        spi_in,
+        cpi_in: child_mode::draw_cpi(core, sa, &config, spi_in),
+        keeps: start.keeps,
         replaces,
         local_ts,
         remote_ts,
-        transport,
+        mode: config.mode,
         config,
     }
 }
 
 impl Offer {
-    /// `[N(USE_TRANSP)] SA TSi TSr`, for IKE_AUTH.
+    /// `[N(IPCOMP_SUP)] [N(USE_TRANSP)] SA TSi TSr`, for IKE_AUTH.
     pub(crate) fn payloads(
         &self,
         with_ke: bool,
         s: &policy::Settings,
         packet: Option<(Selector, Selector)>,
     ) -> Vec<Payload> {
-        let mut p = Vec::new();
-        if self.transport {
-            p.push(notify(NotifyType::UseTransportMode, &[]));
-        }
+        let mut p = self.notifies();
         p.push(self.sa_payload(with_ke));
         p.extend(self.ts_payloads(s, packet));
         p
+    }
+
+    /// `[N(IPCOMP_SUP)] [N(USE_TRANSP)]`.
+    pub(crate) fn notifies(&self) -> Vec<Payload> {
+        child_mode::ipcomp(self.cpi_in).into_iter().chain(child_mode::said(self.mode)).collect()
+    }
+
+    /// What is taken for it.
+    pub(crate) fn reserved(&self) -> Reserved {
+        Reserved { id: self.id, spi: self.spi_in, cpi: self.cpi_in }
     }
 
     pub(crate) fn sa_payload(&self, with_ke: bool) -> Payload {
@@ -137,6 +158,11 @@ impl Plan {
         self.spi_in
     }
 
+    /// What is taken for it.
+    pub(crate) fn reserved(&self) -> Reserved {
+        Reserved { id: self.id, spi: self.spi_in, cpi: self.cpis.0 }
+    }
+
     /// The lowest of the exchange's two nonces (RFC 7296 2.8.1).
     pub(crate) fn lowest_nonce(&self) -> &[u8] {
         let n = &self.nonces;
@@ -156,7 +182,10 @@ pub(crate) fn build(
     let (keys_out, keys_in) =
         if plan.initiator { (initiators, responders) } else { (responders, initiators) };
     let old = plan.replaces.and_then(|r| sa.children.get(&r));
-    let m: Marks = child::marks(&plan.config, sa, plan.id, old.map(|o| &*o.sa));
+    let keeps = old.map(|old| Keeps::of(&old.sa))
+        .or(plan.keeps)
+        .or_else(|| core.traps.kept(&sa.conn.name, &plan.config));
+    let m = keeps.map_or_else(|| child::marks(&plan.config, sa.if_ids, plan.id), |keeps| keeps.marks);
     let key = ReqKey {
         connection: sa.conn.name.clone(),
         child: plan.config.name.clone(),
@@ -165,7 +194,7 @@ pub(crate) fn build(
         unique: if child::draws_unique(&plan.config) { plan.id } else { 0 },
     };
     let fixed =
-        if plan.config.reqid != 0 { Some(plan.config.reqid) } else { old.map(|o| o.sa.reqid).or(plan.reqid) };
+        if plan.config.reqid != 0 { Some(plan.config.reqid) } else { keeps.map(|keeps| keeps.reqid) };
     let reqid = match fixed {
         Some(r) => {
             core.reqids.take(r, &key);
@@ -185,6 +214,8 @@ pub(crate) fn build(
         mode: plan.mode,
         spi_in: plan.spi_in,
         spi_out: plan.spi_out,
+        cpi_in: plan.cpis.0,
+        cpi_out: plan.cpis.1,
         encr: plan.chosen.encr,
         integ: plan.chosen.integ,
         esn: plan.chosen.esn == wire::iana::Esn::Yes,
@@ -253,12 +284,16 @@ pub(crate) fn plan(
     if chosen.ke != Ke::None && (sent_ke != Some(chosen.ke) || pick!(p, Ke).is_none()) {
         return Err(Fault::Broken("peer chose a key exchange method other than the one used"));
     }
-    let transport = offer.transport && has(p, NotifyType::UseTransportMode);
-    if offer.transport && !transport {
-        say!(core, sa, Chd 1, "peer does not accept transport mode, using tunnel mode");
+    let mode = child_mode::agreed(offer.mode, child_mode::heard(p));
+    if mode != offer.mode {
+        say!(core, sa, Chd 1, "peer does not accept {} mode, using tunnel mode", child_mode::name(offer.mode));
+    }
+    let cpis = child_mode::peer_cpi(p).filter(|_| offer.cpi_in != 0).map_or((0, 0), |theirs| (offer.cpi_in, theirs));
+    if offer.cpi_in != 0 && cpis.0 == 0 {
+        say!(core, sa, Chd 1, "peer does not accept IPComp, CHILD_SA {} goes without", offer.config.name);
     }
     let (mut l, mut r) = (narrow::read(tsi), narrow::read(tsr));
-    if transport && sa.nat.any() {
+    if mode == Mode::Transport && sa.nat.any() {
         narrow::substitute(&mut l, sa.local.ip());
         narrow::substitute(&mut r, sa.remote.ip());
     }
@@ -283,17 +318,13 @@ pub(crate) fn plan(
         chosen,
         local_ts,
         remote_ts,
-        mode: if transport { Mode::Transport } else { tunnel_like(offer.config.mode) },
-        reqid: offer.reqid,
+        mode,
+        cpis,
+        keeps: offer.keeps,
         replaces: offer.replaces,
         nonces: nonces.clone(),
         initiator: true,
     })
-}
-
-/// The mode when transport is not agreed on.
-pub(crate) fn tunnel_like(mode: Mode) -> Mode {
-    if mode == Mode::Transport { Mode::Tunnel } else { mode }
 }
 
 /// The whole acceptance without further key exchanges, as IKE_AUTH needs it.
@@ -341,9 +372,9 @@ pub(crate) fn plan_answer(
     let (Some(offered), Some(tsi), Some(tsr)) = (pick!(p, Sa), pick!(p, TsI), pick!(p, TsR)) else {
         return Err(NotifyType::InvalidSyntax);
     };
-    let wants_transport = has(p, NotifyType::UseTransportMode);
+    let wanted = child_mode::heard(p);
     let (mut theirs, mut ours) = (narrow::read(tsi), narrow::read(tsr));
-    let nat_transport = wants_transport && sa.nat.any();
+    let nat_transport = wanted == Mode::Transport && sa.nat.any();
     let (orig_l, orig_r) = if nat_transport {
         (narrow::substitute(&mut ours, sa.local.ip()), narrow::substitute(&mut theirs, sa.remote.ip()))
     } else {
@@ -357,7 +388,7 @@ pub(crate) fn plan_answer(
             let config = Arc::clone(&old.sa.config);
             (!l.is_empty() && !r.is_empty()).then_some(select::Fit { config, local_ts: l, remote_ts: r })
         }
-        None => select::child(&sa.conn.children, (&h_l, &h_r), (&ours, &theirs), wants_transport),
+        None => select::child(&sa.conn.children, (&h_l, &h_r), (&ours, &theirs), wanted),
     };
     let Some(fit) = fit else {
         say!(core, sa, Ike 1, "traffic selectors {} === {} unacceptable", child::ts_list(&ours), child::ts_list(&theirs));
@@ -383,15 +414,19 @@ pub(crate) fn plan_answer(
     };
     say!(core, sa, Cfg 1, "selected proposal: {chosen}");
     let spi_out = spi4(&from.spi).ok_or(NotifyType::InvalidSyntax)?;
-    let transport = wants_transport && fit.config.mode == Mode::Transport;
-    if fit.config.mode == Mode::Transport && !transport {
-        say!(core, sa, Ike 1, "configured for transport mode, but peer requested tunnel mode");
+    if chosen.protocol == ProtocolId::Ah && sa.nat.any() {
+        // RFC 4302 3.3.3.1.1.1: AH covers the addresses that a NAT changes, and there is none in UDP.
+        say!(core, sa, Ike 1, "AH does not pass a NAT, nor is there AH in UDP (encap = yes): CHILD_SA {} is refused", fit.config.name);
+        return Err(NotifyType::NoProposalChosen);
+    }
+    let mode = child_mode::agreed(fit.config.mode, wanted);
+    if mode != fit.config.mode {
+        let (ours, theirs) = (child_mode::name(fit.config.mode), child_mode::name(wanted));
+        say!(core, sa, Ike 1, "configured for {ours} mode, but peer requested {theirs} mode");
     }
     let spi_in = core.child_spi();
-    let mut reply = Vec::new();
-    if transport {
-        reply.push(notify(NotifyType::UseTransportMode, &[]));
-    }
+    let cpis = child_mode::answer_ipcomp(core, sa, &fit.config, spi_in, p);
+    let mut reply: Vec<Payload> = child_mode::ipcomp(cpis.0).into_iter().chain(child_mode::said(mode)).collect();
     reply.push(Payload::Sa(negotiate::answer(&chosen, from, &spi_in.to_be_bytes())));
     let (mut back_r, mut back_l) = (fit.remote_ts.clone(), fit.local_ts.clone());
     narrow::restore(&mut back_r, sa.remote.ip(), orig_r);
@@ -405,8 +440,9 @@ pub(crate) fn plan_answer(
         chosen,
         local_ts: fit.local_ts,
         remote_ts: fit.remote_ts,
-        mode: if transport { Mode::Transport } else { tunnel_like(fit.config.mode) },
-        reqid: None,
+        mode,
+        cpis,
+        keeps: None,
         replaces,
         nonces: nonces.clone(),
         initiator: false,

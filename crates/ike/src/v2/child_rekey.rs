@@ -36,7 +36,7 @@ pub(crate) fn start(core: &mut Core, sa: &mut IkeSa, old: u32) {
 
 fn begin(core: &mut Core, sa: &mut IkeSa, old: u32, method: Option<wire::iana::Ke>, retries: u8) {
     let Some(c) = sa.children.get(&old).filter(|c| c.state == ChildState::Installed) else { return };
-    let (reqid, config) = (c.sa.reqid, Arc::clone(&c.sa.config));
+    let (keeps, config) = (child::Keeps::of(&c.sa), Arc::clone(&c.sa.config));
     // The SPI in REKEY_SA is "the one the exchange initiator would expect in inbound packets" (RFC 7296 1.3.3).
     let rekey = Notify {
         protocol: c.sa.protocol,
@@ -44,9 +44,9 @@ fn begin(core: &mut Core, sa: &mut IkeSa, old: u32, method: Option<wire::iana::K
         kind: NotifyType::RekeySa,
         data: Vec::new(),
     };
-    let wanted = StartChild { config, reqid: Some(reqid), packet: None };
+    let wanted = StartChild { config, keeps: Some(keeps), packet: None };
     let offer = child_plan::offer(core, sa, &wanted, Some(old));
-    say!(core, sa, Ike 1, "establishing CHILD_SA {}{{{}}} reqid {reqid}", offer.config.name, offer.id);
+    say!(core, sa, Ike 1, "establishing CHILD_SA {}{{{}}} reqid {}", offer.config.name, offer.id, keeps.reqid);
     match child_create::request(core, sa, &offer, None, method, Some(Payload::Notify(rekey))) {
         Ok((ni, pending)) => {
             if let Some(c) = sa.children.get_mut(&old) {
@@ -118,13 +118,13 @@ fn refused(core: &mut Core, sa: &mut IkeSa, sent: &RekeySent, kind: NotifyType) 
         // RFC 7296 2.25.1: "the CHILD_SA … no longer exists on the other side: silently delete it".
         let replaced = sa.children.get(&sent.old).is_some_and(|c| c.successor.is_some());
         if !replaced {
-            let (config, reqid) = match sa.children.get(&sent.old) {
-                Some(c) => (Arc::clone(&c.sa.config), c.sa.reqid),
+            let (config, keeps) = match sa.children.get(&sent.old) {
+                Some(c) => (Arc::clone(&c.sa.config), child::Keeps::of(&c.sa)),
                 None => return,
             };
             say!(core, sa, Ike 1, "peer has no such CHILD_SA, recreating it");
             child::remove(core, sa, sent.old, Farewell::Closed);
-            enqueue(core, sa, Job::ChildCreate(StartChild { config, reqid: Some(reqid), packet: None }));
+            enqueue(core, sa, Job::ChildCreate(StartChild { config, keeps: Some(keeps), packet: None }));
         }
         return;
     }

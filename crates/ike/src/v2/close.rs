@@ -25,8 +25,8 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
     let was = match take_phase(sa) {
         Phase::Established(mut e) => {
             super::followup::forget_of(core, &mut e);
-            for (_, spi) in e.active.take().iter().filter_map(super::Exchange::offered) {
-                core.spis.remove(&spi);
+            for offered in e.active.take().iter().filter_map(super::Exchange::offered) {
+                core.spis.remove(&offered.spi);
             }
             Some(e)
         }
@@ -176,7 +176,7 @@ fn follow_up(
         if a.start {
             restart.push(StartChild {
                 config: Arc::clone(&c.sa.config),
-                reqid: Some(c.sa.reqid),
+                keeps: Some(crate::child::Keeps::of(&c.sa)),
                 packet: None,
             });
         }

@@ -1,6 +1,6 @@
 //! IKE_FOLLOWUP_KE: additional key exchanges of CREATE_CHILD_SA (RFC 9370 2.2.4).
 use super::child_create::{self, Reply};
-use super::child_plan::{self, Offer, Plan};
+use super::child_plan::{self, Offer, Plan, Reserved};
 use super::child_rekey::RekeySent as ChildRekeySent;
 use super::ike_rekey::{self, IkePlan};
 use super::{Exchange, send};
@@ -67,10 +67,10 @@ impl FollowupSent {
 
 impl FollowupSent {
     /// Number and SPI drawn for the CHILD_SA to come, if it is one.
-    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
+    pub(crate) fn offered(&self) -> Option<Reserved> {
         match &self.purpose {
-            Purpose::Create { offer, .. } => Some((offer.id, offer.spi_in)),
-            Purpose::ChildRekey { sent, .. } => Some((sent.offer.id, sent.offer.spi_in)),
+            Purpose::Create { offer, .. } => Some(offer.reserved()),
+            Purpose::ChildRekey { sent, .. } => Some(sent.offer.reserved()),
             Purpose::IkeRekey { .. } => None,
         }
     }
@@ -78,9 +78,9 @@ impl FollowupSent {
 
 impl Unfinished {
     /// Likewise.
-    pub(crate) fn offered(&self) -> Option<(u32, u32)> {
+    pub(crate) fn offered(&self) -> Option<Reserved> {
         match &self.subject {
-            Subject::Child(plan) => Some((plan.id, plan.spi_in())),
+            Subject::Child(plan) => Some(plan.reserved()),
             Subject::Ike(_) => None,
         }
     }
@@ -239,8 +239,8 @@ pub(crate) fn forget(core: &mut Core, sa: &mut IkeSa) {
 
 /// The same, of an IKE_SA that is being taken apart.
 pub(crate) fn forget_of(core: &mut Core, e: &mut Established) {
-    if let Some((_, spi)) = e.followup.take().and_then(|u| u.offered()) {
-        core.spis.remove(&spi);
+    if let Some(offered) = e.followup.take().and_then(|u| u.offered()) {
+        core.spis.remove(&offered.spi);
     }
 }
 
@@ -278,8 +278,8 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
     if sa.established().is_some_and(|e| e.standing == Standing::Deleting) {
         // What we are closing has no future; RFC 7296 2.25.2 says so of a rekeying in one exchange.
         say!(core, sa, Ike 1, "peer goes on with a key exchange, but the IKE_SA is being closed");
-        if let Some((_, spi)) = u.offered() {
-            core.spis.remove(&spi);
+        if let Some(offered) = u.offered() {
+            core.spis.remove(&offered.spi);
         }
         let refusal = [notify(NotifyType::TemporaryFailure, &[])];
         return send::respond(core, sa, ExchangeType::FollowupKe, &refusal);

@@ -259,7 +259,7 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
         && let Some(o) = &c.offer
     {
         sa.wanted
-            .insert(0, StartChild { config: std::sync::Arc::clone(&o.config), reqid: o.reqid, packet: None });
+            .insert(0, StartChild { config: std::sync::Arc::clone(&o.config), keeps: o.keeps, packet: None });
     }
     core.tell(Event::Alert {
         kind: "peer-init-unreachable",

@@ -358,8 +358,17 @@ impl World {
             assert_eq!(keys(c, false), keys(peer, true), "keys of {}", c.config.name);
             assert_eq!((&c.local_ts, &c.remote_ts), (&peer.remote_ts, &peer.local_ts));
             assert_eq!(
-                (c.mode, c.encr, c.integ, c.esn, c.encap),
-                (peer.mode, peer.encr, peer.integ, peer.esn, peer.encap)
+                (c.mode, c.encr, c.integ, c.esn, c.encap, c.protocol, c.cpi_in, c.cpi_out),
+                (
+                    peer.mode,
+                    peer.encr,
+                    peer.integ,
+                    peer.esn,
+                    peer.encap,
+                    peer.protocol,
+                    peer.cpi_out,
+                    peer.cpi_in
+                )
             );
         }
         let total: usize = self.nodes[1..].iter().map(|n| n.installed.len()).sum();

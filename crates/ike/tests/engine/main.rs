@@ -17,6 +17,7 @@ mod harness;
 mod intruders;
 mod lifecycle;
 mod migrate;
+mod modes;
 mod negotiation;
 mod paths;
 mod ppk;

@@ -15,6 +15,12 @@ const SAID: u16 = 1;
 /// The error's code and the header of the request it answers.
 const ERROR_HEADER: usize = 16;
 
+/// Length of the header of a message, and the types that are not of a family.
+const HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_OVERRUN: u16 = 4;
+
 /// What the kernel refused, with its own words where it has some.
 #[derive(Debug)]
 struct Refusal {
@@ -79,19 +85,7 @@ impl Talk {
         M: NetlinkSerializable + NetlinkDeserializable,
         NetlinkPayload<M>: From<M>,
     {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        header.flags = flags;
-        header.sequence_number = self.sequence;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = Zeroizing::new(vec![0u8; request.buffer_len()]);
-        request.serialize(&mut bytes);
-        if let NetlinkPayload::InnerMessage(message) = &mut request.payload {
-            wipe(message);
-        }
-        self.send(bytes)?;
-
+        self.ask(message, flags, wipe)?;
         let mut all = Vec::new();
         loop {
             let received = Zeroizing::new(self.socket.recv_from_full()?.0);
@@ -112,6 +106,60 @@ impl Talk {
                 }
             }
         }
+    }
+
+    /// Sends and hands over the body of every answer as it lies there, for answers that are many: nothing is copied,
+    /// so nothing is left of the keys in them.
+    pub(crate) fn each<M>(&mut self, message: M, flags: u16, mut heard: impl FnMut(&[u8])) -> io::Result<()>
+    where
+        M: NetlinkSerializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        self.ask(message, flags, |_| {})?;
+        loop {
+            let received = Zeroizing::new(self.socket.recv_from_full()?.0);
+            let mut rest = received.as_slice();
+            while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
+                let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;
+                let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).map_err(io::Error::other)?;
+                let body = rest.get(HEADER..len).ok_or_else(|| io::Error::other("a netlink message is cut off"))?;
+                rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+                if u32::from_ne_bytes([s0, s1, s2, s3]) != self.sequence {
+                    continue;
+                }
+                match u16::from_ne_bytes([k0, k1]) {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => {
+                        let code = body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+                        return match code {
+                            0 => Ok(()),
+                            code => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+                        };
+                    }
+                    NLMSG_OVERRUN => return Err(io::Error::from_raw_os_error(libc::ENOBUFS)),
+                    _ => heard(body),
+                }
+            }
+        }
+    }
+
+    fn ask<M>(&mut self, message: M, flags: u16, wipe: impl FnOnce(&mut M)) -> io::Result<()>
+    where
+        M: NetlinkSerializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        request.finalize();
+        let mut bytes = Zeroizing::new(vec![0u8; request.buffer_len()]);
+        request.serialize(&mut bytes);
+        if let NetlinkPayload::InnerMessage(message) = &mut request.payload {
+            wipe(message);
+        }
+        self.send(bytes)
     }
 
     fn send(&self, bytes: Zeroizing<Vec<u8>>) -> io::Result<()> {

@@ -164,6 +164,18 @@ pub struct Template {
     pub reqid: u32,
     /// Mode.
     pub mode: Mode,
+    /// Packets are compressed first, by an SA of this mode between these ends; the other is then in transport mode.
+    #[serde(default)]
+    pub compression: Option<Compression>,
+}
+
+/// Compression before what a [`Template`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Compression {
+    /// CPI, 0 for any.
+    pub cpi: u16,
+    /// Packets that are not compressed will do, as short ones never are.
+    pub optional: bool,
 }
 
 /// What happens to the packets.
@@ -190,22 +202,58 @@ pub struct Policy {
     pub offload: u32,
 }
 
+impl Template {
+    fn messages(&self) -> Vec<UserTemplate> {
+        let own = UserTemplate {
+            id: Id {
+                daddr: Address::from_ip(&self.destination),
+                spi: self.spi,
+                proto: self.protocol.number(),
+            },
+            family: family(self.destination),
+            saddr: Address::from_ip(&self.source),
+            reqid: self.reqid,
+            mode: self.mode.number(),
+            ..UserTemplate::default()
+        };
+        let Some(compression) = self.compression else { return vec![own] };
+        let mut first = own.clone();
+        first.id.spi = compression.cpi.into();
+        first.id.proto = Protocol::Comp.number();
+        first.optional = compression.optional.into();
+        let mut second = own;
+        second.id.daddr = Address::default();
+        second.saddr = Address::default();
+        second.mode = Mode::Transport.number();
+        vec![first, second]
+    }
+
+    fn parse(templates: &[UserTemplate]) -> Option<Self> {
+        let (outer, own, compression) = match templates {
+            [own] => (own, own, None),
+            [first, own] if first.id.proto == Protocol::Comp.number() => {
+                let cpi = u16::try_from(first.id.spi).ok()?;
+                (first, own, Some(Compression { cpi, optional: first.optional != 0 }))
+            }
+            _ => return None,
+        };
+        Some(Self {
+            source: address(&outer.saddr, outer.family),
+            destination: address(&outer.id.daddr, outer.family),
+            protocol: Protocol::from_number(own.id.proto)?,
+            spi: own.id.spi,
+            reqid: own.reqid,
+            mode: Mode::from_number(outer.mode)?,
+            compression,
+        })
+    }
+}
+
 impl Policy {
     pub(super) fn message(&self) -> ModifyMessage {
         let mut attributes = self.id.attributes();
         if let Action::Allow(Some(template)) = &self.action {
-            attributes.push(XfrmAttrs::Template(vec![UserTemplate {
-                id: Id {
-                    daddr: Address::from_ip(&template.destination),
-                    spi: template.spi,
-                    proto: template.protocol.number(),
-                },
-                family: family(template.destination),
-                saddr: Address::from_ip(&template.source),
-                reqid: template.reqid,
-                mode: template.mode.number(),
-                ..UserTemplate::default()
-            }]));
+            attributes.push(XfrmAttrs::Template(template.messages()));
         }
         if self.offload != 0 {
             let ifindex = i32::try_from(self.offload).unwrap_or(0);
@@ -246,15 +294,7 @@ impl Policy {
                     policy.offload = u32::try_from(device.ifindex).unwrap_or(0);
                 }
                 XfrmAttrs::Template(templates) => {
-                    let template = templates.first()?;
-                    policy.action = Action::Allow(Some(Template {
-                        source: address(&template.saddr, template.family),
-                        destination: address(&template.id.daddr, template.family),
-                        protocol: Protocol::from_number(template.id.proto)?,
-                        spi: template.id.spi,
-                        reqid: template.reqid,
-                        mode: Mode::from_number(template.mode)?,
-                    }));
+                    policy.action = Action::Allow(Some(Template::parse(templates)?));
                 }
                 _ => {}
             }
@@ -284,8 +324,12 @@ mod tests {
             spi: 0xc000_0001,
             reqid: 9,
             mode: Mode::Tunnel,
+            compression: None,
         };
-        for action in [Action::Block, Action::Allow(None), Action::Allow(Some(template))] {
+        let compression = Some(Compression { cpi: 0x1234, optional: true });
+        let compressed = Template { compression, ..template };
+        let templates = [None, Some(template), Some(compressed)];
+        for action in templates.map(Action::Allow).into_iter().chain([Action::Block]) {
             let policy = Policy { id, priority: 383_615, action, icmp: true, offload: 0 };
             assert_eq!(Policy::parse(&policy.message()), Some(policy));
         }
