@@ -14,6 +14,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Traps {
     list: BTreeMap<u32, Arc<PolicyOnly>>,
+    /// Those whose ends are being found out.
+    asked: BTreeMap<u32, (Arc<Connection>, Arc<Child>)>,
     next: u32,
 }
 
@@ -36,17 +38,37 @@ fn first_ip(list: &[PeerAddr]) -> Option<IpAddr> {
     list.iter().find_map(|a| if let PeerAddr::Ip(ip) = a { Some(*ip) } else { None })
 }
 
-/// What `dynamic` means before anything is up: the configured address, else any.
-fn host(list: &[PeerAddr], vips: &[VirtualIp]) -> Vec<VirtualIp> {
+/// What `dynamic` means before anything is up: the configured address, else any of the peer's family. Whoever takes any
+/// peer means IPv4 (`%any6`: IPv6).
+fn host(list: &[PeerAddr], vips: &[VirtualIp], v6: Option<bool>) -> Vec<VirtualIp> {
     if !vips.is_empty() {
         return vips.to_vec();
     }
-    match first_ip(list) {
-        Some(ip) => vec![ip.into()],
-        None => {
-            [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|ip: IpAddr| ip.into()).to_vec()
-        }
+    let any = |v6: bool| -> IpAddr {
+        if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+    };
+    match (first_ip(list), v6) {
+        (Some(ip), _) => vec![ip.into()],
+        (None, Some(v6)) => vec![any(v6).into()],
+        (None, None) => vec![any(false).into(), any(true).into()],
     }
+}
+
+/// Whether the peer has IPv6 addresses; not known of names.
+fn family(list: &[PeerAddr]) -> Option<bool> {
+    match list.first() {
+        None | Some(PeerAddr::Any(None)) => Some(false),
+        Some(PeerAddr::Any(Some(v6))) => Some(*v6),
+        Some(PeerAddr::Ip(ip) | PeerAddr::Range(ip, _)) => Some(ip.is_ipv6()),
+        Some(PeerAddr::Name(_)) => None,
+    }
+}
+
+/// Whether the addresses of both ends must be found out before the trap is what it should be.
+fn must_ask(conn: &Connection, child: &Child) -> bool {
+    let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
+    let known = first_ip(&conn.local_addrs).is_some() && first_ip(&conn.remote_addrs).is_some();
+    !shunt && !known && crate::control::names_peer(conn)
 }
 
 /// Installs the policy of a child, if it is not there yet.
@@ -63,6 +85,10 @@ pub(crate) fn install(
         .traps
         .find(&conn.name, &child.name)
         .map(|p| (p.id, Arc::ptr_eq(&p.config, child) || p.config == *child));
+    let asked = core.traps.asked.iter().find(|(_, (c, asked))| c.name == conn.name && asked == child);
+    if let (Some(id), Some(c)) = (asked.map(|(id, _)| *id), command) {
+        return core.commands.add(c, Want::Policy(id));
+    }
     if let Some((id, same)) = known {
         if same {
             if let Some(c) = command {
@@ -72,9 +98,32 @@ pub(crate) fn install(
         }
         drop_policy(core, id);
     }
+    core.traps.asked.retain(|_, (c, asked)| c.name != conn.name || asked.name != child.name);
+    core.traps.next = core.traps.next.wrapping_add(1);
+    let id = core.shard.unique(core.traps.next);
+    if let Some(c) = command {
+        core.commands.add(c, Want::Policy(id));
+    }
+    if must_ask(conn, child) {
+        let ask = Ask::Resolve { names: conn.remote_addrs.clone(), local: conn.local_addrs.clone() };
+        core.traps.asked.insert(id, (Arc::clone(conn), Arc::clone(child)));
+        core.ask(Waiter::Policy(id), ask);
+    } else {
+        put(core, id, conn, child, None);
+    }
+}
+
+/// Has the policy installed. `path`: addresses of both ends, where they had to be found out.
+fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, path: Option<(IpAddr, IpAddr)>) {
+    let (found_local, found_remote) = path.unzip();
+    let local = first_ip(&conn.local_addrs).or(found_local);
+    let remote = first_ip(&conn.remote_addrs).or(found_remote);
+    let ends = |ip: Option<IpAddr>, list: &[PeerAddr]| ip.map_or_else(|| list.to_vec(), |ip| vec![PeerAddr::Ip(ip)]);
+    let (locals, remotes) = (ends(local, &conn.local_addrs), ends(remote, &conn.remote_addrs));
+    let v6 = family(&remotes);
     let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
-    let local_ts = crate::narrow::resolve(&child.local_ts, &host(&conn.local_addrs, &conn.vips));
-    let remote_ts = crate::narrow::resolve(&child.remote_ts, &host(&conn.remote_addrs, &[]));
+    let local_ts = crate::narrow::resolve(&child.local_ts, &host(&locals, &conn.vips, v6));
+    let remote_ts = crate::narrow::resolve(&child.remote_ts, &host(&remotes, &[], v6));
     // A number of its own that no CHILD_SA draws by; without one, none is used up.
     let draws = child::draws_unique(child) || child::inherits_unique(conn);
     let unique = if draws { core.child_id() } else { 0 };
@@ -96,8 +145,6 @@ pub(crate) fn install(
             child.reqid
         }
     };
-    core.traps.next = core.traps.next.wrapping_add(1);
-    let id = core.shard.unique(core.traps.next);
     let policy = PolicyOnly {
         id,
         connection: conn.name.clone(),
@@ -105,8 +152,8 @@ pub(crate) fn install(
         local_ts,
         remote_ts,
         reqid,
-        local: first_ip(&conn.local_addrs),
-        remote: first_ip(&conn.remote_addrs),
+        local,
+        remote,
         mark_in: marks.mark_in,
         mark_out: marks.mark_out,
         if_id_in: marks.if_id_in,
@@ -115,9 +162,6 @@ pub(crate) fn install(
     note!(core, Cfg 1, "installing '{}' of connection '{}'", child.name, conn.name);
     core.traps.list.insert(id, Arc::new(policy.clone()));
     core.ask(Waiter::Policy(id), Ask::InstallPolicy(Box::new(policy)));
-    if let Some(c) = command {
-        core.commands.add(c, Want::Policy(id));
-    }
 }
 
 /// Removes the policy of a child. Whether there was one.
@@ -127,6 +171,17 @@ pub(crate) fn uninstall(
     child: &str,
     command: Option<CommandId>,
 ) -> bool {
+    let waits = |(conn, config): &(Arc<Connection>, Arc<Child>)| {
+        connection.is_none_or(|c| c == conn.name) && config.name == child
+    };
+    if let Some(id) = core.traps.asked.iter().find(|(_, asked)| waits(asked)).map(|(id, _)| *id) {
+        core.traps.asked.remove(&id);
+        core.policy_done(id, Some("uninstalled before it was there".to_owned()));
+        if let Some(c) = command {
+            core.done(c, 1, 1, None);
+        }
+        return true;
+    }
     let found = core
         .traps
         .list
@@ -152,6 +207,7 @@ fn drop_policy(core: &mut Core, id: u32) {
 
 /// Removes all.
 pub(crate) fn remove_all(core: &mut Core) {
+    core.traps.asked.clear();
     let ids: Vec<u32> = core.traps.list.keys().copied().collect();
     for id in ids {
         drop_policy(core, id);
@@ -160,6 +216,16 @@ pub(crate) fn remove_all(core: &mut Core) {
 
 /// The data plane answered.
 pub(crate) fn answered(core: &mut Core, id: u32, a: &Answer) {
+    if let Some((conn, child)) = core.traps.asked.remove(&id) {
+        let path = if let Answer::Resolved(pairs) = a { pairs.first().copied() } else { None };
+        if path.is_none() {
+            note!(core, Cfg 1, "no way to the peer of '{}' yet, its trap is installed without addresses", child.name);
+        }
+        return put(core, id, &conn, &child, path);
+    }
+    if matches!(a, Answer::Resolved(_)) {
+        return; // nobody wants to know any more
+    }
     if let Answer::Failed(why) = a {
         if let Some(p) = core.traps.list.remove(&id) {
             note!(core, Knl 1, "unable to install policy of '{}': {why}", p.config.name);

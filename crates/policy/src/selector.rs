@@ -218,7 +218,7 @@ impl SelectorTemplate {
     }
 }
 
-/// Resolves all templates in order, without duplicates.
+/// Resolves all templates, without duplicates, in [`order`].
 #[must_use]
 pub fn resolve(templates: &[SelectorTemplate], hosts: &[VirtualIp]) -> Vec<Selector> {
     let mut out: Vec<Selector> = Vec::new();
@@ -227,11 +227,17 @@ pub fn resolve(templates: &[SelectorTemplate], hosts: &[VirtualIp]) -> Vec<Selec
             out.push(selector);
         }
     }
+    order(&mut out);
     out
 }
 
-/// What both lists select (RFC 7296 2.9): the intersections of all pairs in the order of `ours`, without those that
-/// another one already contains. Empty means TS_UNACCEPTABLE.
+/// The order strongSwan has selectors in, in messages and listings: by family and address.
+pub fn order(list: &mut [Selector]) {
+    list.sort_by_key(|s| (!s.is_ipv4(), s.start, s.end, s.protocol, s.ports));
+}
+
+/// What both lists select (RFC 7296 2.9): the intersections of all pairs, without those that another one already
+/// contains, in [`order`]. Empty means TS_UNACCEPTABLE.
 #[must_use]
 pub fn narrow(ours: &[Selector], theirs: &[Selector]) -> Vec<Selector> {
     let mut out: Vec<Selector> = Vec::new();
@@ -242,6 +248,7 @@ pub fn narrow(ours: &[Selector], theirs: &[Selector]) -> Vec<Selector> {
         out.retain(|kept| !selector.contains(kept));
         out.push(selector);
     }
+    order(&mut out);
     out
 }
 

@@ -88,11 +88,16 @@ pub(super) fn listen(mut events: XfrmEvents, shared: &Arc<Shared>, waker: &Waker
 /// A packet as ours and the peer's selector.
 fn selectors(packet: &Kernel) -> (Selector, Selector) {
     let icmp = packet.protocol == 1 || packet.protocol == 58;
-    let port = |(value, mask): (u16, u16)| if mask == 0 || icmp { ANY_PORT } else { (value, value) };
+    let port = |(value, mask): (u16, u16)| if mask == 0 { ANY_PORT } else { (value, value) };
+    // Of ICMP the type, which is where a source port would be, with any code.
+    let kind = match packet.source_port {
+        (kind, mask) if icmp && mask != 0 && kind <= 0xff => (kind << 8, kind << 8 | 0xff),
+        _ => ANY_PORT,
+    };
     let one = |address: IpAddr, port| Selector::host(address).restricted(packet.protocol, port);
     (
-        one(packet.source.addr(), port(packet.source_port)),
-        one(packet.destination.addr(), port(packet.destination_port)),
+        one(packet.source.addr(), if icmp { kind } else { port(packet.source_port) }),
+        one(packet.destination.addr(), if icmp { kind } else { port(packet.destination_port) }),
     )
 }
 
@@ -122,5 +127,8 @@ mod tests {
         };
         assert_eq!(ours, Selector::host("10.1.0.1".parse().unwrap()).restricted(17, (5000, 5000)));
         assert_eq!(theirs, Selector::host("10.2.0.1".parse().unwrap()).restricted(17, (53, 53)));
+        let echo = Kernel { protocol: 1, source_port: (8, 0xffff), destination_port: (0, 0xffff), ..packet };
+        let shown = selectors(&echo);
+        assert_eq!((shown.0.to_string(), shown.1.to_string()), ("10.1.0.1/32[icmp/8]".into(), "10.2.0.1/32[icmp/8]".into()));
     }
 }

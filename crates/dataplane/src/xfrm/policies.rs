@@ -74,11 +74,7 @@ pub(super) fn of_shunt(
                 _ => Protocol::Esp,
             };
             let (local, remote) = match (mode, local, shunt.remote) {
-                (KernelMode::Transport, ..) => {
-                    let any = |ts: &policy::Selector| unspecified(ts.is_ipv4());
-                    let any = shunt.remote_ts.first().map_or(Ipv4Addr::UNSPECIFIED.into(), any);
-                    (any, any)
-                }
+                (KernelMode::Transport, ..) => (unspecified(true), unspecified(true)),
                 (_, Some(local), Some(remote)) => (local, remote),
                 (_, _, None) => {
                     return Err(unsupported("a trap without remote_addrs, but in transport mode,"));
@@ -121,6 +117,7 @@ impl Frame<'_> {
                 ..selector::reversed(out)
             };
             let out = Selector { interface: self.interface, ..*out };
+            let (inbound, outbound) = (of_family(inbound, &out), of_family(outbound, &out));
             all.push(self.one(Direction::In, back, inbound, self.placeholder));
             if self.forward {
                 all.push(self.one(Direction::Forward, back, inbound, self.placeholder));
@@ -163,6 +160,17 @@ fn ends(mode: KernelMode, local: IpAddr, remote: IpAddr, inbound: bool) -> (IpAd
         (KernelMode::Transport, _) => (unspecified(local.is_ipv4()), unspecified(local.is_ipv4())),
         (KernelMode::Tunnel | KernelMode::Beet, true) => (remote, local),
         (KernelMode::Tunnel | KernelMode::Beet, false) => (local, remote),
+    }
+}
+
+/// In transport mode the ends are those of the packet, whose family the template must have.
+fn of_family(action: Action, selector: &Selector) -> Action {
+    match action {
+        Action::Allow(Some(template)) if template.mode == KernelMode::Transport => {
+            let any = unspecified(selector.source.addr().is_ipv4());
+            Action::Allow(Some(Template { source: any, destination: any, ..template }))
+        }
+        other => other,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::sa::IkeSa;
 use crate::{narrow, negotiate, select};
 use crypto::Secret;
 use policy::proposal::Chosen;
+use policy::selector::ANY_PORT;
 use policy::sa::Usage;
 use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
@@ -141,7 +142,9 @@ impl Offer {
     ) -> [Payload; 2] {
         let (mut l, mut r) = (self.local_ts.clone(), self.remote_ts.clone());
         // RFC 7296 2.9: the triggering packet goes first, if our policy has it.
-        if let Some((pl, pr)) = packet.filter(|_| !s.ignore_acquire_ts)
+        // Of ICMP not the type: the answer to a packet has another.
+        let whole = |s: Selector| if matches!(s.protocol, 1 | 58) { Selector { ports: ANY_PORT, ..s } } else { s };
+        if let Some((pl, pr)) = packet.filter(|_| !s.ignore_acquire_ts).map(|(l, r)| (whole(l), whole(r)))
             && l.iter().any(|x| x.contains(&pl))
             && r.iter().any(|x| x.contains(&pr))
         {
