@@ -78,7 +78,12 @@ impl Pair {
     fn new(kinds: [Kind; 2]) -> Self {
         let mut lab = Lab::new(Path4::Direct);
         lab.kernel = true;
-        let (gw, cl) = (lab.start("gw", kinds[0], &conf(0)), lab.start("cl", kinds[1], &conf(1)));
+        let start = |lab: &mut Lab, side: usize| {
+            let daemon = lab.start_with(["gw", "cl"][side], kinds[side], "send_vendor_id = yes\n delete_rekeyed_delay = 1");
+            daemon.load(&conf(side));
+            daemon
+        };
+        let (gw, cl) = (start(&mut lab, 0), start(&mut lab, 1));
         for host in 1..6 {
             lab.exec("cl", &format!("ip addr add 10.9.0.{host}/32 dev lo"));
         }

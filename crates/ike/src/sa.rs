@@ -54,6 +54,9 @@ pub(crate) struct Features {
     pub(crate) childless: bool,
     /// MOBIKE_SUPPORTED, by both.
     pub(crate) mobike: bool,
+    /// It sent strongSwan's vendor ID: it knows the private notifies.
+    #[serde(default)]
+    pub(crate) private: bool,
 }
 
 /// Where an IKE_SA stands.

@@ -26,6 +26,7 @@ pub(crate) mod receive;
 pub(crate) mod seal;
 pub(crate) mod send;
 pub(crate) mod timers;
+pub(crate) mod vendor;
 pub(crate) mod window;
 
 use crate::core::{Core, StartChild};

@@ -115,6 +115,7 @@ impl Terms {
             fragment_size: *dice.pick(&[1280, 1280, 576, 300]),
             reuse_ikesa: dice.chance(900),
             plane_ipcomp: dice.chance(700),
+            send_vendor_id: dice.chance(700),
             ..Settings::default()
         };
         Self {

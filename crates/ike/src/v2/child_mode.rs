@@ -29,6 +29,18 @@ pub(crate) fn heard(p: &[Payload]) -> Mode {
     }
 }
 
+/// The mode a request asks for. BEET mode is asked for by a private notify: it counts if both have said that they know
+/// those, since strongSwan does not listen to an answer by it otherwise.
+pub(crate) fn requested(core: &mut Core, sa: &IkeSa, p: &[Payload]) -> Mode {
+    match heard(p) {
+        Mode::Beet if !super::vendor::agreed(core, sa) => {
+            say!(core, sa, Ike 1, "peer requests BEET mode, but not both have sent strongSwan's vendor ID (send_vendor_id), ignored");
+            Mode::Tunnel
+        }
+        mode => mode,
+    }
+}
+
 /// What becomes of the mode we want when the other end wants or grants `theirs`.
 pub(crate) fn agreed(ours: Mode, theirs: Mode) -> Mode {
     match ours {

@@ -287,6 +287,7 @@ pub(crate) fn plan(
     if chosen.ke != Ke::None && (sent_ke != Some(chosen.ke) || pick!(p, Ke).is_none()) {
         return Err(Fault::Broken("peer chose a key exchange method other than the one used"));
     }
+    // Who answers with the notify of a mode knows it, whatever the vendor ID.
     let mode = child_mode::agreed(offer.mode, child_mode::heard(p));
     if mode != offer.mode {
         say!(core, sa, Chd 1, "peer does not accept {} mode, using tunnel mode", child_mode::name(offer.mode));
@@ -375,7 +376,7 @@ pub(crate) fn plan_answer(
     let (Some(offered), Some(tsi), Some(tsr)) = (pick!(p, Sa), pick!(p, TsI), pick!(p, TsR)) else {
         return Err(NotifyType::InvalidSyntax);
     };
-    let wanted = child_mode::heard(p);
+    let wanted = child_mode::requested(core, sa, p);
     let (mut theirs, mut ours) = (narrow::read(tsi), narrow::read(tsr));
     let nat_transport = wanted == Mode::Transport && sa.nat.any();
     let (orig_l, orig_r) = if nat_transport {

@@ -192,6 +192,7 @@ fn send_request(core: &mut Core, sa: &mut IkeSa, sent: InitSent) {
         payloads.push(notify(NotifyType::IntermediateExchangeSupported, &[]));
     }
     payloads.extend(ppk::announcement(&sa.conn));
+    payloads.extend(super::vendor::ours(core));
     let h = header(sa, ExchangeType::IkeSaInit, false, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let bytes = Message::encode(h, &payloads);
@@ -278,6 +279,7 @@ fn agree(
     }
     say!(core, sa, Cfg 1, "selected proposal: {suite}");
     sa.features.fragmentation = has(p, NotifyType::Ikev2FragmentationSupported);
+    super::vendor::note(core, sa, p);
     sa.features.intermediate = has(p, NotifyType::IntermediateExchangeSupported);
     sa.features.childless = has(p, NotifyType::ChildlessIkev2Supported);
     let add_ke = additional(&suite);
@@ -414,6 +416,7 @@ fn answer(
     wishes.note(core, sa, p);
     let add_ke = additional(suite);
     sa.features.fragmentation = has(p, NotifyType::Ikev2FragmentationSupported);
+    super::vendor::note(core, sa, p);
     sa.features.intermediate = has(p, NotifyType::IntermediateExchangeSupported);
     if !add_ke.is_empty() && !sa.features.intermediate {
         return Err(Fault::Refused(NotifyType::NoProposalChosen));
@@ -464,6 +467,7 @@ fn answer(
     if settings.announce_auth_methods {
         payloads.extend(auth::supported(candidates, wishes.hashes.is_some()));
     }
+    payloads.extend(super::vendor::ours(core));
     let h = header(sa, ExchangeType::IkeSaInit, true, 0);
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let response = Message::encode(h, &payloads);

@@ -10,6 +10,11 @@ fn compressing() -> Settings {
     Settings { plane_ipcomp: true, ..Settings::default() }
 }
 
+/// Both send strongSwan's vendor ID.
+fn private() -> Settings {
+    Settings { send_vendor_id: true, ..Settings::default() }
+}
+
 /// The connection's child, changed.
 fn with(change: impl Fn(&mut Child)) -> impl FnOnce(&mut Connection) {
     move |c| {
@@ -74,20 +79,24 @@ fn ipcomp_needs_both_and_a_data_plane() {
 fn beet_is_agreed_on_and_else_it_is_a_tunnel() {
     let beet = |c: &mut Child| c.mode = Mode::Beet;
     let plain = |_: &mut Child| {};
-    let mut w = established(site_to_site_with(with(beet), with(beet), Settings::default()));
+    let mut w = established(site_to_site_with(with(beet), with(beet), private()));
     assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Beet; 2]);
     for node in [0, 1] {
         rekey(&mut w, node);
         assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Beet; 2]);
     }
-    let w = established(site_to_site_with(with(beet), with(plain), Settings::default()));
+    let w = established(site_to_site_with(with(beet), with(plain), private()));
     assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Tunnel; 2]);
     assert!(w.has_log(0, "peer does not accept BEET mode, using tunnel mode"));
-    let w = established(site_to_site_with(with(plain), with(beet), Settings::default()));
+    let w = established(site_to_site_with(with(plain), with(beet), private()));
     assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Tunnel; 2]);
     assert!(w.has_log(1, "configured for BEET mode, but peer requested tunnel mode"));
+    // Without vendor ID, a tunnel: strongSwan would not listen to the answer.
+    let w = established(site_to_site_with(with(beet), with(beet), Settings::default()));
+    assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Tunnel; 2]);
+    assert!(w.has_log(1, "not both have sent strongSwan's vendor ID"));
     let transport = |c: &mut Child| c.mode = Mode::Transport;
-    let w = established(site_to_site_with(with(transport), with(beet), Settings::default()));
+    let w = established(site_to_site_with(with(transport), with(beet), private()));
     assert_eq!([only(&w, 0).mode, only(&w, 1).mode], [Mode::Tunnel; 2]);
 }
 

@@ -50,7 +50,6 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("ignore_routing_tables", NOT_YET),
     ("keep_alive_dpd_margin", NOT_YET),
     ("process_route", NOT_YET),
-    ("send_vendor_id", NOT_YET),
     ("plugins.kernel-libipsec.allow_peer_ts", NOT_YET),
     ("plugins.socket-default.set_source", NOT_YET),
     ("check_current_path", NOT_YET),
