@@ -78,7 +78,7 @@ fn dynamic_becomes_the_hosts() {
     let hosts = ["192.0.2.1", "::", "fd00:1::1/64"].map(|text| text.parse().unwrap());
     let all = resolve(&[template("dynamic[tcp]"), template("10.0.0.0/8"), template("dynamic[tcp]")], &hosts);
     let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["192.0.2.1/32[tcp]", "::/0[tcp]", "fd00:1::/64[tcp]", "10.0.0.0/8"]);
+    assert_eq!(texts, ["10.0.0.0/8", "192.0.2.1/32[tcp]", "::/0[tcp]", "fd00:1::/64[tcp]"]);
 }
 
 #[test]
