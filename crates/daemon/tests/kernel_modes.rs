@@ -79,7 +79,11 @@ impl Pair {
         let mut lab = Lab::new(Path4::Direct);
         lab.kernel = true;
         let start = |lab: &mut Lab, side: usize| {
-            let daemon = lab.start_with(["gw", "cl"][side], kinds[side], "send_vendor_id = yes\n delete_rekeyed_delay = 1");
+            let daemon = lab.start_with(
+                ["gw", "cl"][side],
+                kinds[side],
+                "send_vendor_id = yes\n delete_rekeyed_delay = 1",
+            );
             daemon.load(&conf(side));
             daemon
         };
@@ -105,7 +109,8 @@ impl Pair {
         for (name, daemon) in [("gw", &self.gw), ("cl", &self.cl)] {
             let left = || self.lab.exec(name, "ip xfrm state; ip xfrm policy | grep -v socket || true");
             // charon leaves CPIs that it has asked the kernel for and not used.
-            let all: &[&str] = if daemon.kind == Kind::Cygnet { &["proto"] } else { &["proto esp", "proto ah"] };
+            let all: &[&str] =
+                if daemon.kind == Kind::Cygnet { &["proto"] } else { &["proto esp", "proto ah"] };
             let gone = wait_for(SOON, || !all.iter().any(|what| left().contains(what)));
             assert!(gone, "{child} on {name}: {}", left());
         }
@@ -138,7 +143,8 @@ impl Pair {
 /// Bytes that went through the ESP SAs of a host.
 fn esp_bytes(lab: &Lab, name: &str) -> u64 {
     let shown = lab.exec(name, "ip -s xfrm state");
-    let esp = blocks(&shown).into_iter().filter(|block| block.iter().any(|line| line.starts_with("proto esp")));
+    let esp =
+        blocks(&shown).into_iter().filter(|block| block.iter().any(|line| line.starts_with("proto esp")));
     esp.filter_map(|block| {
         let line = block.iter().find(|line| line.contains("(bytes), ") && line.ends_with("(packets)"))?;
         line.split("(bytes)").next()?.trim().parse::<u64>().ok()
@@ -164,7 +170,11 @@ fn ipcomp_beet_and_ah() {
             assert!(pair.shows(name, "proto comp spi 0x0000"), "{}", pair.said());
             let optional = lab.exec(name, "ip xfrm policy").matches("level use").count();
             assert_eq!(optional, 2, "packets to us may be short: {}", pair.said());
-            assert!(daemon.sas().contains("cpi-in=") && daemon.sas().contains("cpi-out="), "{}", daemon.sas());
+            assert!(
+                daemon.sas().contains("cpi-in=") && daemon.sas().contains("cpi-out="),
+                "{}",
+                daemon.sas()
+            );
         }
         pair.rekeys("comp", zeros);
         pair.down("comp");

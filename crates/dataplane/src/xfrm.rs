@@ -26,7 +26,7 @@ use event::Shared;
 use left::{ESRCH, Left, Name, Thing};
 use linux::netlink::{Netlink, PathQuery};
 use linux::wait::Waker;
-use linux::xfrm::{Action, Offload, StateId, StateUse, XfrmEvents};
+use linux::xfrm::{Action, Offload, Protocol, State, StateId, StateUse, XfrmEvents};
 use linux::{clock, sysctl};
 use policy::sa::{PolicyOnly, SaKeys, Usage};
 use policy::{ChildSa, Mode};
@@ -150,7 +150,10 @@ impl Xfrm {
         if let Some(state) = &compression {
             self.add_state(state, child).map_err(|e| match e.errno() {
                 Some(ENOENT | ENOSYS | EPROTONOSUPPORT) => DataplaneError::Os(
-                    format!("{}: the kernel lacks IPComp (modules ipcomp, ipcomp6, deflate): set ipcomp = no", e.what),
+                    format!(
+                        "{}: the kernel lacks IPComp (modules ipcomp, ipcomp6, deflate): set ipcomp = no",
+                        e.what
+                    ),
                     e.source,
                 ),
                 _ => e.into(),
@@ -389,8 +392,7 @@ impl Backend for Xfrm {
         installed.order.remote = remote;
         installed.order.encap = encap;
         let order = ChildSa { keys_in: no_keys(), keys_out: no_keys(), ..installed.order.clone() };
-        let (inbound, outbound, compression) =
-            (installed.inbound, installed.outbound, installed.compression);
+        let (inbound, outbound, compression) = (installed.inbound, installed.outbound, installed.compression);
         let who = format!("{}{{{child}}}", order.config.name);
         let inbound = self.shift(&order, inbound, true).map_err(|e| named(&who, e))?;
         if let Some(installed) = self.children.get_mut(&child) {

@@ -200,7 +200,11 @@ impl Engine {
             .children
             .values()
             .filter(|c| c.is_live())
-            .map(|c| StartChild { config: Arc::clone(&c.sa.config), keeps: Some(child::Keeps::of(&c.sa)), packet: None })
+            .map(|c| StartChild {
+                config: Arc::clone(&c.sa.config),
+                keeps: Some(child::Keeps::of(&c.sa)),
+                packet: None,
+            })
             .collect();
         let start = Start {
             conn: Arc::clone(&sa.conn),

@@ -486,7 +486,11 @@ impl IkeSa {
             .filter(|c| {
                 c.sa.replaces.is_none_or(|old| !self.children.get(&old).is_some_and(ChildLife::is_live))
             })
-            .map(|c| StartChild { config: Arc::clone(&c.sa.config), keeps: Some(crate::child::Keeps::of(&c.sa)), packet: None });
+            .map(|c| StartChild {
+                config: Arc::clone(&c.sa.config),
+                keeps: Some(crate::child::Keeps::of(&c.sa)),
+                packet: None,
+            });
         let active = self.established().and_then(|e| match &e.active {
             Some(Exchange::ChildCreate(sent)) => Some(sent.start.clone()),
             _ => None,

@@ -26,7 +26,10 @@ impl Traps {
 
     /// What the CHILD_SA of a trap that has drawn numbers of its own keeps of it, whoever brings it up.
     pub(crate) fn kept(&self, connection: &str, config: &Child) -> Option<Keeps> {
-        child::draws_unique(config).then(|| self.find(connection, &config.name)).flatten().map(|p| Keeps::of_trap(p))
+        child::draws_unique(config)
+            .then(|| self.find(connection, &config.name))
+            .flatten()
+            .map(|p| Keeps::of_trap(p))
     }
 
     fn find(&self, connection: &str, child: &str) -> Option<&Arc<PolicyOnly>> {
@@ -44,9 +47,8 @@ fn host(list: &[PeerAddr], vips: &[VirtualIp], v6: Option<bool>) -> Vec<VirtualI
     if !vips.is_empty() {
         return vips.to_vec();
     }
-    let any = |v6: bool| -> IpAddr {
-        if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
-    };
+    let any =
+        |v6: bool| -> IpAddr { if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() } };
     match (first_ip(list), v6) {
         (Some(ip), _) => vec![ip.into()],
         (None, Some(v6)) => vec![any(v6).into()],
@@ -118,7 +120,8 @@ fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, pat
     let (found_local, found_remote) = path.unzip();
     let local = first_ip(&conn.local_addrs).or(found_local);
     let remote = first_ip(&conn.remote_addrs).or(found_remote);
-    let ends = |ip: Option<IpAddr>, list: &[PeerAddr]| ip.map_or_else(|| list.to_vec(), |ip| vec![PeerAddr::Ip(ip)]);
+    let ends =
+        |ip: Option<IpAddr>, list: &[PeerAddr]| ip.map_or_else(|| list.to_vec(), |ip| vec![PeerAddr::Ip(ip)]);
     let (locals, remotes) = (ends(local, &conn.local_addrs), ends(remote, &conn.remote_addrs));
     let v6 = family(&remotes);
     let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
@@ -285,7 +288,8 @@ impl Engine {
         }
         let what = packet.map_or_else(|| "trap".to_owned(), |(l, r)| format!("policy {l} === {r}"));
         note!(self.core, Knl 1, "creating acquire job for {what} with reqid {{{}}} of '{}'", p.reqid, p.config.name);
-        let children = vec![StartChild { config: Arc::clone(&p.config), keeps: Some(Keeps::of_trap(&p)), packet }];
+        let children =
+            vec![StartChild { config: Arc::clone(&p.config), keeps: Some(Keeps::of_trap(&p)), packet }];
         let path = peer.map(|ip| {
             let any: IpAddr =
                 if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -6,6 +6,7 @@
 //! The walk: [`State`] (an SA) → [`Policy`] → [`XfrmEvents`] (acquire, expire, mapping).
 
 mod event;
+mod glance;
 mod policy;
 mod state;
 
@@ -102,7 +103,7 @@ impl Xfrm {
     pub fn all_use(&mut self, mut each: impl FnMut(StateId, StateUse)) -> Result<()> {
         let message = XfrmMessage::GetDumpSa(StateKey::default());
         let heard = |body: &[u8]| {
-            if let Some((id, found)) = state::glance(body) {
+            if let Some((id, found)) = glance::glance(body) {
                 each(id, found);
             }
         };

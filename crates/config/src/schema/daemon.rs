@@ -82,7 +82,12 @@ pub const KEYS: &[Key] = &[
     Key::new("fragment_size_v4", Kind::Number, "", "the same for IPv4; fragment_size"),
     Key::new("fragment_size_v6", Kind::Number, "", "the same for IPv6; fragment_size"),
     Key::new("max_packet", Kind::Number, "10000", "largest IKE packet that is accepted"),
-    Key::new("send_vendor_id", Kind::Flag, "no", "send strongSwan's vendor ID: BEET mode needs it from both ends"),
+    Key::new(
+        "send_vendor_id",
+        Kind::Flag,
+        "no",
+        "send strongSwan's vendor ID: BEET mode needs it from both ends",
+    ),
     Key::new("replay_window", Kind::Number, "32", "default of the children's replay_window"),
     Key::new("spi_min", Kind::Number, "0xc0000000", "smallest SPI of ESP"),
     Key::new("spi_max", Kind::Number, "0xcfffffff", "largest SPI of ESP"),

@@ -157,8 +157,14 @@ fn what_is_missing_is_refused_by_name() {
             "local-2 { auth = xauth\n }",
             "XAuth, a part of IKEv1, is not available yet: set auth = eap, pubkey or psk",
         ),
-        ("children { net { ah_proposals = sha256\n } }", "AH is not available with userspace ESP: use esp_proposals"),
-        ("children { net { mode = beet\n } }", "BEET mode is not available with userspace ESP: set mode = tunnel"),
+        (
+            "children { net { ah_proposals = sha256\n } }",
+            "AH is not available with userspace ESP: use esp_proposals",
+        ),
+        (
+            "children { net { mode = beet\n } }",
+            "BEET mode is not available with userspace ESP: set mode = tunnel",
+        ),
         ("children { net { mark_in = 5/0xff\n } }", "marks are not available with userspace ESP"),
         ("children { net { label = x\n } }", "security labels are not available yet"),
         ("children { net { per_cpu_sas = encap\n } }", "per-CPU SAs are not available yet"),

@@ -79,7 +79,8 @@ const AES: &[u16] = &[128, 192, 256];
 const FORBIDDEN: Backend = Refused("RFC 8221 5 forbids it");
 const SMALL_BLOCK: Backend =
     Refused("its blocks of 64 bits are too small; of that kind only 3DES is kept for old peers");
-const AH_ONLY: Backend = Refused("it is an algorithm of AH only (RFC 4543 5), and the kernel's AH does not have it");
+const AH_ONLY: Backend =
+    Refused("it is an algorithm of AH only (RFC 4543 5), and the kernel's AH does not have it");
 
 const BASE: EncrRow = EncrRow {
     id: Encr::Null,

@@ -129,6 +129,9 @@ mod tests {
         assert_eq!(theirs, Selector::host("10.2.0.1".parse().unwrap()).restricted(17, (53, 53)));
         let echo = Kernel { protocol: 1, source_port: (8, 0xffff), destination_port: (0, 0xffff), ..packet };
         let shown = selectors(&echo);
-        assert_eq!((shown.0.to_string(), shown.1.to_string()), ("10.1.0.1/32[icmp/8]".into(), "10.2.0.1/32[icmp/8]".into()));
+        assert_eq!(
+            (shown.0.to_string(), shown.1.to_string()),
+            ("10.1.0.1/32[icmp/8]".into(), "10.2.0.1/32[icmp/8]".into())
+        );
     }
 }

@@ -2,7 +2,9 @@
 use super::sa::{self, unsupported};
 use super::selector::{self, Class, priority};
 use crate::DataplaneError;
-use linux::xfrm::{Action, Compression, Direction, Mode as KernelMode, Policy, PolicyId, Protocol, Selector, Template};
+use linux::xfrm::{
+    Action, Compression, Direction, Mode as KernelMode, Policy, PolicyId, Protocol, Selector, Template,
+};
 use policy::sa::PolicyOnly;
 use policy::{Child, ChildSa, Mode};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -85,7 +87,15 @@ pub(super) fn of_shunt(
                 let (source, destination) = ends(mode, local, remote, inbound);
                 let reqid = shunt.reqid;
                 let compression = None;
-                Action::Allow(Some(Template { source, destination, protocol, spi: 0, reqid, mode, compression }))
+                Action::Allow(Some(Template {
+                    source,
+                    destination,
+                    protocol,
+                    spi: 0,
+                    reqid,
+                    mode,
+                    compression,
+                }))
             };
             (Class::Protect, [action(true), action(false)], mode)
         }

@@ -138,6 +138,10 @@ mod tests {
         assert_eq!(of(&[0x12, 0x34]), None);
         assert_eq!(of(&[0x12, 0x34, 2, 0]), None);
         let lzs = notify(NotifyType::IpcompSupported, &[0x12, 0x34, 3]);
-        assert_eq!(peer_cpi(&[lzs, ipcomp(0x4321).unwrap()]), Some(0x4321), "the one of several that we have");
+        assert_eq!(
+            peer_cpi(&[lzs, ipcomp(0x4321).unwrap()]),
+            Some(0x4321),
+            "the one of several that we have"
+        );
     }
 }

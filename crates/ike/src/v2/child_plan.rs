@@ -10,8 +10,8 @@ use crate::sa::IkeSa;
 use crate::{narrow, negotiate, select};
 use crypto::Secret;
 use policy::proposal::Chosen;
-use policy::selector::ANY_PORT;
 use policy::sa::Usage;
+use policy::selector::ANY_PORT;
 use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -143,7 +143,8 @@ impl Offer {
         let (mut l, mut r) = (self.local_ts.clone(), self.remote_ts.clone());
         // RFC 7296 2.9: the triggering packet goes first, if our policy has it.
         // Of ICMP not the type: the answer to a packet has another.
-        let whole = |s: Selector| if matches!(s.protocol, 1 | 58) { Selector { ports: ANY_PORT, ..s } } else { s };
+        let whole =
+            |s: Selector| if matches!(s.protocol, 1 | 58) { Selector { ports: ANY_PORT, ..s } } else { s };
         if let Some((pl, pr)) = packet.filter(|_| !s.ignore_acquire_ts).map(|(l, r)| (whole(l), whole(r)))
             && l.iter().any(|x| x.contains(&pl))
             && r.iter().any(|x| x.contains(&pr))
@@ -185,7 +186,8 @@ pub(crate) fn build(
     let (keys_out, keys_in) =
         if plan.initiator { (initiators, responders) } else { (responders, initiators) };
     let old = plan.replaces.and_then(|r| sa.children.get(&r));
-    let keeps = old.map(|old| Keeps::of(&old.sa))
+    let keeps = old
+        .map(|old| Keeps::of(&old.sa))
         .or(plan.keeps)
         .or_else(|| core.traps.kept(&sa.conn.name, &plan.config));
     let m = keeps.map_or_else(|| child::marks(&plan.config, sa.if_ids, plan.id), |keeps| keeps.marks);
@@ -196,8 +198,7 @@ pub(crate) fn build(
         remote_ts: plan.remote_ts.clone(),
         unique: if child::draws_unique(&plan.config) { plan.id } else { 0 },
     };
-    let fixed =
-        if plan.config.reqid != 0 { Some(plan.config.reqid) } else { keeps.map(|keeps| keeps.reqid) };
+    let fixed = if plan.config.reqid != 0 { Some(plan.config.reqid) } else { keeps.map(|keeps| keeps.reqid) };
     let reqid = match fixed {
         Some(r) => {
             core.reqids.take(r, &key);
@@ -292,7 +293,8 @@ pub(crate) fn plan(
     if mode != offer.mode {
         say!(core, sa, Chd 1, "peer does not accept {} mode, using tunnel mode", child_mode::name(offer.mode));
     }
-    let cpis = child_mode::peer_cpi(p).filter(|_| offer.cpi_in != 0).map_or((0, 0), |theirs| (offer.cpi_in, theirs));
+    let cpis =
+        child_mode::peer_cpi(p).filter(|_| offer.cpi_in != 0).map_or((0, 0), |theirs| (offer.cpi_in, theirs));
     if offer.cpi_in != 0 && cpis.0 == 0 {
         say!(core, sa, Chd 1, "peer does not accept IPComp, CHILD_SA {} goes without", offer.config.name);
     }
@@ -430,7 +432,8 @@ pub(crate) fn plan_answer(
     }
     let spi_in = core.child_spi();
     let cpis = child_mode::answer_ipcomp(core, sa, &fit.config, spi_in, p);
-    let mut reply: Vec<Payload> = child_mode::ipcomp(cpis.0).into_iter().chain(child_mode::said(mode)).collect();
+    let mut reply: Vec<Payload> =
+        child_mode::ipcomp(cpis.0).into_iter().chain(child_mode::said(mode)).collect();
     reply.push(Payload::Sa(negotiate::answer(&chosen, from, &spi_in.to_be_bytes())));
     let (mut back_r, mut back_l) = (fit.remote_ts.clone(), fit.local_ts.clone());
     narrow::restore(&mut back_r, sa.remote.ip(), orig_r);

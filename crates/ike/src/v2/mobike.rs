@@ -144,7 +144,11 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
         .children
         .values()
         .filter(|c| c.is_live())
-        .map(|c| StartChild { config: Arc::clone(&c.sa.config), keeps: Some(crate::child::Keeps::of(&c.sa)), packet: None })
+        .map(|c| StartChild {
+            config: Arc::clone(&c.sa.config),
+            keeps: Some(crate::child::Keeps::of(&c.sa)),
+            packet: None,
+        })
         .collect();
     close::restart_with(core, sa, children);
     close::leave(core, sa);

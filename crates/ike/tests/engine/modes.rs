@@ -142,7 +142,9 @@ fn ah_does_not_pass_a_nat() {
     let id = w.initiate(0, "net");
     w.run();
     assert!(matches!(w.result(0, id), Some(Some(_))));
-    assert!(w.has_log(1, "AH does not pass a NAT, nor is there AH in UDP (encap = yes): CHILD_SA net is refused"));
+    assert!(
+        w.has_log(1, "AH does not pass a NAT, nor is there AH in UDP (encap = yes): CHILD_SA net is refused")
+    );
     assert!(w.nodes.iter().all(|n| n.installed.is_empty()));
 }
 

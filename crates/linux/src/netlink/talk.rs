@@ -122,7 +122,8 @@ impl Talk {
             while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
                 let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;
                 let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).map_err(io::Error::other)?;
-                let body = rest.get(HEADER..len).ok_or_else(|| io::Error::other("a netlink message is cut off"))?;
+                let body =
+                    rest.get(HEADER..len).ok_or_else(|| io::Error::other("a netlink message is cut off"))?;
                 rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
                 if u32::from_ne_bytes([s0, s1, s2, s3]) != self.sequence {
                     continue;

@@ -217,7 +217,7 @@ impl Template {
             ..UserTemplate::default()
         };
         let Some(compression) = self.compression else { return vec![own] };
-        let mut first = own.clone();
+        let mut first = own;
         first.id.spi = compression.cpi.into();
         first.id.proto = Protocol::Comp.number();
         first.optional = compression.optional.into();
