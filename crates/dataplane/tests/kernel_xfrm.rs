@@ -345,6 +345,62 @@ fn a_trap_asks_serves_and_comes_back() {
 
 #[test]
 #[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn counters_of_many_come_at_once() {
+    let (mut a, mut b) = ends();
+    // Others that nobody uses, beside one that carries traffic.
+    for g in 2..80u32 {
+        let order = order(&a, &b, 0, g, |sa, _| {
+            sa.reqid = 100 + g;
+            sa.local_ts = vec![Selector::host(ip(&format!("10.77.0.{g}")))];
+        });
+        a.plane().install(&order).unwrap();
+    }
+    install(&mut a, &mut b, 1, |_, _| {});
+    assert!(a.pings(b.inner), "{}{}", a.state(), b.state());
+    let all = a.plane().usages();
+    assert_eq!(all.len(), 79);
+    for (id, usage) in all {
+        let packets = if id == 1 { (1, 1) } else { (0, 0) };
+        assert_eq!((usage.0.packets, usage.1.packets), packets, "CHILD_SA {id}");
+        assert_eq!(a.plane().query(id).unwrap(), usage, "CHILD_SA {id}");
+    }
+    a.plane = None;
+    nothing_left(&a);
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn a_trap_for_any_peer_in_both_families_with_marks_of_its_own() {
+    let (mut a, _b) = ends();
+    let mut config = Child::named("any");
+    config.mode = Mode::Transport;
+    let trap = PolicyOnly {
+        id: 3,
+        connection: "test".into(),
+        config: Arc::new(config),
+        local_ts: vec![Selector::everything(true), Selector::everything(false)],
+        remote_ts: vec![Selector::everything(true), Selector::everything(false)],
+        reqid: 9,
+        local: None,
+        remote: None,
+        mark_in: (4, 0xff),
+        mark_out: (5, 0xff),
+        if_id_in: 6,
+        if_id_out: 7,
+    };
+    a.plane().install_policy(&trap).unwrap();
+    let shown = run(&a.ns, "ip xfrm policy | grep -v socket");
+    for part in
+        ["tmpl src 0.0.0.0 dst 0.0.0.0", "tmpl src :: dst ::", "mark 0x4/0xff", "mark 0x5/0xff", "if_id 0x6"]
+    {
+        assert_eq!(shown.matches(part).count(), 2, "{part}: {shown}");
+    }
+    a.plane().remove_policy(3).unwrap();
+    nothing_left(&a);
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
 fn peers_move_and_nats_change_their_ports() {
     let (mut a, mut b) = ends();
     install(&mut a, &mut b, 1, |sa, _| {

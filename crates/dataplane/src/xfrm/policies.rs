@@ -158,7 +158,8 @@ impl Frame<'_> {
             id: PolicyId { direction, selector, mark, if_id },
             priority: if self.config.priority == 0 { computed } else { self.config.priority },
             action,
-            icmp: self.config.icmp && direction != Direction::Out,
+            // Outbound, errors about packets from the tunnel go back through it; inbound, such errors are let out of it.
+            icmp: self.config.icmp,
             offload: if direction == Direction::Forward { 0 } else { self.offload },
         }
     }
