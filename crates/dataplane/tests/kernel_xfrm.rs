@@ -558,5 +558,13 @@ fn every_attribute_reaches_the_kernel() {
     let cpus = order(&a, &b, 0, 4, |_, c| c.per_cpu_sas = "yes".into());
     let said = a.plane().install(&cpus).unwrap_err().to_string();
     assert_eq!(said, "CHILD_SA net{4}: per_cpu_sas is not supported by the xfrm data plane");
+    let ah = order(&a, &b, 0, 4, |sa, _| {
+        (sa.protocol, sa.integ, sa.encap) = (ProtocolId::Ah, Integ::HmacSha256_128, true)
+    });
+    let said = a.plane().install(&ah).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "CHILD_SA net{4}: AH in UDP (through a NAT, or with encap = yes) is not supported by the xfrm data plane"
+    );
     nothing_left(&a);
 }
