@@ -85,6 +85,13 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// XFRM interfaces: take the options of strongSwan's xfrmi
+    #[command(disable_help_flag = true)]
+    Xfrmi {
+        /// As xfrmi takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Keys, certificates and revocation lists: take the options of strongSwan's pki, or its commands as words
     #[command(disable_help_flag = true)]
     Pki {

@@ -43,6 +43,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Man { directory } => generate::man(directory.as_deref()),
         Command::Pki { words } => Ok(crate::pki::main(words)),
         Command::Pool { words } => Ok(crate::pool::main(words)),
+        Command::Xfrmi { words } => Ok(crate::xfrmi::main(words)),
         Command::Swanctl { words } => Ok(crate::swanctl::main(words)),
     }
 }

@@ -4,7 +4,8 @@
 //! as `cygnet swanctl …`) it takes strongSwan's options and prints what strongSwan's tool prints ([`swanctl`]).
 //! Everything that talks to the daemon does so over vici ([`session`]); [`view`] is what a list of SAs means,
 //! [`load`] carries a configuration directory over, [`commands`] has one file per command, [`demo`] runs two daemons
-//! against each other, [`pki`] and [`pool`] are strongSwan's tools of those names, [`quickstart`] makes a gateway and its users.
+//! against each other, [`pki`], [`pool`] and [`xfrmi`] are strongSwan's tools of those
+//! names, [`quickstart`] makes a gateway and its users.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -29,6 +30,7 @@ mod session;
 mod source;
 mod swanctl;
 mod view;
+mod xfrmi;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -46,9 +48,13 @@ fn main() -> ExitCode {
     if called == Some("pool") {
         return pool::main(words.split_off(1));
     }
+    if called == Some("xfrmi") {
+        return xfrmi::main(words.split_off(1));
+    }
     match words.get(1).and_then(|word| word.to_str()) {
         Some("pki") => return pki::main(words.split_off(2)),
         Some("pool") => return pool::main(words.split_off(2)),
+        Some("xfrmi") => return xfrmi::main(words.split_off(2)),
         Some("swanctl") => return swanctl::main(words.split_off(2)),
         _ => {}
     }

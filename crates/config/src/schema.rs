@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod child;
 pub mod connection;
 pub mod daemon;
+mod interface;
 pub mod pool;
 pub mod secret;
 pub mod values;

@@ -164,6 +164,13 @@ pub fn connection(c: &Connection) -> Section {
     w.list("pools", &c.pools, &[]);
     w.some("if_id_in", interface_id(c.if_id_in).as_ref());
     w.some("if_id_out", interface_id(c.if_id_out).as_ref());
+    if let Some(interface) = &c.interface {
+        w.put("interface", &interface.name);
+        w.list("interface_addresses", &interface.addresses, &[]);
+        w.some("interface_mtu", interface.mtu.as_ref());
+        w.some("interface_vrf", interface.vrf.as_ref());
+        w.some("interface_netns", interface.netns.as_ref());
+    }
     for round in &c.local {
         w.section(&round.name, auth(round));
     }

@@ -118,6 +118,7 @@ fn order(us: &End, them: &End, side: u8, g: u32, change: impl FnOnce(&mut ChildS
         mark_out: (0, 0),
         if_id_in: 0,
         if_id_out: 0,
+        interface: None,
         soft: (0, 0),
         cpi_in: 0,
         cpi_out: 0,
@@ -303,6 +304,7 @@ fn a_rekeying_loses_nothing_and_an_old_generation_may_outlive_the_new() {
 fn a_trap_asks_serves_and_comes_back() {
     let (mut a, mut b) = ends();
     let trap = PolicyOnly {
+        interface: None,
         id: 5,
         connection: "test".into(),
         config: Arc::new(Child::named("net")),
@@ -375,6 +377,7 @@ fn a_trap_for_any_peer_in_both_families_with_marks_of_its_own() {
     let mut config = Child::named("any");
     config.mode = Mode::Transport;
     let trap = PolicyOnly {
+        interface: None,
         id: 3,
         connection: "test".into(),
         config: Arc::new(config),

@@ -178,6 +178,7 @@ fn a_trap_asks_once_and_what_it_kept_arrives() {
     let case = Case { lanes: 2, ..Case::default() };
     let Some((mut a, mut b)) = ends(case) else { return };
     let policy = PolicyOnly {
+        interface: None,
         id: 1,
         connection: "test".into(),
         config: Arc::new(Child::named("net")),
@@ -337,6 +338,7 @@ fn pass_shunts_come_before_the_tunnel_and_drop_shunts_after() {
     let Some((mut a, mut b)) = ends(case) else { return };
     let (client, server) = echo(&a, &b, 7000);
     let shunt = |id: u32, mode: Mode| PolicyOnly {
+        interface: None,
         id,
         connection: "test".into(),
         config: Arc::new(Child { mode, ..Child::named("shunt") }),

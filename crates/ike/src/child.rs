@@ -316,8 +316,7 @@ impl Keeps {
 /// Resolves `%unique` and `%unique-dir`. `inherited`: interface ids of the IKE_SA or the connection; `id`: a number
 /// nobody else draws by.
 pub(crate) fn marks(config: &Child, inherited: (u32, u32), id: u32) -> Marks {
-    // Two numbers per child keep the directions apart.
-    let (i, o) = (id.wrapping_mul(2), id.wrapping_mul(2).wrapping_add(1));
+    let (i, o) = numbers(id);
     let value = |v: MarkValue, dir: u32, inherited: u32| match v {
         MarkValue::None => inherited,
         MarkValue::Fixed(n) => n,
@@ -349,9 +348,34 @@ pub(crate) fn inherits_unique(conn: &policy::Connection) -> bool {
     [conn.if_id_in, conn.if_id_out].iter().any(|id| matches!(id, MarkValue::Unique | MarkValue::UniqueDir))
 }
 
-/// Resolved interface ids of a connection, which its children inherit.
+/// The interface that the daemon makes for a child with this interface id, by its own name.
+pub(crate) fn own_interface(conn: &policy::Connection, if_id: u32) -> Option<Arc<policy::Interface>> {
+    let interface = conn.interface.as_ref()?;
+    if !interface.is_unique() {
+        return Some(Arc::clone(interface));
+    }
+    let name = interface.name_for(if_id).into_owned();
+    Some(Arc::new(policy::Interface { name, ..policy::Interface::clone(interface) }))
+}
+
+/// Numbers that a CHILD_SA or trap draws, in and out: `%unique-dir` keeps the directions apart. Two more, behind them,
+/// are those of the IKE_SA with that number.
+const fn numbers(id: u32) -> (u32, u32) {
+    (id.wrapping_mul(4), id.wrapping_mul(4).wrapping_add(1))
+}
+
+/// Resolved interface ids of an IKE_SA, which its children inherit.
 pub(crate) fn ike_if_ids(conn: &policy::Connection, id: u32) -> (u32, u32) {
-    let (i, o) = (id.wrapping_mul(2), id.wrapping_mul(2).wrapping_add(1));
+    let (i, o) = numbers(id);
+    if_ids(conn, (i.wrapping_add(2), o.wrapping_add(2)))
+}
+
+/// Resolved interface ids of a trap, drawn as by a CHILD_SA of that number.
+pub(crate) fn trap_if_ids(conn: &policy::Connection, id: u32) -> (u32, u32) {
+    if_ids(conn, numbers(id))
+}
+
+fn if_ids(conn: &policy::Connection, (i, o): (u32, u32)) -> (u32, u32) {
     let value = |v: MarkValue, dir: u32| match v {
         MarkValue::None => 0,
         MarkValue::Fixed(n) => n,

@@ -175,7 +175,6 @@ impl Engine {
         if let Some(command) = start.command {
             self.core.commands.add(command, Want::Up { ike: id, child: wanted });
         }
-        sa.if_ids = child::ike_if_ids(&start.conn, id);
         let path = start.path;
         self.put_back(Box::new(sa));
         self.touch(id, |core, sa| match path {

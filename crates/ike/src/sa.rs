@@ -310,6 +310,7 @@ impl IkeSa {
         remote: SocketAddr,
         now: u64,
     ) -> Self {
+        let if_ids = crate::child::ike_if_ids(&conn, id);
         Self {
             id,
             conn,
@@ -347,7 +348,7 @@ impl IkeSa {
             attempts: 0,
             replaces: None,
             announced: false,
-            if_ids: (0, 0),
+            if_ids,
             candidates: Vec::new(),
             new_path: None,
             restart: Vec::new(),
@@ -356,6 +357,12 @@ impl IkeSa {
             idle_close: false,
             ppk: false,
         }
+    }
+
+    /// Another connection is the one for this peer.
+    pub(crate) fn switch_to(&mut self, conn: &Arc<Connection>) {
+        self.conn = Arc::clone(conn);
+        self.if_ids = crate::child::ike_if_ids(conn, self.id);
     }
 
     /// Name and number, as logs show them: `home[1]`.

@@ -1,11 +1,11 @@
 //! Policies without SAs: traps that bring up their child when a packet matches, and pass and drop shunts.
-use crate::child::{self, Keeps, ReqKey};
+use crate::child::{self, Keeps, Marks, ReqKey};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild, Waiter};
 use crate::engine::Engine;
 use crate::io::{Answer, Ask, CommandId};
 use policy::sa::PolicyOnly;
-use policy::{Child, Connection, Mode, PeerAddr, Selector, VirtualIp};
+use policy::{Child, Connection, Interface, Mode, PeerAddr, Selector, VirtualIp};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -73,6 +73,26 @@ fn must_ask(conn: &Connection, child: &Child) -> bool {
     !shunt && !known && crate::control::names_peer(conn)
 }
 
+/// Marks and interface ids. What passes or is dropped is so whatever interface the connection has.
+fn marks(conn: &Connection, child: &Child, unique: u32) -> Marks {
+    let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
+    child::marks(child, if shunt { (0, 0) } else { child::trap_if_ids(conn, unique) }, unique)
+}
+
+/// The connection's own interface, as far as it is for this child.
+fn interface(conn: &Connection, child: &Child) -> Option<Arc<Interface>> {
+    conn.interface.clone().filter(|_| !matches!(child.mode, Mode::Pass | Mode::Drop))
+}
+
+/// What is installed is this child of this connection, as they are now.
+fn is(policy: &PolicyOnly, conn: &Connection, child: &Arc<Child>) -> bool {
+    let ids = |marks: Marks| (marks.if_id_in, marks.if_id_out);
+    let drawn = child::draws_unique(child) || child::inherits_unique(conn);
+    (Arc::ptr_eq(&policy.config, child) || policy.config == *child)
+        && policy.interface == interface(conn, child)
+        && (drawn || (policy.if_id_in, policy.if_id_out) == ids(marks(conn, child, 0)))
+}
+
 /// Installs the policy of a child, if it is not there yet.
 pub(crate) fn install(
     core: &mut Core,
@@ -83,10 +103,7 @@ pub(crate) fn install(
     if core.closing {
         return;
     }
-    let known = core
-        .traps
-        .find(&conn.name, &child.name)
-        .map(|p| (p.id, Arc::ptr_eq(&p.config, child) || p.config == *child));
+    let known = core.traps.find(&conn.name, &child.name).map(|p| (p.id, is(p, conn, child)));
     let asked = core.traps.asked.iter().find(|(_, (c, asked))| c.name == conn.name && asked == child);
     if let (Some(id), Some(c)) = (asked.map(|(id, _)| *id), command) {
         return core.commands.add(c, Want::Policy(id));
@@ -130,7 +147,7 @@ fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, pat
     // A number of its own that no CHILD_SA draws by; without one, none is used up.
     let draws = child::draws_unique(child) || child::inherits_unique(conn);
     let unique = if draws { core.child_id() } else { 0 };
-    let marks = child::marks(child, child::ike_if_ids(conn, unique), unique);
+    let marks = marks(conn, child, unique);
     let reqid = if shunt {
         0
     } else {
@@ -161,6 +178,7 @@ fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, pat
         mark_out: marks.mark_out,
         if_id_in: marks.if_id_in,
         if_id_out: marks.if_id_out,
+        interface: interface(conn, child),
     };
     note!(core, Cfg 1, "installing '{}' of connection '{}'", child.name, conn.name);
     core.traps.list.insert(id, Arc::new(policy.clone()));

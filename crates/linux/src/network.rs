@@ -12,8 +12,9 @@ mod links;
 use crate::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::{Attempt, Error, Result};
 use ipnet::IpNet;
+use links::MadeLink;
+pub use links::within;
 pub use links::{LinkSettings, WantedLink};
-use links::{MadeLink, within};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -74,7 +75,7 @@ pub struct Desired {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Installed {
     #[serde(default)]
-    links: Vec<MadeLink>,
+    links: BTreeMap<String, MadeLink>,
     addresses: BTreeSet<WantedAddress>,
     routes: BTreeSet<WantedRoute>,
     rules: BTreeSet<Rule>,

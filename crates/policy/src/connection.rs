@@ -1,5 +1,5 @@
 //! One peer definition (`connections.<conn>`).
-use crate::{Auth, Child, Identity, MarkValue, ProposalSet, VirtualIp};
+use crate::{Auth, Child, Identity, Interface, MarkValue, ProposalSet, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -90,6 +90,9 @@ pub struct Connection {
     pub pools: Vec<String>,
     pub if_id_in: MarkValue,
     pub if_id_out: MarkValue,
+    /// The interface that the daemon makes for the children.
+    #[serde(default)]
+    pub interface: Option<Arc<Interface>>,
     pub local: Vec<Auth>,
     pub remote: Vec<Auth>,
     pub children: Vec<Arc<Child>>,
@@ -214,6 +217,7 @@ impl Connection {
             pools: Vec::new(),
             if_id_in: MarkValue::None,
             if_id_out: MarkValue::None,
+            interface: None,
             local: Vec::new(),
             remote: Vec::new(),
             children: Vec::new(),

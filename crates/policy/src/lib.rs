@@ -4,7 +4,7 @@
 //! born with. Everything is serialisable, so that an IKE_SA can be handed over whole.
 //!
 //! The walk: [`identity`] → [`proposal`] → [`selector`] → [`lifetime`] → [`auth`] → [`child`] → [`connection`]
-//! → [`secrets`] → [`pool`] → [`attribute`] → [`snapshot`]; [`sa`] is the order to a data plane.
+//! → [`interface`] → [`secrets`] → [`pool`] → [`attribute`] → [`snapshot`]; [`sa`] is the order to a data plane.
 
 pub mod attribute;
 pub mod auth;
@@ -13,6 +13,7 @@ pub mod connection;
 pub mod credential;
 pub mod domain;
 pub mod identity;
+pub mod interface;
 pub mod lifetime;
 pub mod pool;
 pub mod proposal;
@@ -28,6 +29,7 @@ pub use child::{Action, Child, Mark, MarkValue, Mode};
 pub use connection::{Connection, PeerAddr};
 pub use credential::{CertRef, Certificate, KeyConstraints, KeyKind, SchemePattern};
 pub use identity::Identity;
+pub use interface::Interface;
 pub use lifetime::Lifetime;
 pub use pool::{PoolAttribute, PoolConfig, PoolHost, PoolOverlap, PoolRange, PoolRangeError};
 pub use proposal::{Proposal, ProposalSet};

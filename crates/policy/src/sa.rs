@@ -1,5 +1,5 @@
 //! The order to a data plane: SPIs, keys, selectors, mode, marks.
-use crate::{Child, Mode, Selector};
+use crate::{Child, Interface, Mode, Selector};
 use crypto::Secret;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -88,6 +88,9 @@ pub struct ChildSa {
     pub if_id_in: u32,
     /// As above, outbound.
     pub if_id_out: u32,
+    /// The interface that the daemon makes for it, by its own name.
+    #[serde(default)]
+    pub interface: Option<Arc<Interface>>,
     /// Soft limits after jitter: `(bytes, packets)`, 0 = none; the data plane reports `Expire`.
     pub soft: (u64, u64),
     /// Hard limits `(bytes, packets)`.
@@ -121,6 +124,8 @@ pub struct PolicyOnly {
     pub if_id_in: u32,
     /// As above, outbound.
     pub if_id_out: u32,
+    /// The interface that the daemon makes for it, by its own name.
+    pub interface: Option<Arc<Interface>>,
 }
 
 /// Counters of one direction.

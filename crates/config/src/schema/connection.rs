@@ -1,6 +1,6 @@
 //! `connections.<conn>`.
 use super::values::{dscp, flag, interface_id, item, number, one_of, some_time, text, time, word};
-use super::{Context, Fields, Key, Kind, auth, child};
+use super::{Context, Fields, Key, Kind, auth, child, interface};
 use crate::capability::Capability;
 use crate::report::{Report, closest};
 use crate::tree::{Section, Value};
@@ -131,6 +131,32 @@ pub const KEYS: &[Key] = &[
         "XFRM interface id of the children, outbound",
     )
     .needs(Capability::InterfaceIds),
+    Key::new(
+        "interface",
+        Kind::Text("name"),
+        "",
+        "XFRM interface to make for the children, as long as there is one; %unique in the name: one for each IKE_SA. Not in strongSwan",
+    )
+    .needs(Capability::InterfaceIds),
+    Key::new(
+        "interface_addresses",
+        Kind::List("addresses with /prefix"),
+        "",
+        "addresses of this interface, beside virtual IPs; not in strongSwan",
+    ),
+    Key::new("interface_mtu", Kind::Number, "", "MTU of this interface, in bytes; not in strongSwan"),
+    Key::new(
+        "interface_vrf",
+        Kind::Text("name"),
+        "",
+        "VRF of this interface, which routes are made in; not in strongSwan",
+    ),
+    Key::new(
+        "interface_netns",
+        Kind::Text("name"),
+        "",
+        "network namespace that this interface is moved into, by its name for ip netns; not in strongSwan",
+    ),
     Key::new("mediation", Kind::Flag, "no", "this connection mediates others").needs(Capability::Mediation),
     Key::new("mediated_by", Kind::Text("name"), "", "connection that mediates this one")
         .needs(Capability::Mediation),
@@ -191,6 +217,7 @@ pub fn load_connection(name: &str, section: &Section, context: &Context) -> Resu
     f.set("mediated_by", &mut None, text);
     f.set("mediation_peer", &mut None, text);
     children(&mut f, &mut c, &path, section, context);
+    interface::load(&mut f, &mut c, &path, section);
     rounds(&mut f, &mut c, &path, context);
     f.finish(c)
 }

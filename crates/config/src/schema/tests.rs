@@ -152,6 +152,7 @@ fn what_is_missing_is_refused_by_name() {
         ("pull = no", "IKEv1 is not available yet: set version = 2"),
         ("mediation = yes", "the mediation extension is not available yet"),
         ("if_id_in = 5", "XFRM interface ids are not available with userspace ESP"),
+        ("interface = ipsec0", "XFRM interface ids are not available with userspace ESP"),
         ("local_port = 600", "local IKE ports other than 500 and 4500 are not available yet"),
         (
             "local-2 { auth = xauth\n }",

@@ -3,6 +3,7 @@ use crate::capability::{Capabilities, Capability};
 use crate::resolve::{Disk, load_text};
 use crate::schema::Context;
 use crate::schema::connection::load_connection;
+use policy::Interface;
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -87,6 +88,22 @@ fn every_key_comes_back() {
     );
     assert!(text.contains("    proposals = aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke1_none, default, aes128-sha1-prfsha1-modp1024\n"), "{text}");
     assert!(text.contains("        eap_id = \"x # y\"\n"), "{text}");
+}
+
+#[test]
+fn an_interface_comes_back() {
+    let rest = "local { auth = psk\n }\n remote { auth = psk\n }\n children { net { } }";
+    let (c, text) = round_trip(&format!(
+        "c {{ interface = ipsec0\n interface_addresses = 10.9.0.1/30, fd00::1\n interface_mtu = 1400\n interface_vrf = red\n interface_netns = blue\n {rest} }}"
+    ));
+    let own = c.interface.as_ref().unwrap();
+    assert_eq!((own.mtu, own.vrf.as_deref(), own.netns.as_deref()), (Some(1400), Some("red"), Some("blue")));
+    assert_eq!(c.if_id_in, MarkValue::Fixed(Interface::id_of("ipsec0")));
+    assert!(text.contains("interface_addresses = 10.9.0.1/30, fd00::1/128\n"), "{text}");
+    let (c, _) = round_trip(&format!("c {{ interface = rw-%unique\n {rest} }}"));
+    assert_eq!((c.if_id_in, c.if_id_out), (MarkValue::Unique, MarkValue::Unique));
+    let (c, _) = round_trip(&format!("c {{ interface = ipsec0\n if_id_in = 42\n if_id_out = 42\n {rest} }}"));
+    assert_eq!(c.if_id_in, MarkValue::Fixed(42));
 }
 
 fn any_section() -> impl Strategy<Value = Section> {

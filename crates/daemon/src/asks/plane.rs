@@ -7,19 +7,21 @@ use crate::observers::log::{Log, Voice};
 use crate::shard::Handle as Shard;
 use dataplane::Backend;
 use ike::io::{Answer, Ask, Command, Group, Ticket};
-use ipnet::IpNet;
-use linux::netlink::{RouteKind, Rule};
+use linux::netlink::Rule;
 use linux::network::{Desired, Network, WantedRoute};
 use policy::sa::{PolicyOnly, Usage};
-use policy::{ChildSa, Mode, Selector};
+use policy::{ChildSa, Mode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+mod interfaces;
+mod routes;
 pub(crate) mod trace;
 mod vips;
 
+use interfaces::{Held, User};
+use routes::Ends;
 pub(crate) use vips::Names;
 use vips::Vips;
 
@@ -131,21 +133,6 @@ struct Child {
     ends: Option<Ends>,
 }
 
-/// The inner ends of a CHILD_SA.
-struct Ends {
-    local_ts: Vec<Selector>,
-    remote_ts: Vec<Selector>,
-    vips: Vec<IpAddr>,
-}
-
-/// Where packets for the peer's side are led.
-struct Way {
-    interface: String,
-    gateway: Option<IpAddr>,
-    /// The route is there for its source address only.
-    for_source: bool,
-}
-
 /// The data plane's thread.
 pub(crate) struct Plane {
     pub(crate) backend: Option<Box<dyn Backend>>,
@@ -164,6 +151,10 @@ struct Ledger {
     children: BTreeMap<u32, Child>,
     policies: BTreeMap<u32, BTreeSet<WantedRoute>>,
     vips: BTreeMap<u32, Vips>,
+    /// Connections' own interfaces, by name.
+    interfaces: BTreeMap<String, Held>,
+    /// Who needs which.
+    uses: BTreeMap<User, String>,
     /// All routes with the number of their users: generations of a CHILD_SA share them.
     routes: BTreeMap<WantedRoute, usize>,
     /// The host's state is not what this says.
@@ -272,7 +263,10 @@ impl Plane {
 
     fn ask(&mut self, ledger: &mut Ledger, ask: Ask) -> Answer {
         match ask {
-            Ask::InstallChild(sa) => self.install(ledger, &sa),
+            Ask::InstallChild(mut sa) => {
+                self.spare_outer(&mut sa);
+                self.install(ledger, &sa)
+            }
             Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),
             Ask::UpdateChild { child, local, remote, encap } => {
                 let answer = self.with_backend(|backend| backend.update(child, local, remote, encap));
@@ -283,6 +277,7 @@ impl Plane {
             Ask::InstallPolicy(policy) => self.install_policy(ledger, &policy),
             Ask::RemovePolicy { id } => {
                 let answer = self.with_backend(|backend| backend.remove_policy(id));
+                self.let_go(ledger, User::Policy(id));
                 if let Some(routes) = ledger.policies.remove(&id) {
                     ledger.drop_routes(&routes);
                 }
@@ -317,25 +312,34 @@ impl Plane {
         if let Some(why) = self.lacks_address(ledger, sa) {
             return Answer::Failed(format!("its virtual IP is not installed: {why}"));
         }
-        let answer = self.with_backend(|backend| backend.install(sa));
-        if matches!(answer, Answer::Done) {
-            let by_peer = self.device().is_none();
-            // The kernel's transport mode needs no route, as the addresses are those of the hosts.
-            let led = !(by_peer && sa.mode == Mode::Transport);
-            let routes = if led && (sa.if_id_out == 0 || self.wishes.install_routes_xfrmi) {
-                let way = self.way(Some(sa.remote.ip()));
-                self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips)
-            } else {
-                BTreeSet::new()
-            };
-            ledger.add_routes(&routes);
-            let ends = (by_peer && !routes.is_empty()).then(|| Ends {
-                local_ts: sa.local_ts.clone(),
-                remote_ts: sa.remote_ts.clone(),
-                vips: sa.local_vips.clone(),
-            });
-            ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends });
+        let user = User::Child(sa.id);
+        if let Some(interface) = &sa.interface
+            && let Err(why) = self.hold(ledger, user, interface, sa.if_id_out)
+        {
+            return Answer::Failed(format!("CHILD_SA {}{{{}}}: {why}", sa.config.name, sa.id));
         }
+        let answer = self.with_backend(|backend| backend.install(sa));
+        if !matches!(answer, Answer::Done) {
+            self.let_go(ledger, user);
+            return answer;
+        }
+        let by_peer = self.device().is_none() && sa.if_id_out == 0;
+        let way = match &sa.interface {
+            Some(interface) => self.way_into(interface),
+            // The kernel's transport mode needs no route, as the addresses are those of the hosts.
+            None if self.device().is_none() && sa.mode == Mode::Transport => None,
+            None if sa.if_id_out == 0 => self.way(Some(sa.remote.ip())),
+            None if self.wishes.install_routes_xfrmi => self.way_by_id(sa.if_id_out),
+            None => None,
+        };
+        let routes = self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips);
+        ledger.add_routes(&routes);
+        let ends = (by_peer && !routes.is_empty()).then(|| Ends {
+            local_ts: sa.local_ts.clone(),
+            remote_ts: sa.remote_ts.clone(),
+            vips: sa.local_vips.clone(),
+        });
+        ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends });
         answer
     }
 
@@ -344,6 +348,7 @@ impl Plane {
             Some(backend) => backend.remove(child, keep_policies),
             None => return Answer::Failed(self.missing.clone()),
         };
+        self.let_go(ledger, User::Child(child));
         if let Some(child) = ledger.children.remove(&child) {
             ledger.drop_routes(&child.routes);
         }
@@ -354,148 +359,45 @@ impl Plane {
     }
 
     fn install_policy(&mut self, ledger: &mut Ledger, policy: &PolicyOnly) -> Answer {
+        let user = User::Policy(policy.id);
+        if let Some(interface) = &policy.interface
+            && let Err(why) = self.hold(ledger, user, interface, policy.if_id_out)
+        {
+            return Answer::Failed(format!("CHILD_SA {}: {why}", policy.config.name));
+        }
         let answer = self.with_backend(|backend| backend.install_policy(policy));
-        if matches!(answer, Answer::Done) && (policy.if_id_out == 0 || self.wishes.install_routes_xfrmi) {
-            let routes = match policy.config.mode {
-                // What passes must not be led to the device by the route of a larger tunnel.
-                Mode::Pass => self.pass_routes(&policy.remote_ts),
-                // The kernel finds its policies without being led to them.
-                Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
-                Mode::Tunnel
-                | Mode::Transport
-                | Mode::TransportProxy
-                | Mode::Beet
-                | Mode::Iptfs
-                | Mode::Drop => {
-                    let way = self.way(policy.remote);
-                    self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
-                }
-            };
-            ledger.add_routes(&routes);
-            ledger.policies.insert(policy.id, routes);
+        if !matches!(answer, Answer::Done) {
+            self.let_go(ledger, user);
+            return answer;
         }
-        answer
-    }
-
-    /// The device packets are led to.
-    fn device(&self) -> Option<String> {
-        self.backend.as_ref().and_then(|backend| backend.device())
-    }
-
-    /// The device, or with the kernel's IPsec the way to the peer itself.
-    fn way(&mut self, remote: Option<IpAddr>) -> Option<Way> {
-        if let Some(interface) = self.device() {
-            return Some(Way { interface, gateway: None, for_source: false });
-        }
-        self.backend.as_ref()?;
-        let remote = remote?;
-        let query = self.wishes.paths.query();
-        let netlink = self.network.netlink();
-        let found = netlink.path(remote, &query).and_then(|path| {
-            let interface = netlink.link_name(path.interface)?;
-            Ok(Way { interface, gateway: path.gateway.or(Some(remote)), for_source: true })
-        });
-        found.map_err(|e| self.complain(&format!("no route for a tunnel: {}", chain(&e)))).ok()
-    }
-
-    /// The peer is elsewhere: so is the way there.
-    fn lead_again(&mut self, ledger: &mut Ledger, child: u32, remote: IpAddr) {
-        let Some(ends) = ledger.children.get_mut(&child).and_then(|child| child.ends.take()) else { return };
-        let way = self.way(Some(remote));
-        let routes = self.routes(way, &ends.local_ts, &ends.remote_ts, &ends.vips);
+        let routes = match policy.config.mode {
+            // What passes must not be led to the device by the route of a larger tunnel.
+            Mode::Pass if policy.if_id_out == 0 || self.wishes.install_routes_xfrmi => {
+                self.pass_routes(&policy.remote_ts)
+            }
+            Mode::Pass => BTreeSet::new(),
+            // The kernel finds its policies without being led to them.
+            Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
+            Mode::Tunnel | Mode::Transport | Mode::TransportProxy | Mode::Beet | Mode::Iptfs | Mode::Drop => {
+                let way = match (&policy.interface, policy.if_id_out) {
+                    (Some(interface), _) => self.way_into(interface),
+                    (None, 0) => self.way(policy.remote),
+                    (None, if_id) if self.wishes.install_routes_xfrmi => self.way_by_id(if_id),
+                    (None, _) => None,
+                };
+                self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
+            }
+        };
         ledger.add_routes(&routes);
-        let Some(child) = ledger.children.get_mut(&child) else { return };
-        child.ends = Some(ends);
-        let old = std::mem::replace(&mut child.routes, routes);
-        ledger.drop_routes(&old);
-    }
-
-    /// Routes to the peer's side, each with a source of ours that the selectors allow.
-    fn routes(
-        &mut self,
-        way: Option<Way>,
-        local_ts: &[Selector],
-        remote_ts: &[Selector],
-        vips: &[IpAddr],
-    ) -> BTreeSet<WantedRoute> {
-        let Some(way) = way.filter(|_| self.wishes.install_routes) else {
-            return BTreeSet::new();
-        };
-        let own = match self.network.netlink().addresses() {
-            Ok(own) => own,
-            Err(e) => {
-                self.complain(&e.to_string());
-                Vec::new()
-            }
-        };
-        let mut routes = BTreeSet::new();
-        for remote in remote_ts {
-            let family = local_ts.iter().filter(|local| local.is_ipv4() == remote.is_ipv4());
-            let mut matching = family.peekable();
-            if matching.peek().is_none() {
-                continue;
-            }
-            let mut source = None;
-            for local in matching {
-                // A virtual IP that was not to be installed is no source.
-                let there = |vip: &IpAddr| own.iter().any(|address| address.address == *vip);
-                let vip = vips.iter().copied().find(|vip| local.contains_address(*vip) && there(vip));
-                source = vip.or_else(|| {
-                    own.iter()
-                        .filter(|address| !address.link_local && !address.host_local)
-                        .map(|address| address.address)
-                        .find(|address| local.contains_address(*address))
-                });
-                if source.is_some() {
-                    break;
-                }
-            }
-            if way.for_source && source.is_none() {
-                continue;
-            }
-            for destination in remote.to_subnets() {
-                let gateway = way.gateway.filter(|gateway| gateway.is_ipv4() == destination.addr().is_ipv4());
-                let route = self.route(destination, Some(way.interface.clone()), source, RouteKind::Unicast);
-                routes.insert(WantedRoute { gateway, ..route });
-            }
-        }
-        routes
-    }
-
-    fn pass_routes(&self, remote_ts: &[Selector]) -> BTreeSet<WantedRoute> {
-        if !self.wishes.install_routes {
-            return BTreeSet::new();
-        }
-        remote_ts
-            .iter()
-            .flat_map(Selector::to_subnets)
-            .map(|destination| self.route(destination, None, None, RouteKind::Throw))
-            .collect()
-    }
-
-    fn route(
-        &self,
-        destination: IpNet,
-        interface: Option<String>,
-        source: Option<IpAddr>,
-        kind: RouteKind,
-    ) -> WantedRoute {
-        WantedRoute {
-            destination,
-            table: self.wishes.table,
-            mtu: interface.as_ref().and(self.wishes.mtu),
-            interface,
-            namespace: None,
-            gateway: None,
-            source,
-            kind,
-        }
+        ledger.policies.insert(policy.id, routes);
+        answer
     }
 
     /// Makes the host's state what the ledger says. `doubt`: somebody else may have changed it.
     fn reconcile(&mut self, ledger: &mut Ledger, doubt: bool) -> Vec<String> {
         ledger.dirty = false;
         let mut desired = Desired { routes: ledger.routes.keys().cloned().collect(), ..Desired::default() };
+        desired.links = ledger.interfaces.values().map(|held| held.link.clone()).collect();
         for vips in ledger.vips.values() {
             desired.addresses.extend(vips.addresses.iter().cloned());
         }

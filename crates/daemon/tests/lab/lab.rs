@@ -153,7 +153,7 @@ impl Lab {
         format!("{}{name}", self.prefix)
     }
 
-    fn add(&mut self, name: &str) -> String {
+    pub(crate) fn add(&mut self, name: &str) -> String {
         let ns = self.ns(name);
         sh(&format!(
             "ip netns add {ns}; ip -n {ns} link set lo up

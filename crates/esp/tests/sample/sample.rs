@@ -75,6 +75,7 @@ pub(crate) fn pair(
             mark_out: (0, 0),
             if_id_in: 0,
             if_id_out: 0,
+            interface: None,
             soft: (0, 0),
             cpi_in: 0,
             cpi_out: 0,

@@ -240,6 +240,7 @@ pub(crate) fn build(
         mark_out: m.mark_out,
         if_id_in: m.if_id_in,
         if_id_out: m.if_id_out,
+        interface: child::own_interface(&sa.conn, m.if_id_out),
         soft: crate::lifetime::soft(life, random),
         hard: (life.bytes.life, life.packets.life),
         config: plan.config,

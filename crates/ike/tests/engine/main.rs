@@ -14,6 +14,7 @@ mod addresses;
 mod eap;
 mod establish;
 mod harness;
+mod interfaces;
 mod intruders;
 mod lifecycle;
 mod migrate;

@@ -4,7 +4,7 @@ use crate::{Attempt, Result};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoVeth, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -28,6 +28,8 @@ pub struct Link {
     pub hardware: Option<[u8; 6]>,
     /// The tunnel it stands for, where it does.
     pub kind: Option<LinkKind>,
+    /// Table of the VRF that it is.
+    pub vrf_table: Option<u32>,
     /// The interface below it, by index.
     pub device: Option<u32>,
     /// The bridge or VRF above it, by index.
@@ -45,6 +47,7 @@ impl Link {
             mtu: 0,
             hardware: None,
             kind: None,
+            vrf_table: None,
             device: None,
             controller: None,
         };
@@ -54,7 +57,10 @@ impl Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::LinkInfo(info) => link.kind = LinkKind::parse(info),
+                LinkAttribute::LinkInfo(info) => {
+                    link.kind = LinkKind::parse(info);
+                    link.vrf_table = vrf_table(info);
+                }
                 LinkAttribute::Link(device) => link.device = Some(*device).filter(|device| *device != 0),
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::Address(address) if speaks_arp => {
@@ -65,6 +71,16 @@ impl Link {
         }
         link
     }
+}
+
+fn vrf_table(info: &[LinkInfo]) -> Option<u32> {
+    info.iter().find_map(|one| match one {
+        LinkInfo::Data(InfoData::Vrf(all)) => all.iter().find_map(|one| match one {
+            InfoVrf::TableId(table) => Some(*table),
+            _ => None,
+        }),
+        _ => None,
+    })
 }
 
 impl Netlink {

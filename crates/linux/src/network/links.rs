@@ -8,7 +8,7 @@ use crate::netns::Namespace;
 use crate::{Error, Result, sysctl};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 
@@ -74,8 +74,11 @@ pub(super) struct MadeLink {
     index: u32,
 }
 
-/// Runs `work` with a socket in the namespace of that name, ours without.
-pub(super) fn within<T: Send>(
+/// Runs `work` with a socket in the namespace of that name, `netlink` without.
+///
+/// # Errors
+/// No such namespace (`ENOENT`), or those of `work`.
+pub fn within<T: Send>(
     netlink: &mut Netlink,
     namespace: Option<&str>,
     work: impl FnOnce(&mut Netlink) -> Result<T> + Send,
@@ -94,8 +97,7 @@ impl Network {
     /// An interface of that name or for the same tunnel exists and is not ours; no such device, VRF or namespace;
     /// the system's. Then nothing is left of it.
     pub fn link(&mut self, wanted: &WantedLink) -> Result<()> {
-        let at = self.installed.links.iter().position(|made| made.wanted.name == wanted.name);
-        let Some(made) = at.and_then(|at| self.installed.links.get(at).cloned()) else {
+        let Some(made) = self.installed.links.get(&wanted.name).cloned() else {
             return self.make_link(wanted);
         };
         if made.wanted == *wanted {
@@ -109,16 +111,16 @@ impl Network {
         within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
             furnish(netlink, made.index, wanted, Some(&made.wanted))
         })?;
-        if let Some(made) = at.and_then(|at| self.installed.links.get_mut(at)) {
-            made.wanted = wanted.clone();
-        }
+        self.installed
+            .links
+            .insert(wanted.name.clone(), MadeLink { wanted: wanted.clone(), index: made.index });
         self.write_state()
     }
 
     /// An interface of that name is there and we made it.
     #[must_use]
     pub fn has_link(&self, name: &str) -> bool {
-        self.installed.links.iter().any(|made| made.wanted.name == name)
+        self.installed.links.contains_key(name)
     }
 
     fn make_link(&mut self, wanted: &WantedLink) -> Result<()> {
@@ -129,17 +131,18 @@ impl Network {
         };
         // Looked at first, so that a name that is wrong does not make and unmake an interface.
         let namespace = wanted.namespace.as_deref().map(Namespace::named).transpose()?;
-        self.installed.links.push(MadeLink { wanted: wanted.clone(), index: 0 });
+        let name = &wanted.name;
+        self.installed.links.insert(name.clone(), MadeLink { wanted: wanted.clone(), index: 0 });
         let made = self.write_state().and_then(|()| {
             self.netlink.add_tunnel(&wanted.name, &wanted.kind, device, wanted.mtu)?;
             self.place(wanted, namespace.as_ref())
         });
-        self.installed.links.retain(|made| made.wanted.name != wanted.name);
+        self.installed.links.remove(name);
         if let Ok(index) = made {
-            self.installed.links.push(MadeLink { wanted: wanted.clone(), index });
+            self.installed.links.insert(name.clone(), MadeLink { wanted: wanted.clone(), index });
             // What was on one of that name before has gone with it.
             let gone = |interface: Option<&str>, namespace: &Option<String>| {
-                interface == Some(&wanted.name) && *namespace == wanted.namespace
+                interface == Some(name.as_str()) && *namespace == wanted.namespace
             };
             self.installed.addresses.retain(|a| !gone(Some(&a.interface), &a.namespace));
             self.installed.routes.retain(|r| !gone(r.interface.as_deref(), &r.namespace));
@@ -215,8 +218,8 @@ impl Network {
 
     /// Forgets interfaces that are no longer there, and brings those up that somebody took down.
     pub(super) fn look_at_links(&mut self, failures: &mut Vec<Error>) {
-        let mut there = Vec::new();
-        for made in std::mem::take(&mut self.installed.links) {
+        let mut there = BTreeMap::new();
+        for (name, made) in std::mem::take(&mut self.installed.links) {
             let seen = within(&mut self.netlink, made.wanted.namespace.as_deref(), |netlink| {
                 let link = netlink.link(&made.wanted.name)?;
                 if ours(&made, &link) && !link.up {
@@ -225,12 +228,12 @@ impl Network {
                 Ok(ours(&made, &link))
             });
             match seen {
-                Ok(true) => there.push(made),
+                Ok(true) => drop(there.insert(name, made)),
                 Ok(false) => {}
                 Err(e) if matches!(e.errno(), Some(libc::ENODEV | libc::ENOENT)) => {}
                 Err(e) => {
                     failures.push(e);
-                    there.push(made);
+                    there.insert(name, made);
                 }
             }
         }
@@ -239,14 +242,15 @@ impl Network {
 
     /// Removes interfaces that are not wanted any more, or not as they are.
     pub(super) fn drop_links(&mut self, wanted: &BTreeSet<WantedLink>, failures: &mut Vec<Error>) {
-        let kept = |made: &MadeLink| wanted.iter().any(|link| link.identity() == made.wanted.identity());
-        let (keep, drop): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.installed.links).into_iter().partition(kept);
+        let kept: BTreeSet<_> = wanted.iter().map(WantedLink::identity).collect();
+        let all = std::mem::take(&mut self.installed.links);
+        let (keep, drop): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, made)| kept.contains(&made.wanted.identity()));
         self.installed.links = keep;
-        for made in drop {
+        for (name, made) in drop {
             if let Err(e) = self.unmake_link(&made) {
                 failures.push(e);
-                self.installed.links.push(made);
+                self.installed.links.insert(name, made);
             }
         }
     }

@@ -1,14 +1,17 @@
 //! Our virtual IPs and the DNS servers that come with them, as the client of a gateway.
 use super::super::dns;
 use super::super::resolve::interface_of;
+use super::interfaces::User;
 use super::{Ledger, Plane};
 use crate::observers::log::Voice;
 use ike::io::{Answer, Group};
 use linux::dns::{Keeper, NameServers};
-use linux::network::WantedAddress;
-use policy::{ChildSa, Connection};
+use linux::netlink::Netlink;
+use linux::network::{WantedAddress, within};
+use policy::{ChildSa, Connection, Interface, MarkValue};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::ike::ConfigAttr;
 
@@ -49,6 +52,15 @@ impl Plane {
     ) -> Answer {
         let ike = Some((connection.name.clone(), ike_id));
         if up {
+            if let Some(interface) = self.vips_interface(connection, addresses) {
+                let if_id = match connection.if_id_out {
+                    MarkValue::Fixed(if_id) => if_id,
+                    _ => 0,
+                };
+                if let Err(why) = self.hold(ledger, User::Vips(ike_id), &interface, if_id) {
+                    return Answer::Failed(format!("connection '{}': {why}", connection.name));
+                }
+            }
             let wanted = self.wanted_addresses(connection, local, addresses);
             let given = dns::given(connection, attributes);
             for why in &given.refused {
@@ -76,6 +88,7 @@ impl Plane {
                 Vips { connection: connection.name.clone(), addresses: wanted, names, failed: None },
             );
         } else if let Some(gone) = ledger.vips.remove(&ike_id) {
+            self.let_go(ledger, User::Vips(ike_id));
             for server in gone.names.servers.iter().rev() {
                 ledger.names_dirty = true;
                 let kept = ledger.vips.values().any(|vips| vips.names.servers.contains(server));
@@ -96,6 +109,12 @@ impl Plane {
         Answer::Done
     }
 
+    /// The connection's own interface, where its virtual IPs shall be on that.
+    fn vips_interface(&self, connection: &Connection, addresses: &[IpAddr]) -> Option<Arc<Interface>> {
+        let wanted = self.wishes.install_virtual_ip && !addresses.is_empty();
+        connection.interface.clone().filter(|_| wanted && connection.install_vip_on.is_none())
+    }
+
     /// The virtual IPs of a connection, where they shall be.
     fn wanted_addresses(
         &self,
@@ -106,12 +125,17 @@ impl Plane {
         if !self.wishes.install_virtual_ip || addresses.is_empty() {
             return BTreeSet::new();
         }
-        let named = connection.install_vip_on.clone().or_else(|| self.wishes.install_virtual_ip_on.clone());
-        let interface = named.or_else(|| self.device()).or_else(|| interface_of(local));
+        let own = self.vips_interface(connection, addresses);
+        let named = connection.install_vip_on.clone();
+        let (interface, namespace) = match own {
+            Some(own) => (Some(own.name.clone()), own.netns.clone()),
+            None => (named.or_else(|| self.wishes.install_virtual_ip_on.clone()), None),
+        };
+        let interface = interface.or_else(|| self.device()).or_else(|| interface_of(local));
         let Some(interface) = interface else { return BTreeSet::new() };
         let wanted = |address: &IpAddr| WantedAddress {
             interface: interface.clone(),
-            namespace: None,
+            namespace: namespace.clone(),
             address: *address,
             prefix: if address.is_ipv4() { 32 } else { 128 },
         };
@@ -126,11 +150,12 @@ impl Plane {
         failures: &[String],
     ) -> Option<String> {
         let vips = ledger.vips.get_mut(&ike_id).filter(|vips| !vips.addresses.is_empty())?;
-        let there = self.network.netlink().addresses().ok()?;
+        let place = vips.addresses.first().and_then(|wanted| wanted.namespace.as_deref());
+        let there = within(self.network.netlink(), place, Netlink::addresses).ok()?;
         let absent = |wanted: &&WantedAddress| !there.iter().any(|a| a.address == wanted.address);
         let wanted = vips.addresses.iter().find(absent)?;
         let (address, interface) = (wanted.address, &wanted.interface);
-        let why = match self.network.netlink().link_index(interface) {
+        let why = match within(self.network.netlink(), place, |netlink| netlink.link_index(interface)) {
             Ok(_) => format!("{address} on {interface}: {}", failures.join("; ")),
             Err(_) => format!(
                 "{address}: connection '{}' wants it on interface '{interface}', which is not there",
@@ -145,7 +170,8 @@ impl Plane {
     pub(super) fn lacks_address(&mut self, ledger: &mut Ledger, sa: &ChildSa) -> Option<String> {
         let failing = ledger.vips.values_mut().filter(|vips| vips.failed.is_some());
         for vips in failing {
-            let there = self.network.netlink().addresses().ok()?;
+            let place = vips.addresses.first().and_then(|wanted| wanted.namespace.as_deref());
+            let there = within(self.network.netlink(), place, Netlink::addresses).ok()?;
             let absent = |wanted: &WantedAddress| {
                 sa.local_vips.contains(&wanted.address) && !there.iter().any(|a| a.address == wanted.address)
             };

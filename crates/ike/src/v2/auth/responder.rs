@@ -209,7 +209,7 @@ fn meet(
             say!(core, sa, Cfg 1, "no matching peer config found");
             return Err(refused());
         };
-        sa.conn = Arc::clone(&first.conn);
+        sa.switch_to(&first.conn);
         say!(core, sa, Cfg 1, "selected peer config '{}'", sa.conn.name);
         Ok((idi, asked, candidates.into_iter().map(|c| c.conn).collect()))
     })();
@@ -437,7 +437,7 @@ fn judged(
             v.candidates.retain(|c| !asked.iter().any(|a| Arc::ptr_eq(a, c) || a.name == c.name));
             let Some(next) = v.candidates.first() else { return Err(Fault::Distrusted(why)) };
             say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
-            sa.conn = Arc::clone(next);
+            sa.switch_to(next);
             return judge(core, sa, v, &inner, &p);
         }
     };

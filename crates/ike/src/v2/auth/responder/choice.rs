@@ -97,7 +97,7 @@ pub(super) fn drop_first(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, why: 
         return Err(Fault::Distrusted(distrust(why)));
     };
     say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
-    sa.conn = Arc::clone(next);
+    sa.switch_to(next);
     Ok(())
 }
 

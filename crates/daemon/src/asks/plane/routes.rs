@@ -1,0 +1,198 @@
+//! Where packets for the peer's side are led: to our device, into an XFRM interface, or on the way to the peer.
+use super::{Ledger, Plane, chain};
+use ipnet::IpNet;
+use linux::netlink::{LinkKind, RouteKind};
+use linux::network::{WantedRoute, within};
+use policy::{Interface, Selector};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// The main table, which other namespaces are asked in.
+const MAIN: u32 = 254;
+
+/// Where packets for the peer's side are led.
+pub(super) struct Way {
+    interface: String,
+    /// Named namespace of the interface, ours without.
+    namespace: Option<String>,
+    /// Table that the routes are in.
+    table: u32,
+    gateway: Option<IpAddr>,
+    /// The route is there for its source address only.
+    for_source: bool,
+}
+
+/// The inner ends of a CHILD_SA.
+pub(super) struct Ends {
+    pub(super) local_ts: Vec<Selector>,
+    pub(super) remote_ts: Vec<Selector>,
+    pub(super) vips: Vec<IpAddr>,
+}
+
+impl Plane {
+    /// The device packets are led to.
+    pub(super) fn device(&self) -> Option<String> {
+        self.backend.as_ref().and_then(|backend| backend.device())
+    }
+
+    /// The device, or with the kernel's IPsec the way to the peer itself.
+    pub(super) fn way(&mut self, remote: Option<IpAddr>) -> Option<Way> {
+        let table = self.wishes.table;
+        if let Some(interface) = self.device() {
+            return Some(Way { interface, namespace: None, table, gateway: None, for_source: false });
+        }
+        self.backend.as_ref()?;
+        let remote = remote?;
+        let query = self.wishes.paths.query();
+        let netlink = self.network.netlink();
+        let found = netlink.path(remote, &query).and_then(|path| {
+            let interface = netlink.link_name(path.interface)?;
+            let gateway = path.gateway.or(Some(remote));
+            Ok(Way { interface, namespace: None, table, gateway, for_source: true })
+        });
+        found.map_err(|e| self.complain(&format!("no route for a tunnel: {}", chain(&e)))).ok()
+    }
+
+    /// Into a connection's own interface.
+    pub(super) fn way_into(&mut self, interface: &Interface) -> Option<Way> {
+        let table = match (&interface.vrf, &interface.netns) {
+            (Some(vrf), netns) => {
+                let found = within(self.network.netlink(), netns.as_deref(), |netlink| netlink.link(vrf));
+                match found.map(|link| link.vrf_table) {
+                    Ok(Some(table)) => table,
+                    Ok(None) => {
+                        self.complain(&format!("no routes for a tunnel: interface {vrf} is no VRF"));
+                        return None;
+                    }
+                    Err(e) => {
+                        self.complain(&format!("no routes for a tunnel: {}", chain(&e)));
+                        return None;
+                    }
+                }
+            }
+            (None, Some(_)) => MAIN,
+            (None, None) => self.wishes.table,
+        };
+        let namespace = interface.netns.clone();
+        Some(Way { interface: interface.name.clone(), namespace, table, gateway: None, for_source: false })
+    }
+
+    /// Into the interface that somebody made for this interface id, where it is in our namespace.
+    pub(super) fn way_by_id(&mut self, if_id: u32) -> Option<Way> {
+        match self.network.netlink().tunnel(&LinkKind::Xfrm { if_id }) {
+            Ok(Some(link)) => Some(Way {
+                interface: link.name,
+                namespace: None,
+                table: self.wishes.table,
+                gateway: None,
+                for_source: false,
+            }),
+            Ok(None) => {
+                self.complain(&format!(
+                    "no routes for a tunnel: no XFRM interface with if_id {if_id:#x} is here"
+                ));
+                None
+            }
+            Err(e) => {
+                self.complain(&chain(&e));
+                None
+            }
+        }
+    }
+
+    /// The peer is elsewhere: so is the way there.
+    pub(super) fn lead_again(&mut self, ledger: &mut Ledger, child: u32, remote: IpAddr) {
+        let Some(ends) = ledger.children.get_mut(&child).and_then(|child| child.ends.take()) else { return };
+        let way = self.way(Some(remote));
+        let routes = self.routes(way, &ends.local_ts, &ends.remote_ts, &ends.vips);
+        ledger.add_routes(&routes);
+        let Some(child) = ledger.children.get_mut(&child) else { return };
+        child.ends = Some(ends);
+        let old = std::mem::replace(&mut child.routes, routes);
+        ledger.drop_routes(&old);
+    }
+
+    /// Routes to the peer's side, each with a source of ours that the selectors allow.
+    pub(super) fn routes(
+        &mut self,
+        way: Option<Way>,
+        local_ts: &[Selector],
+        remote_ts: &[Selector],
+        vips: &[IpAddr],
+    ) -> BTreeSet<WantedRoute> {
+        let Some(way) = way.filter(|_| self.wishes.install_routes) else {
+            return BTreeSet::new();
+        };
+        let namespace = way.namespace.as_deref();
+        let own = match within(self.network.netlink(), namespace, linux::netlink::Netlink::addresses) {
+            Ok(own) => own,
+            Err(e) => {
+                self.complain(&e.to_string());
+                Vec::new()
+            }
+        };
+        let mut routes = BTreeSet::new();
+        for remote in remote_ts {
+            let family = local_ts.iter().filter(|local| local.is_ipv4() == remote.is_ipv4());
+            let mut matching = family.peekable();
+            if matching.peek().is_none() {
+                continue;
+            }
+            let mut source = None;
+            for local in matching {
+                // A virtual IP that was not to be installed is no source.
+                let there = |vip: &IpAddr| own.iter().any(|address| address.address == *vip);
+                let vip = vips.iter().copied().find(|vip| local.contains_address(*vip) && there(vip));
+                source = vip.or_else(|| {
+                    own.iter()
+                        .filter(|address| !address.link_local && !address.host_local)
+                        .map(|address| address.address)
+                        .find(|address| local.contains_address(*address))
+                });
+                if source.is_some() {
+                    break;
+                }
+            }
+            if way.for_source && source.is_none() {
+                continue;
+            }
+            for destination in remote.to_subnets() {
+                let gateway = way.gateway.filter(|gateway| gateway.is_ipv4() == destination.addr().is_ipv4());
+                let route = self.route(destination, Some(way.interface.clone()), source, RouteKind::Unicast);
+                let (namespace, table) = (way.namespace.clone(), way.table);
+                routes.insert(WantedRoute { namespace, table, gateway, ..route });
+            }
+        }
+        routes
+    }
+
+    pub(super) fn pass_routes(&self, remote_ts: &[Selector]) -> BTreeSet<WantedRoute> {
+        if !self.wishes.install_routes {
+            return BTreeSet::new();
+        }
+        remote_ts
+            .iter()
+            .flat_map(Selector::to_subnets)
+            .map(|destination| self.route(destination, None, None, RouteKind::Throw))
+            .collect()
+    }
+
+    fn route(
+        &self,
+        destination: IpNet,
+        interface: Option<String>,
+        source: Option<IpAddr>,
+        kind: RouteKind,
+    ) -> WantedRoute {
+        WantedRoute {
+            destination,
+            table: self.wishes.table,
+            mtu: interface.as_ref().and(self.wishes.mtu),
+            interface,
+            namespace: None,
+            gateway: None,
+            source,
+            kind,
+        }
+    }
+}
