@@ -39,6 +39,7 @@ use ike::Engine;
 use ike::io::{Command, Group};
 use linux::dns::Keeper;
 use linux::network::Network;
+use linux::nft::returns::Returns;
 use linux::udp::UdpOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -46,8 +47,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Mark of our own packets where the configuration names none: the rule of our routing table passes them over.
-const DEFAULT_MARK: u32 = 220;
 /// How long the peers have to confirm our deletes at the end.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 /// How long updown scripts have at the end.
@@ -97,6 +96,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut wishes = wishes(conf.network());
     let network = Network::open(state_file("network", &log).as_deref()).context("opening netlink")?;
     let names = names(&conf, &log)?;
+    let returns = Returns::open(state_file("connmark", &log));
 
     // 4. Sockets and data plane.
     let options = UdpOptions { mark: wishes.paths.mark, receive_buffer: 4 << 20, ..UdpOptions::default() };
@@ -124,7 +124,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         tokio::spawn(sockets::read(socket.clone(), false, shard.clone(), log.clone()));
     }
     let paths = wishes.paths;
-    Plane { backend, missing, network, names, wishes, shard: shard.clone(), log: log.clone() }
+    let returns = conf.loads("connmark", false).then_some(returns);
+    Plane { backend, missing, network, names, returns, wishes, shard: shard.clone(), log: log.clone() }
         .start(plane_inbox)
         .context("starting the data plane's thread")?;
     let interfaces = Interfaces::new(&conf);
@@ -374,14 +375,7 @@ fn seeded() -> Result<crypto::Rng> {
 
 /// What the configuration says about routes and addresses.
 fn wishes(network: &NetworkSettings) -> Wishes {
-    // kernel-netlink's key is about the rule, socket-default's about the sockets; one of them implies the other.
-    let rule = network.rule_mark.map(|mark| (mark.value, mark.mask, mark.invert));
-    let socket = network.socket_mark.map(|mark| mark.value);
-    let (rule_mark, socket_mark) = match (rule, socket) {
-        (Some(rule), socket) => (rule, socket.unwrap_or(rule.0)),
-        (None, Some(socket)) => ((socket, u32::MAX, true), socket),
-        (None, None) => ((DEFAULT_MARK, u32::MAX, true), DEFAULT_MARK),
-    };
+    let (rule, socket_mark) = network.marks();
     let table = network.routing_table;
     Wishes {
         install_routes: network.install_routes,
@@ -389,11 +383,11 @@ fn wishes(network: &NetworkSettings) -> Wishes {
         priority: network.routing_table_prio,
         install_virtual_ip: network.install_virtual_ip,
         install_virtual_ip_on: network.install_virtual_ip_on.clone(),
-        rule_mark: Some(rule_mark),
+        rule_mark: Some((rule.value, rule.mask, rule.invert)),
         install_routes_xfrmi: network.install_routes_xfrmi,
         mtu: network.mtu,
         paths: PathRules {
-            mark: Some(socket_mark),
+            mark: socket_mark,
             table: Some(table),
             prefer_temporary: network.prefer_temporary_addrs,
         },

@@ -162,6 +162,7 @@ pub(crate) fn finished(core: &mut Core, sa: &mut IkeSa, child: u32, usage_in: Us
     let Some(mut c) = sa.children.remove(&child) else { return };
     core.spis.remove(&c.sa.spi_in);
     core.reqids.release(c.sa.reqid);
+    core.marks.release(&c.sa.config, [c.sa.mark_in, c.sa.mark_out]);
     if usage_in.packets >= c.usage_in.packets {
         c.usage_in = usage_in;
     }
@@ -315,7 +316,24 @@ impl Keeps {
 
 /// Resolves `%unique` and `%unique-dir`. `inherited`: interface ids of the IKE_SA or the connection; `id`: a number
 /// nobody else draws by.
-pub(crate) fn marks(config: &Child, inherited: (u32, u32), id: u32) -> Marks {
+pub(crate) fn marks(
+    core: &mut Core,
+    config: &Child,
+    inherited: (u32, u32),
+    id: u32,
+) -> Result<Marks, String> {
+    let mark_in = mark(core, config, config.mark_in)?;
+    let mark_out = match (config.mark_in, config.mark_out) {
+        // One number for both directions.
+        (i, o) if o.value == MarkValue::Unique && i == o => mark_in,
+        (_, o) => mark(core, config, o)?,
+    };
+    let (if_id_in, if_id_out) = interface_ids(config, inherited, id);
+    Ok(Marks { mark_in, mark_out, if_id_in, if_id_out })
+}
+
+/// The interface ids alone.
+pub(crate) fn interface_ids(config: &Child, inherited: (u32, u32), id: u32) -> (u32, u32) {
     let (i, o) = numbers(id);
     let value = |v: MarkValue, dir: u32, inherited: u32| match v {
         MarkValue::None => inherited,
@@ -323,14 +341,21 @@ pub(crate) fn marks(config: &Child, inherited: (u32, u32), id: u32) -> Marks {
         MarkValue::Unique | MarkValue::Same => i,
         MarkValue::UniqueDir => dir,
     };
-    let mark = |m: policy::Mark, dir: u32| {
-        if m.value == MarkValue::None { (0, 0) } else { (value(m.value, dir, 0), m.mask) }
-    };
-    Marks {
-        mark_in: mark(config.mark_in, i),
-        mark_out: mark(config.mark_out, o),
-        if_id_in: value(config.if_id_in, i, inherited.0),
-        if_id_out: value(config.if_id_out, o, inherited.1),
+    (value(config.if_id_in, i, inherited.0), value(config.if_id_out, o, inherited.1))
+}
+
+/// One mark and its mask.
+fn mark(core: &mut Core, config: &Child, mark: policy::Mark) -> Result<(u32, u32), String> {
+    match mark.value {
+        MarkValue::None | MarkValue::Same => Ok((0, 0)),
+        MarkValue::Fixed(n) => Ok((n, mark.mask)),
+        MarkValue::Unique | MarkValue::UniqueDir => {
+            let (reserved, shard) = (core.snapshot.settings.passed_mark, core.shard);
+            let drawn = core.marks.draw(mark.mask, reserved, shard).map(|number| (number, mark.mask));
+            drawn.ok_or_else(|| {
+                format!("CHILD_SA {}: no unique mark is left within the mask {:#x}", config.name, mark.mask)
+            })
+        }
     }
 }
 

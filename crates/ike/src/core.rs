@@ -113,6 +113,7 @@ pub(crate) struct Core {
     /// Inbound SPIs of our CHILD_SAs.
     pub(crate) spis: crate::spi::Spis,
     pub(crate) reqids: crate::child::Reqids,
+    pub(crate) marks: crate::unique::Uniques,
     /// Identities of established IKE_SAs, for `unique`.
     pub(crate) peers: BTreeMap<u32, crate::sa::Peers>,
     /// CHILD_SAs that went since the engine last looked.
@@ -137,6 +138,7 @@ impl Core {
             later: VecDeque::new(),
             spis: crate::spi::Spis::default(),
             reqids: crate::child::Reqids::new(snapshot.settings.reqid_base),
+            marks: crate::unique::Uniques::default(),
             peers: BTreeMap::new(),
             children_gone: Vec::new(),
             closing: false,

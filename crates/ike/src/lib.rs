@@ -33,6 +33,7 @@ mod select;
 pub mod snapshot;
 mod spi;
 mod trap;
+mod unique;
 mod v2;
 mod view;
 mod vip;

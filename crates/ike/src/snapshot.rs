@@ -62,6 +62,7 @@ impl Engine {
             self.core.spis.adopt(c.sa.spi_in, c.sa.cpi_in);
             let key = crate::child::ReqKey::of(&c.sa);
             self.core.reqids.take(c.sa.reqid, &key);
+            self.core.marks.take(&c.sa.config, [c.sa.mark_in, c.sa.mark_out]);
         }
         let open: Vec<Wait> = std::mem::take(&mut sa.waiting).into_values().collect();
         for wait in open {

@@ -1,5 +1,5 @@
 //! Policies without SAs: traps that bring up their child when a packet matches, and pass and drop shunts.
-use crate::child::{self, Keeps, Marks, ReqKey};
+use crate::child::{self, Keeps, ReqKey};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild, Waiter};
 use crate::engine::Engine;
@@ -73,10 +73,10 @@ fn must_ask(conn: &Connection, child: &Child) -> bool {
     !shunt && !known && crate::control::names_peer(conn)
 }
 
-/// Marks and interface ids. What passes or is dropped is so whatever interface the connection has.
-fn marks(conn: &Connection, child: &Child, unique: u32) -> Marks {
+/// The connection's interface ids. What passes or is dropped is so whatever interface the connection has.
+fn inherited(conn: &Connection, child: &Child, unique: u32) -> (u32, u32) {
     let shunt = matches!(child.mode, Mode::Pass | Mode::Drop);
-    child::marks(child, if shunt { (0, 0) } else { child::trap_if_ids(conn, unique) }, unique)
+    if shunt { (0, 0) } else { child::trap_if_ids(conn, unique) }
 }
 
 /// The connection's own interface, as far as it is for this child.
@@ -86,11 +86,11 @@ fn interface(conn: &Connection, child: &Child) -> Option<Arc<Interface>> {
 
 /// What is installed is this child of this connection, as they are now.
 fn is(policy: &PolicyOnly, conn: &Connection, child: &Arc<Child>) -> bool {
-    let ids = |marks: Marks| (marks.if_id_in, marks.if_id_out);
+    let ids = || child::interface_ids(child, inherited(conn, child, 0), 0);
     let drawn = child::draws_unique(child) || child::inherits_unique(conn);
     (Arc::ptr_eq(&policy.config, child) || policy.config == *child)
         && policy.interface == interface(conn, child)
-        && (drawn || (policy.if_id_in, policy.if_id_out) == ids(marks(conn, child, 0)))
+        && (drawn || (policy.if_id_in, policy.if_id_out) == ids())
 }
 
 /// Installs the policy of a child, if it is not there yet.
@@ -147,7 +147,14 @@ fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, pat
     // A number of its own that no CHILD_SA draws by; without one, none is used up.
     let draws = child::draws_unique(child) || child::inherits_unique(conn);
     let unique = if draws { core.child_id() } else { 0 };
-    let marks = marks(conn, child, unique);
+    let marks = match child::marks(core, child, inherited(conn, child, unique), unique) {
+        Ok(marks) => marks,
+        Err(why) => {
+            note!(core, Cfg 1, "installing '{}' of connection '{}' failed: {why}", child.name, conn.name);
+            return core.policy_done(id, Some(why));
+        }
+    };
+    core.marks.take(child, [marks.mark_in, marks.mark_out]);
     let reqid = if shunt {
         0
     } else {
@@ -223,6 +230,7 @@ fn drop_policy(core: &mut Core, id: u32) {
     if p.reqid != 0 {
         core.reqids.release(p.reqid);
     }
+    core.marks.release(&p.config, [p.mark_in, p.mark_out]);
     core.ask(Waiter::Policy(id), Ask::RemovePolicy { id });
 }
 
@@ -258,6 +266,7 @@ pub(crate) fn answered(core: &mut Core, id: u32, a: &Answer) {
             if p.reqid != 0 {
                 core.reqids.release(p.reqid);
             }
+            core.marks.release(&p.config, [p.mark_in, p.mark_out]);
         }
         return core.policy_done(id, Some(why.clone()));
     }

@@ -5,7 +5,7 @@
 //! The walk: [`message`] (the two system calls packets travel by) → [`udp`], [`raw`], [`tun`], [`wait`] (what a
 //! lane thread holds) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links,
 //! addresses, routes, rules and their events) → [`xfrm`] (the kernel's SAs and policies) → [`network`] and [`dns`]
-//! (host state, declared and reconciled) → [`sysctl`], [`clock`], [`privilege`] → [`netns`] (namespaces for tests
+//! (host state, declared and reconciled) → [`nft`] (firewall rules that some SAs need) → [`sysctl`], [`clock`], [`privilege`] → [`netns`] (namespaces for tests
 //! and the demo).
 //!
 //! `unsafe` is denied here as everywhere, and allowed only in the files that cannot do without, each block with
@@ -19,6 +19,7 @@ pub mod multicast;
 pub mod netlink;
 pub mod netns;
 pub mod network;
+pub mod nft;
 pub mod packet;
 pub mod ping;
 pub mod privilege;

@@ -56,6 +56,9 @@ pub struct Settings {
     pub force_eap_only_authentication: bool,
     /// `announce_auth_methods`: say which authentication methods are accepted (RFC 9593).
     pub announce_auth_methods: bool,
+    /// Mark and mask of packets that are not led into tunnels, which `%unique` must not draw
+    /// (`plugins.kernel-netlink.fwmark` with `!`).
+    pub passed_mark: Option<(u32, u32)>,
     /// DNS servers of gateways are of use (`plugins.resolve.load`, `plugins.updown.dns_handler`): ask for them.
     pub request_dns: bool,
     /// Names of the connections that ask for P-CSCF servers, too (RFC 7651; `plugins.p-cscf.enable`).
@@ -109,6 +112,7 @@ impl Default for Settings {
             hash_and_url: false,
             force_eap_only_authentication: false,
             announce_auth_methods: false,
+            passed_mark: Some((220, u32::MAX)),
             request_dns: true,
             request_p_cscf: std::collections::BTreeSet::new(),
         }

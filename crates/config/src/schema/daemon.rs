@@ -107,12 +107,6 @@ pub const KEYS: &[Key] = &[
         "what protects packets: the kernel's IPsec (xfrm), ESP in user space, or the former where it can be used",
     ),
     Key::new(
-        "plugins.kernel-netlink.fwmark",
-        Kind::Text("[!]value[/mask]"),
-        "",
-        "mark in the rule for our routing table",
-    ),
-    Key::new(
         "plugins.kernel-netlink.install_routes_xfrmi",
         Kind::Flag,
         "no",
@@ -288,7 +282,9 @@ pub fn load_daemon(root: &Section, names: &[&str]) -> (DaemonSettings, Vec<Repor
     r.check_names();
     let network = network::read(&mut r);
     let request_p_cscf = p_cscf(&mut r);
-    let engine = Settings { request_dns: network.wants_dns(), request_p_cscf, ..engine(&mut r) };
+    let (rule, _) = network.marks();
+    let passed_mark = rule.invert.then_some((rule.value, rule.mask));
+    let engine = Settings { request_dns: network.wants_dns(), request_p_cscf, passed_mark, ..engine(&mut r) };
     let credentials = credentials::read(&mut r);
     let mut vici_socket = None;
     r.set("plugins.vici.socket", &mut vici_socket, text);

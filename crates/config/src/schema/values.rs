@@ -111,7 +111,21 @@ pub fn mark(text: &str, same: bool) -> Result<Mark, String> {
             n => MarkValue::Fixed(n),
         },
     };
+    if let (MarkValue::Fixed(n), false) = (value, same) {
+        within(n, mask)?;
+    }
     Ok(Mark { value, mask })
+}
+
+/// A mark that packets can have.
+///
+/// # Errors
+/// It has bits that its mask has not: the kernel finds it on no packet.
+pub fn within(value: u32, mask: u32) -> Result<(), String> {
+    match value & !mask {
+        0 => Ok(()),
+        _ => Err(format!("no packet has the mark {value:#x}/{mask:#x}: the mask lacks some of its bits")),
+    }
 }
 
 /// A number, `%unique` or `%unique-dir`.

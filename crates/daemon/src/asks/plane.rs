@@ -9,12 +9,14 @@ use dataplane::Backend;
 use ike::io::{Answer, Ask, Command, Group, Ticket};
 use linux::netlink::Rule;
 use linux::network::{Desired, Network, WantedRoute};
+use linux::nft::returns::{Return, Returns};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, Mode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+mod connmark;
 mod interfaces;
 mod routes;
 pub(crate) mod trace;
@@ -131,6 +133,8 @@ struct Child {
     usage: Usages,
     /// What routes are made from, where they go by the peer's address.
     ends: Option<Ends>,
+    /// How answers find back to it.
+    answers: Option<Return>,
 }
 
 /// The data plane's thread.
@@ -140,6 +144,8 @@ pub(crate) struct Plane {
     pub(crate) missing: String,
     pub(crate) network: Network,
     pub(crate) names: Names,
+    /// `plugins.connmark`.
+    pub(crate) returns: Option<Returns>,
     pub(crate) wishes: Wishes,
     pub(crate) shard: Shard,
     pub(crate) log: Arc<Log>,
@@ -218,7 +224,10 @@ impl Plane {
                     Order::Trace(question, tx) => {
                         let _gone = tx.send(self.trace(&ledger, &question));
                     }
-                    Order::Tick => self.report(&mut ledger),
+                    Order::Tick => {
+                        self.report(&mut ledger);
+                        self.look_after_answers();
+                    }
                     Order::Traffic(child) => {
                         if let Some((usage_in, usage_out)) = self.usage(child) {
                             self.shard.hint(Command::Traffic { child, usage_in, usage_out });
@@ -259,6 +268,7 @@ impl Plane {
         }
         // With its traps and shunts, before anybody is told that all is undone.
         self.backend = None;
+        self.returns = None;
     }
 
     fn ask(&mut self, ledger: &mut Ledger, ask: Ask) -> Answer {
@@ -270,6 +280,7 @@ impl Plane {
             Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),
             Ask::UpdateChild { child, local, remote, encap } => {
                 let answer = self.with_backend(|backend| backend.update(child, local, remote, encap));
+                self.move_answers(ledger, child, local, encap);
                 self.lead_again(ledger, child, remote.ip());
                 answer
             }
@@ -318,9 +329,17 @@ impl Plane {
         {
             return Answer::Failed(format!("CHILD_SA {}{{{}}}: {why}", sa.config.name, sa.id));
         }
+        let answers = match self.mark_answers(sa) {
+            Ok(answers) => answers,
+            Err(why) => {
+                self.let_go(ledger, user);
+                return Answer::Failed(why);
+            }
+        };
         let answer = self.with_backend(|backend| backend.install(sa));
         if !matches!(answer, Answer::Done) {
             self.let_go(ledger, user);
+            self.forget_answers(answers);
             return answer;
         }
         let by_peer = self.device().is_none() && sa.if_id_out == 0;
@@ -339,7 +358,7 @@ impl Plane {
             remote_ts: sa.remote_ts.clone(),
             vips: sa.local_vips.clone(),
         });
-        ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends });
+        ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends, answers });
         answer
     }
 
@@ -351,6 +370,7 @@ impl Plane {
         self.let_go(ledger, User::Child(child));
         if let Some(child) = ledger.children.remove(&child) {
             ledger.drop_routes(&child.routes);
+            self.forget_answers(child.answers);
         }
         match removed {
             Ok((usage_in, usage_out)) => Answer::Removed { usage_in, usage_out },

@@ -143,6 +143,18 @@ impl Lab {
         lab
     }
 
+    /// One more client: behind the router with 10.99.NUMBER.2, or joined to the gateway, which it knows as
+    /// 192.0.NUMBER.1, with 192.0.NUMBER.2.
+    pub(crate) fn client(&mut self, name: &str, number: u8, behind_nat: bool) {
+        let client = self.add(name);
+        let (other, net) = if behind_nat { ("nat", "10.99") } else { ("gw", "192.0") };
+        let (ours, theirs) = (format!("{net}.{number}.2/24"), format!("{net}.{number}.1/24"));
+        join(&self.ns(other), &format!("wan{number}"), &client, "wan", &[&theirs], &[&ours]);
+        if behind_nat {
+            sh(&format!("ip -n {client} route add default via {net}.{number}.1"));
+        }
+    }
+
     /// A directory that goes with the lab.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()

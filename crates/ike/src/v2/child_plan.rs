@@ -190,7 +190,10 @@ pub(crate) fn build(
         .map(|old| Keeps::of(&old.sa))
         .or(plan.keeps)
         .or_else(|| core.traps.kept(&sa.conn.name, &plan.config));
-    let m = keeps.map_or_else(|| child::marks(&plan.config, sa.if_ids, plan.id), |keeps| keeps.marks);
+    let m = match keeps {
+        Some(keeps) => keeps.marks,
+        None => child::marks(core, &plan.config, sa.if_ids, plan.id).map_err(Fault::Local)?,
+    };
     let key = ReqKey {
         connection: sa.conn.name.clone(),
         child: plan.config.name.clone(),
@@ -245,6 +248,7 @@ pub(crate) fn build(
         hard: (life.bytes.life, life.packets.life),
         config: plan.config,
     };
+    core.marks.take(&order.config, [order.mark_in, order.mark_out]);
     Ok(ChildLife {
         sa: Arc::new(order),
         state: ChildState::Created,

@@ -49,6 +49,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     Key::new("plugins.socket-default.fwmark", Kind::Text("number"), "", "mark of IKE and ESP packets"),
     Key::new(
+        "plugins.connmark.load",
+        Kind::Flag,
+        "no",
+        "with %unique marks in transport mode, answers take the SA that the question came by; also on when `load` names \
+         connmark",
+    ),
+    Key::new(
         "plugins.resolve.load",
         Kind::Flag,
         "yes",
@@ -161,7 +168,26 @@ impl Default for NetworkSettings {
     }
 }
 
+/// Mark of our own packets where the configuration names none: the rule of our routing table passes them over.
+const DEFAULT_MARK: u32 = 220;
+
 impl NetworkSettings {
+    /// The mark of the rule that leads to our routing table, and that of our sockets. kernel-netlink's key is about the
+    /// rule, socket-default's about the sockets; one of them implies the other.
+    #[must_use]
+    pub fn marks(&self) -> (FirewallMark, Option<u32>) {
+        let passes = |value| FirewallMark { value, mask: u32::MAX, invert: true };
+        match (self.rule_mark, self.socket_mark.map(|mark| mark.value)) {
+            (Some(rule), Some(socket)) => (rule, Some(socket)),
+            // Only what has the mark is led to the table, so our packets have none.
+            (Some(rule), None) => (rule, rule.invert.then_some(rule.value)),
+            (None, socket) => {
+                let socket = socket.unwrap_or(DEFAULT_MARK);
+                (passes(socket), Some(socket))
+            }
+        }
+    }
+
     /// DNS servers of gateways are of use to us, and so asked for.
     #[must_use]
     pub fn wants_dns(&self) -> bool {
@@ -185,7 +211,12 @@ pub(super) fn read(r: &mut Reader<'_>) -> NetworkSettings {
     r.set("prefer_temporary_addrs", &mut n.prefer_temporary_addrs, flag);
     r.set("plugins.kernel-netlink.fwmark", &mut n.rule_mark, mark);
     r.set("plugins.kernel-libipsec.fwmark", &mut n.rule_mark, mark);
-    r.set("plugins.socket-default.fwmark", &mut n.socket_mark, mark);
+    r.set("plugins.socket-default.fwmark", &mut n.socket_mark, |t| match mark(t)? {
+        Some(mark) if mark.invert || mark.mask != u32::MAX => {
+            Err(format!("`{t}` is no mark of a socket: a number alone"))
+        }
+        plain => Ok(plain),
+    });
     r.set("plugins.kernel-netlink.mtu", &mut n.mtu, |t| match number(t)? {
         0 => Ok(None),
         n @ 68..=65_535 => Ok(Some(n)),
@@ -238,6 +269,7 @@ fn mark(text: &str) -> Result<Option<FirewallMark>, String> {
         Some((value, mask)) => (number(value)?, number(mask)?),
         None => (number(plain)?, u32::MAX),
     };
+    super::super::values::within(value, mask)?;
     Ok(Some(FirewallMark { value, mask, invert }))
 }
 
@@ -252,6 +284,26 @@ mod tests {
         assert_eq!(mark("!0x10"), full(16, true));
         assert_eq!(mark("!1/0xff"), Ok(Some(FirewallMark { value: 1, mask: 255, invert: true })));
         assert!(mark("").is_err() && mark("!").is_err() && mark("1/").is_err());
+        assert!(mark("0x100/0xff").is_err(), "no packet has it");
+    }
+
+    #[test]
+    fn the_rule_and_the_sockets_have_marks_that_fit() {
+        let of = |rule: &str, socket: &str| {
+            let read = |text: &str| if text.is_empty() { None } else { mark(text).unwrap() };
+            let n = NetworkSettings {
+                rule_mark: read(rule),
+                socket_mark: read(socket),
+                ..NetworkSettings::default()
+            };
+            let (rule, socket) = n.marks();
+            (rule.value, rule.invert, socket)
+        };
+        assert_eq!(of("", ""), (220, true, Some(220)));
+        assert_eq!(of("!7", ""), (7, true, Some(7)));
+        assert_eq!(of("", "7"), (7, true, Some(7)));
+        assert_eq!(of("!1/1", "9"), (1, true, Some(9)));
+        assert_eq!(of("7", ""), (7, false, None));
     }
 
     #[test]
