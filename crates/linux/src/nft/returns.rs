@@ -159,17 +159,16 @@ impl Returns {
         .attempt(|| format!("removing SPI {:08x} from the table {TABLE}", sa.spi))
     }
 
-    /// Puts the table back if somebody took it away, as the restart of a firewall does.
+    /// Puts the table back if somebody took it away, as the restart of a firewall does. Whether that was so.
     ///
     /// # Errors
     /// The system's.
-    pub fn refresh(&mut self) -> Result<()> {
+    pub fn refresh(&mut self) -> Result<bool> {
         let what = || format!("looking for the table {TABLE}");
-        if self.made && !has_table(INET, TABLE).attempt(what)? {
-            tracing::warn!("somebody removed the table {TABLE}; it is made again");
-            self.make().attempt(|| format!("making the table {TABLE}"))?;
+        if !self.made || has_table(INET, TABLE).attempt(what)? {
+            return Ok(false);
         }
-        Ok(())
+        self.make().attempt(|| format!("making the table {TABLE}")).map(|()| true)
     }
 
     /// Makes the table with all that is wanted, in place of one that may be there.

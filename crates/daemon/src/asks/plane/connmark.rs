@@ -1,7 +1,7 @@
 //! strongSwan's connmark plugin: of several hosts behind one NAT, each has its answers by its own SA. That is for
 //! CHILD_SAs in transport mode whose marks are drawn for them.
 use super::{Ledger, Plane, chain};
-use linux::nft::returns::Return;
+use linux::nft::returns::{Return, Returns};
 use policy::{ChildSa, MarkValue, Mode};
 use std::net::SocketAddr;
 
@@ -60,11 +60,13 @@ impl Plane {
 
     /// Somebody may have taken the firewall's rules away.
     pub(super) fn look_after_answers(&mut self) {
-        if let Some(returns) = &mut self.returns
-            && let Err(e) = returns.refresh()
-        {
-            let text = format!("plugins.connmark: {}", chain(&e));
-            self.complain(&text);
+        match self.returns.as_mut().map(Returns::refresh) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => self.complain("plugins.connmark: the firewall lost our table, it is made again"),
+            Some(Err(e)) => {
+                let text = format!("plugins.connmark: {}", chain(&e));
+                self.complain(&text);
+            }
         }
     }
 }
