@@ -37,6 +37,8 @@ pub enum Capability {
     Marks,
     /// XFRM interface ids.
     InterfaceIds,
+    /// VTI devices that the daemon makes.
+    Vti,
     /// Fixed priorities of policies.
     Priority,
     /// Policies of the kernel: interfaces, forwarding policies, none at all.
@@ -69,6 +71,7 @@ impl Capability {
             Self::Offload => "hardware offload is not available with userspace ESP",
             Self::Marks => "marks are not available with userspace ESP",
             Self::InterfaceIds => "XFRM interface ids are not available with userspace ESP",
+            Self::Vti => "VTI devices are not available with userspace ESP",
             Self::Priority => "fixed priorities of policies are not available with userspace ESP",
             Self::KernelPolicies => "kernel policies are not available with userspace ESP",
             Self::Sha256_96 => "HMAC-SHA-256 truncated to 96 bits is not available yet",
@@ -108,6 +111,7 @@ impl Capabilities {
             Capability::Marks,
             Capability::Offload,
             Capability::Priority,
+            Capability::Vti,
         ];
         kernel.into_iter().fold(Self::userspace(), Self::with)
     }

@@ -254,6 +254,12 @@ pub fn child(c: &Child) -> Section {
     w.differs("reqid", &c.reqid, &d.reqid);
     w.differs("priority", &c.priority, &d.priority);
     w.some("interface", c.interface.as_ref());
+    if let Some(vti) = &c.vti {
+        w.put("vti_interface", &vti.interface);
+        w.some("vti_address", vti.address.as_ref());
+        w.flag("vti_routing", vti.routing, true);
+        w.flag("vti_shared", vti.shared, false);
+    }
     w.some("mark_in", mark(c.mark_in).as_ref());
     w.flag("mark_in_sa", c.mark_in_sa, d.mark_in_sa);
     w.some("mark_out", mark(c.mark_out).as_ref());

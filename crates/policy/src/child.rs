@@ -1,5 +1,6 @@
 //! One CHILD definition (`connections.<conn>.children.<child>`).
 use crate::{Lifetime, ProposalSet, SelectorTemplate};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// IPsec mode of a child.
@@ -55,6 +56,19 @@ pub enum MarkValue {
     Same,
 }
 
+/// The VTI device that the packets of a child go through, where the daemon makes it. Its keys are the child's marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vti {
+    /// Name.
+    pub interface: String,
+    /// Address with its network.
+    pub address: Option<IpNet>,
+    /// The peer's networks are routed into it.
+    pub routing: bool,
+    /// It serves several peers.
+    pub shared: bool,
+}
+
 /// A CHILD definition. Names and defaults are those of `swanctl.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "fields are swanctl.conf's keys, documented in config's schema")]
@@ -79,6 +93,8 @@ pub struct Child {
     pub reqid: u32,
     pub priority: u32,
     pub interface: Option<String>,
+    /// `vti_interface` and what belongs to it.
+    pub vti: Option<Vti>,
     pub mark_in: Mark,
     pub mark_in_sa: bool,
     pub mark_out: Mark,
@@ -165,6 +181,7 @@ impl Child {
             reqid: 0,
             priority: 0,
             interface: None,
+            vti: None,
             mark_in: Mark::NONE,
             mark_in_sa: false,
             mark_out: Mark::NONE,

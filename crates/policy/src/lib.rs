@@ -25,7 +25,7 @@ pub mod snapshot;
 pub mod vip;
 
 pub use auth::{Auth, AuthClass};
-pub use child::{Action, Child, Mark, MarkValue, Mode};
+pub use child::{Action, Child, Mark, MarkValue, Mode, Vti};
 pub use connection::{Connection, PeerAddr};
 pub use credential::{CertRef, Certificate, KeyConstraints, KeyKind, SchemePattern};
 pub use identity::Identity;

@@ -1,5 +1,6 @@
 //! `connections.<conn>.children.<child>`.
 use super::connection::proposals;
+use super::daemon::network::interface;
 use super::values::{
     action, flag, interface_id, mark, number, one_of, some_number, some_time, text, time, word,
 };
@@ -8,7 +9,7 @@ use crate::capability::Capability;
 use crate::report::Report;
 use crate::tree::Section;
 use policy::lifetime::{CHILD_REKEY_TIME, Limit};
-use policy::{Child, Mode, SelectorTemplate};
+use policy::{Child, MarkValue, Mode, SelectorTemplate, Vti};
 use wire::iana::ProtocolId;
 
 const MARK: &str = "value[/mask], %unique, %unique-dir";
@@ -63,6 +64,19 @@ pub const KEYS: &[Key] = &[
         .needs(Capability::Priority),
     Key::new("interface", Kind::Text("name"), "", "interface that outbound policies are bound to")
         .needs(Capability::KernelPolicies),
+    Key::new(
+        "vti_interface",
+        Kind::Text("name"),
+        "",
+        "VTI device to make for this child, as long as somebody needs it; its keys are mark_in and mark_out. This and the \
+         next three are libreswan's",
+    )
+    .needs(Capability::Vti),
+    Key::new("vti_address", Kind::Text("address/prefix"), "", "address of the VTI device")
+        .needs(Capability::Vti),
+    Key::new("vti_routing", Kind::Flag, "yes", "route the peer's networks into the VTI device")
+        .needs(Capability::Vti),
+    Key::new("vti_shared", Kind::Flag, "no", "one VTI device for several peers").needs(Capability::Vti),
     Key::new("mark_in", Kind::Text(MARK), "0/0x00000000", "mark of inbound policies")
         .needs(Capability::Marks),
     Key::new("mark_in_sa", Kind::Flag, "no", "put mark_in on the inbound SA, too").needs(Capability::Marks),
@@ -176,6 +190,7 @@ pub fn load_child(
     f.set("set_mark_out", &mut c.set_mark_out, |t| mark(t, true));
     f.set("if_id_in", &mut c.if_id_in, interface_id);
     f.set("if_id_out", &mut c.if_id_out, interface_id);
+    vti(&mut f, &mut c);
     f.set("label", &mut c.label, text);
     f.set("label_mode", &mut c.label_mode, |t| one_of(t, &["system", "simple", "selinux"]));
     f.set("tfc_padding", &mut c.tfc_padding, |t| if t == "mtu" { Ok(u32::MAX) } else { number(t) });
@@ -196,6 +211,45 @@ pub fn load_child(
     f.set("start_action", &mut c.start_action, action);
     f.set("close_action", &mut c.close_action, action);
     f.finish(c)
+}
+
+/// The VTI device; mode and marks have been read.
+fn vti(f: &mut Fields<'_>, c: &mut Child) {
+    let mut name = None;
+    f.set("vti_interface", &mut name, interface);
+    let (mut address, mut routing, mut shared) = (None, true, false);
+    f.set("vti_address", &mut address, |t| match t {
+        "" => Ok(None),
+        _ => {
+            t.parse().map(Some).map_err(|_| format!("`{t}` is no address with its prefix, like 10.9.0.1/30"))
+        }
+    });
+    f.set("vti_routing", &mut routing, flag);
+    f.set("vti_shared", &mut shared, flag);
+    let Some(name) = name else {
+        for (key, given) in
+            [("vti_address", address.is_some()), ("vti_routing", !routing), ("vti_shared", shared)]
+        {
+            if given {
+                f.wrong(key, "this is about the device that `vti_interface` names, and there is none");
+            }
+        }
+        return;
+    };
+    let marks = [c.mark_in.value, c.mark_out.value];
+    if marks.contains(&MarkValue::None) {
+        f.wrong("vti_interface", "a VTI device has the marks as its keys: set mark_in and mark_out");
+    }
+    if shared && marks.iter().any(|mark| matches!(mark, MarkValue::Unique | MarkValue::UniqueDir)) {
+        f.wrong("vti_shared", "a shared VTI device has one mark for all: %unique cannot be");
+    }
+    if [c.if_id_in, c.if_id_out] != [MarkValue::None; 2] {
+        f.wrong("vti_interface", "a child goes through a VTI device or an XFRM interface, not both");
+    }
+    if c.mode != Mode::Tunnel {
+        f.wrong("vti_interface", "a VTI device needs mode = tunnel");
+    }
+    c.vti = Some(Vti { interface: name, address, routing, shared });
 }
 
 fn selectors(text: &str) -> Result<Vec<SelectorTemplate>, String> {

@@ -217,6 +217,42 @@ fn authentication() {
 }
 
 #[test]
+fn what_is_wrong_with_marks_and_vti_devices() {
+    let errors = |child: &str| {
+        let text = format!(
+            "x {{\n local {{ auth = psk\n }}\n remote {{ auth = psk\n }}\n children {{ net {{ {child}\n }} }}\n}}\n"
+        );
+        let loaded = load_text(&Disk, "x.conf", Path::new("/nonexistent"), text.as_bytes()).unwrap();
+        let context = Context { capabilities: Capabilities::xfrm(), ..Context::default() };
+        match load_connection("x", loaded.root.section("x").unwrap(), &context) {
+            Ok(_) => String::new(),
+            Err(reports) => reports.iter().map(|r| r.line(&loaded.sources) + "\n").collect(),
+        }
+    };
+    let marks = "mark_in = 1\n mark_out = 1";
+    for (child, message) in [
+        ("mark_in = 0x100/0xff".to_owned(), "no packet has the mark 0x100/0xff"),
+        ("vti_interface = a-name-of-16-cha".to_owned(), "no name of an interface"),
+        ("vti_interface = v\n mark_in = 1".to_owned(), "set mark_in and mark_out"),
+        ("vti_routing = no".to_owned(), "there is none"),
+        ("vti_address = 10.0.0.1/30".to_owned(), "there is none"),
+        (format!("vti_interface = v\n vti_address = 10.0.0.1\n {marks}"), "like 10.9.0.1/30"),
+        (format!("vti_interface = v\n mode = transport\n {marks}"), "needs mode = tunnel"),
+        (format!("vti_interface = v\n if_id_in = 4\n {marks}"), "not both"),
+        (
+            "vti_interface = v\n vti_shared = yes\n mark_in = %unique\n mark_out = 1".to_owned(),
+            "%unique cannot be",
+        ),
+    ] {
+        let said = errors(&child);
+        assert!(said.contains(message) && said.lines().count() == 1, "{child}: {said}");
+    }
+    let said = child("vti_interface = v").unwrap_err();
+    assert!(said.contains("VTI devices are not available with userspace ESP"), "{said}");
+    assert_eq!(errors(&format!("vti_interface = v\n set_mark_out = 0x100/0xff\n {marks}")), "");
+}
+
+#[test]
 fn what_is_wrong_with_an_authentication() {
     let none = "there is no EAP method";
     let some = "here; there are md5, gtc, mschapv2, tls, ttls, peap, dynamic, radius";

@@ -33,6 +33,7 @@ fn everything() -> Context {
         C::Marks,
         C::InterfaceIds,
         C::KernelPolicies,
+        C::Vti,
         C::Priority,
         C::Sha256_96,
         C::TfcPadding,
@@ -84,6 +85,7 @@ fn every_key_comes_back() {
               tfc_padding = mtu\n replay_window = 0\n per_cpu_sas = encap\n hw_offload = yes\n copy_df = no\n copy_ecn = no\n copy_dscp = yes\n icmp = yes\n start_action = trap\n close_action = start\n }
            o { esp_proposals = chacha20poly1305-x25519, default, aes128-sha256\n rekey_time = 0\n }
            p { mode = pass\n tfc_padding = 5\n }
+           v { vti_interface = vti0\n vti_address = 10.9.0.1/30\n vti_routing = no\n vti_shared = yes\n mark_in = 5\n mark_out = 6\n }
          } }",
     );
     assert!(text.contains("    proposals = aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke1_none, default, aes128-sha1-prfsha1-modp1024\n"), "{text}");

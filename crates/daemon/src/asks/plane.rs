@@ -21,6 +21,7 @@ mod interfaces;
 mod routes;
 pub(crate) mod trace;
 mod vips;
+mod vti;
 
 use interfaces::{Held, User};
 use routes::Ends;
@@ -161,6 +162,8 @@ struct Ledger {
     interfaces: BTreeMap<String, Held>,
     /// Who needs which.
     uses: BTreeMap<User, String>,
+    /// VTI devices of children.
+    devices: vti::Devices,
     /// All routes with the number of their users: generations of a CHILD_SA share them.
     routes: BTreeMap<WantedRoute, usize>,
     /// The host's state is not what this says.
@@ -281,6 +284,7 @@ impl Plane {
             Ask::UpdateChild { child, local, remote, encap } => {
                 let answer = self.with_backend(|backend| backend.update(child, local, remote, encap));
                 self.move_answers(ledger, child, local, encap);
+                self.move_vti(ledger, child, local, remote);
                 self.lead_again(ledger, child, remote.ip());
                 answer
             }
@@ -329,7 +333,8 @@ impl Plane {
         {
             return Answer::Failed(format!("CHILD_SA {}{{{}}}: {why}", sa.config.name, sa.id));
         }
-        let answers = match self.mark_answers(sa) {
+        let ready = self.hold_vti(ledger, sa).and_then(|()| self.mark_answers(sa));
+        let answers = match ready {
             Ok(answers) => answers,
             Err(why) => {
                 self.let_go(ledger, user);
@@ -342,14 +347,15 @@ impl Plane {
             self.forget_answers(answers);
             return answer;
         }
-        let by_peer = self.device().is_none() && sa.if_id_out == 0;
-        let way = match &sa.interface {
-            Some(interface) => self.way_into(interface),
+        let by_peer = self.device().is_none() && sa.if_id_out == 0 && sa.config.vti.is_none();
+        let way = match (&sa.config.vti, &sa.interface) {
+            (Some(vti), _) => self.way_into_vti(vti),
+            (None, Some(interface)) => self.way_into(interface),
             // The kernel's transport mode needs no route, as the addresses are those of the hosts.
-            None if self.device().is_none() && sa.mode == Mode::Transport => None,
-            None if sa.if_id_out == 0 => self.way(Some(sa.remote.ip())),
-            None if self.wishes.install_routes_xfrmi => self.way_by_id(sa.if_id_out),
-            None => None,
+            (None, None) if self.device().is_none() && sa.mode == Mode::Transport => None,
+            (None, None) if sa.if_id_out == 0 => self.way(Some(sa.remote.ip())),
+            (None, None) if self.wishes.install_routes_xfrmi => self.way_by_id(sa.if_id_out),
+            (None, None) => None,
         };
         let routes = self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips);
         ledger.add_routes(&routes);
@@ -385,7 +391,10 @@ impl Plane {
         {
             return Answer::Failed(format!("CHILD_SA {}: {why}", policy.config.name));
         }
-        let answer = self.with_backend(|backend| backend.install_policy(policy));
+        let answer = match self.hold_vti_of_trap(ledger, policy) {
+            Ok(()) => self.with_backend(|backend| backend.install_policy(policy)),
+            Err(why) => Answer::Failed(why),
+        };
         if !matches!(answer, Answer::Done) {
             self.let_go(ledger, user);
             return answer;
@@ -399,11 +408,12 @@ impl Plane {
             // The kernel finds its policies without being led to them.
             Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
             Mode::Tunnel | Mode::Transport | Mode::TransportProxy | Mode::Beet | Mode::Iptfs | Mode::Drop => {
-                let way = match (&policy.interface, policy.if_id_out) {
-                    (Some(interface), _) => self.way_into(interface),
-                    (None, 0) => self.way(policy.remote),
-                    (None, if_id) if self.wishes.install_routes_xfrmi => self.way_by_id(if_id),
-                    (None, _) => None,
+                let way = match (&policy.config.vti, &policy.interface, policy.if_id_out) {
+                    (Some(vti), _, _) => self.way_into_vti(vti),
+                    (None, Some(interface), _) => self.way_into(interface),
+                    (None, None, 0) => self.way(policy.remote),
+                    (None, None, if_id) if self.wishes.install_routes_xfrmi => self.way_by_id(if_id),
+                    (None, None, _) => None,
                 };
                 self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
             }
@@ -418,6 +428,7 @@ impl Plane {
         ledger.dirty = false;
         let mut desired = Desired { routes: ledger.routes.keys().cloned().collect(), ..Desired::default() };
         desired.links = ledger.interfaces.values().map(|held| held.link.clone()).collect();
+        desired.links.extend(vti::wanted(&ledger.devices));
         for vips in ledger.vips.values() {
             desired.addresses.extend(vips.addresses.iter().cloned());
         }

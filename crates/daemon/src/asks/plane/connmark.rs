@@ -62,7 +62,9 @@ impl Plane {
     pub(super) fn look_after_answers(&mut self) {
         match self.returns.as_mut().map(Returns::refresh) {
             None | Some(Ok(false)) => {}
-            Some(Ok(true)) => self.complain("plugins.connmark: the firewall lost our table, it is made again"),
+            Some(Ok(true)) => {
+                self.complain("plugins.connmark: the firewall lost our table, it is made again")
+            }
             Some(Err(e)) => {
                 let text = format!("plugins.connmark: {}", chain(&e));
                 self.complain(&text);

@@ -70,6 +70,7 @@ impl Plane {
 
     /// `user` is gone; so is its interface where nobody else needs that, once the host's state is looked at.
     pub(super) fn let_go(&mut self, ledger: &mut Ledger, user: User) {
+        self.drop_vti(ledger, user);
         let Some(name) = ledger.uses.remove(&user) else { return };
         let Some(held) = ledger.interfaces.get_mut(&name) else { return };
         held.users.remove(&user);
@@ -81,11 +82,12 @@ impl Plane {
         }
     }
 
-    /// Packets that were encrypted for an interface go out as our sockets' do: routes into the interface may cover
+    /// Packets that were encrypted for an interface or VTI device go out as our sockets' do: routes into the interface may cover
     /// the peer's own address, and the rule for our table leaves this mark out.
     pub(super) fn spare_outer(&self, sa: &mut ChildSa) {
         let Some(mark) = self.wishes.paths.mark else { return };
-        if sa.interface.is_some() && sa.config.set_mark_out.value == MarkValue::None {
+        let led = sa.interface.is_some() || sa.config.vti.as_ref().is_some_and(|vti| vti.routing);
+        if led && sa.config.set_mark_out.value == MarkValue::None {
             let mut config = policy::Child::clone(&sa.config);
             config.set_mark_out = policy::Mark { value: MarkValue::Fixed(mark), mask: u32::MAX };
             sa.config = Arc::new(config);

@@ -3,7 +3,7 @@ use super::{Ledger, Plane, chain};
 use ipnet::IpNet;
 use linux::netlink::{LinkKind, RouteKind};
 use linux::network::{WantedRoute, within};
-use policy::{Interface, Selector};
+use policy::{Interface, Selector, Vti};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -51,6 +51,17 @@ impl Plane {
             Ok(Way { interface, namespace: None, table, gateway, for_source: true })
         });
         found.map_err(|e| self.complain(&format!("no route for a tunnel: {}", chain(&e)))).ok()
+    }
+
+    /// Into a child's VTI device, where packets are routed there.
+    pub(super) fn way_into_vti(&self, vti: &Vti) -> Option<Way> {
+        vti.routing.then(|| Way {
+            interface: vti.interface.clone(),
+            namespace: None,
+            table: self.wishes.table,
+            gateway: None,
+            for_source: false,
+        })
     }
 
     /// Into a connection's own interface.
