@@ -1,13 +1,17 @@
 //! Runs shell commands of the configuration and reads what they print.
-use std::process::Stdio;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
+use tokio::time::Instant;
 
 /// Longest line taken from a script; more is cut.
 const LONGEST_LINE: u64 = 4096;
 /// Lines taken from one run; more are read and dropped.
 const MOST_LINES: usize = 1000;
+/// How long what a script left in the background may go on writing to the log.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Why a script did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +19,36 @@ pub(crate) enum ScriptError {
     /// It did not start.
     #[error("could not be started: {0}")]
     Start(#[source] std::io::Error),
-    /// It ran too long and was killed.
-    #[error("killed after {} seconds", .0.as_secs())]
+    /// It ran too long and was killed, with all it had started.
+    #[error("killed after {} seconds, with what it had started", .0.as_secs())]
     Late(Duration),
+    /// It says so, or something ended it.
+    #[error("failed ({0})")]
+    Failed(ExitStatus),
+    /// What it started holds its output open.
+    #[error(
+        "ended, but what it left in the background still wrote to its output, and was killed; redirect that, \
+         as in 'command >/dev/null 2>&1 &'"
+    )]
+    Forked,
+}
+
+/// Ends a script's process group, unless it ended by itself.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.take() {
+            linux::process::kill_group(leader);
+        }
+    }
 }
 
 /// Runs `command` by the shell with only `environment` and PATH set; every line it prints goes to `line`.
+///
+/// It gets a process group of its own, which is killed when it runs for longer than `limit`, when something in it
+/// holds the output open after the shell's end, or when this future is dropped. What the script put into the
+/// background with its output elsewhere stays.
 pub(crate) async fn run(
     command: &str,
     environment: &[(String, String)],
@@ -38,28 +66,44 @@ pub(crate) async fn run(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(ScriptError::Start)?;
-    let work = async {
-        if let Some(out) = child.stdout.take() {
-            let mut out = BufReader::new(out);
-            let mut lines = 0usize;
-            loop {
-                let mut buffer = Vec::new();
-                match (&mut out).take(LONGEST_LINE).read_until(b'\n', &mut buffer).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(_) => {}
-                }
-                lines = lines.saturating_add(1);
-                if lines <= MOST_LINES {
-                    line(String::from_utf8_lossy(&buffer).trim_end_matches('\n'));
-                }
-            }
+    let mut group = Group(child.id());
+    let out = child.stdout.take();
+    let mut reading = pin!(read(out, &mut line));
+    let mut read_all = false;
+    let end = Instant::now() + limit;
+    let status = loop {
+        tokio::select! {
+            () = &mut reading, if !read_all => read_all = true,
+            status = child.wait() => break status.map_err(ScriptError::Start)?,
+            () = tokio::time::sleep_until(end) => return Err(ScriptError::Late(limit)),
         }
-        let _status = child.wait().await;
     };
-    tokio::time::timeout(limit, work).await.map_err(|_| ScriptError::Late(limit))
+    if !read_all && tokio::time::timeout(LINGER, reading).await.is_err() {
+        return Err(ScriptError::Forked);
+    }
+    group.0 = None;
+    if status.success() { Ok(()) } else { Err(ScriptError::Failed(status)) }
+}
+
+async fn read(out: Option<ChildStdout>, line: &mut impl FnMut(&str)) {
+    let Some(out) = out else { return };
+    let mut out = BufReader::new(out);
+    let mut lines = 0usize;
+    loop {
+        let mut buffer = Vec::new();
+        match (&mut out).take(LONGEST_LINE).read_until(b'\n', &mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        lines = lines.saturating_add(1);
+        if lines <= MOST_LINES {
+            line(String::from_utf8_lossy(&buffer).trim_end_matches('\n'));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +129,54 @@ mod tests {
     fn one_that_does_not_end_is_killed() {
         let late = block(run("exec sleep 1000", &[], Duration::from_millis(50), |_| {}));
         assert!(matches!(late, Err(ScriptError::Late(_))));
+    }
+
+    /// Whether a process group has anybody in it.
+    fn alive(group: &str) -> bool {
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", &format!("kill -0 -{group} 2>/dev/null")])
+            .status()
+            .unwrap();
+        status.success()
+    }
+
+    fn gone(group: &str) -> bool {
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while alive(group) && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
+        !alive(group)
+    }
+
+    #[test]
+    fn what_it_started_ends_with_it() {
+        let mut group = String::new();
+        let late = block(run("echo $$; sleep 1000 & sleep 1000", &[], Duration::from_millis(300), |line| {
+            group = line.to_owned();
+        }));
+        assert!(matches!(late, Err(ScriptError::Late(_))), "{late:?}");
+        assert!(!group.is_empty() && gone(&group));
+    }
+
+    #[test]
+    fn output_held_open_is_an_error_and_the_background_without_is_not() {
+        let mut group = String::new();
+        let forked = block(run("echo $$; sleep 1000 &", &[], Duration::from_secs(60), |line| {
+            group = line.to_owned();
+        }));
+        assert!(matches!(forked, Err(ScriptError::Forked)), "{forked:?}");
+        assert!(gone(&group));
+        let quiet = "echo $$; sleep 1000 >/dev/null 2>&1 &";
+        block(run(quiet, &[], Duration::from_secs(60), |line| group = line.to_owned())).unwrap();
+        assert!(alive(&group));
+        linux::process::kill_group(group.parse().unwrap());
+    }
+
+    #[test]
+    fn failures_are_told() {
+        let failed = block(run("exit 3", &[], Duration::from_secs(10), |_| {})).unwrap_err();
+        assert_eq!(failed.to_string(), "failed (exit status: 3)");
+        let missing = block(run("/nonexistent/updown", &[], Duration::from_secs(10), |_| {})).unwrap_err();
+        assert_eq!(missing.to_string(), "failed (exit status: 127)");
     }
 }

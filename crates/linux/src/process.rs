@@ -1,6 +1,6 @@
 //! Signals to other processes.
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Asks a process to end (SIGTERM). One that is gone already is as good.
@@ -11,6 +11,14 @@ pub fn terminate(pid: u32) {
 /// What Ctrl-C sends (SIGINT).
 pub fn interrupt(pid: u32) {
     send(pid, Signal::SIGINT);
+}
+
+/// Ends a process group at once (SIGKILL), by the process that began it. One that is gone already is as good.
+pub fn kill_group(leader: u32) {
+    // 0 would name our own group, 1 that of all.
+    if let Ok(group @ 2..) = i32::try_from(leader) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
 }
 
 fn send(pid: u32, signal: Signal) {

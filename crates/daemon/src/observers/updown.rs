@@ -1,44 +1,61 @@
 //! The updown script of a child: once for every pair of local and remote selectors, when a CHILD_SA comes up and
 //! when it goes, not at rekeyings.
 //!
-//! Scripts run beside the engine. Those of one CHILD_SA (through all its generations) run in order; what they
-//! print goes to the log; one that does not end is killed.
+//! Scripts run beside the engine. Those of one peer's child run one after the other, in the order of what
+//! happened, through all generations and IKE_SAs: after a reauthentication the old CHILD_SA's `down` never overtakes
+//! or is overtaken by the new one's `up`. What they print goes to the log; one that fails is named there, one that
+//! does not end is killed with all it started, and nothing else waits for it.
 use super::log::{Log, Voice};
 use crate::asks::dns::{Given, given};
 use crate::asks::resolve::interface_of;
 use crate::scripts;
 use ike::io::{ChildView, Group, IkeView};
 use policy::{Identity, Selector, VirtualIp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore};
 use wire::iana::ProtocolId;
 
 /// Scripts running at a time.
 const PARALLEL: usize = 16;
-/// CHILD_SAs with scripts to run that are remembered.
-const JOBS_PER_CHILD: usize = 8;
+/// Ups and downs of one peer's child that may wait.
+const WAITING: usize = 64;
 /// How long one script may run.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Variables of one run.
 type Environment = Vec<(String, String)>;
 
+/// Whose scripts run in order: connection, child, the peer's identity.
+type Line = (String, String, String);
+
 struct Job {
-    up: bool,
     command: String,
     ike: (String, u32),
+    /// Names the CHILD_SA in the log.
+    child: String,
     /// Our address, to find the interface.
     local: IpAddr,
+    /// Found at up and kept for down, when the address may be gone.
+    interface: Arc<OnceLock<String>>,
     runs: Vec<Environment>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// What waits; a line that is here has a task.
+    lines: BTreeMap<Line, VecDeque<Job>>,
+    /// Interfaces of CHILD_SAs that are up.
+    interfaces: BTreeMap<u32, Arc<OnceLock<String>>>,
 }
 
 /// Starts scripts.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    queues: Arc<Mutex<BTreeMap<u32, mpsc::Sender<Job>>>>,
+    book: Arc<Mutex<Book>>,
+    ended: Arc<Notify>,
     running: Arc<Semaphore>,
     log: Arc<Log>,
     runtime: tokio::runtime::Handle,
@@ -48,7 +65,8 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(log: Arc<Log>, runtime: tokio::runtime::Handle, dns: bool) -> Self {
-        Self { queues: Arc::default(), running: Arc::new(Semaphore::new(PARALLEL)), log, runtime, dns }
+        let running = Arc::new(Semaphore::new(PARALLEL));
+        Self { book: Arc::default(), ended: Arc::default(), running, log, runtime, dns }
     }
 
     /// A CHILD_SA is up or down.
@@ -63,66 +81,115 @@ impl Handle {
                 environment.extend(names.iter().cloned());
             }
         }
-        let ike = (sa.name.clone(), sa.unique_id);
-        let job = Job { up, command, ike, local: sa.local.ip(), runs };
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues.entry(child.sa.id).or_insert_with(|| self.start());
-        if queue.try_send(job).is_err() {
-            self.log.say(Voice::Script, Group::Chd, 1, "too many updown scripts waiting, one is not run");
+        let mut book = self.book();
+        let known = if up { None } else { book.interfaces.remove(&child.sa.id) };
+        let interface = known.unwrap_or_default();
+        if up {
+            book.interfaces.insert(child.sa.id, interface.clone());
         }
-        if !up {
-            // Its task ends when this was the last job.
-            queues.remove(&child.sa.id);
+        let name = format!("{}{{{}}}", child.sa.config.name, child.sa.id);
+        let job = Job {
+            command,
+            ike: (sa.name.clone(), sa.unique_id),
+            child: name,
+            local: sa.local.ip(),
+            interface,
+            runs,
+        };
+        let peer = identity(sa.remote_id.as_ref());
+        let line = (sa.name.clone(), child.sa.config.name.clone(), peer);
+        if let Some(waiting) = book.lines.get_mut(&line) {
+            if waiting.len() >= WAITING {
+                let text = format!(
+                    "CHILD_SA {}: updown script is not run, {WAITING} of this child are waiting already",
+                    job.child
+                );
+                self.log.line(Voice::Script, Group::Chd, 0, Some(job.ike), text);
+                return;
+            }
+            waiting.push_back(job);
+            return;
         }
+        book.lines.insert(line.clone(), VecDeque::from([job]));
+        drop(book);
+        self.runtime.spawn(self.clone().work(line));
     }
 
     /// A CHILD_SA goes on as another one.
     pub(crate) fn rekeyed(&self, old: u32, new: u32) {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queues.remove(&old) {
-            queues.insert(new, queue);
+        let mut book = self.book();
+        if let Some(interface) = book.interfaces.remove(&old) {
+            book.interfaces.insert(new, interface);
         }
     }
 
     /// Waits until all scripts have ended, within reason.
     pub(crate) async fn finish(&self, patience: Duration) {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let all = u32::try_from(PARALLEL).unwrap_or(1);
-        let _late = tokio::time::timeout(patience, self.running.acquire_many(all)).await;
-    }
-
-    fn start(&self) -> mpsc::Sender<Job> {
-        let (tx, mut jobs) = mpsc::channel::<Job>(JOBS_PER_CHILD);
-        let (running, log) = (self.running.clone(), self.log.clone());
-        self.runtime.spawn(async move {
-            // Found at up and kept for down, when the address may be gone.
-            let mut interface: Option<String> = None;
-            while let Some(job) = jobs.recv().await {
-                let turn = running.acquire().await;
-                if job.up || interface.is_none() {
-                    let local = job.local;
-                    interface =
-                        tokio::task::spawn_blocking(move || interface_of(local)).await.unwrap_or_default();
+        let all = async {
+            loop {
+                let told = self.ended.notified();
+                if self.book().lines.is_empty() {
+                    return;
                 }
-                run(&job, interface.as_deref().unwrap_or("unknown"), &log).await;
-                drop(turn);
+                told.await;
             }
-        });
-        tx
-    }
-}
-
-async fn run(job: &Job, interface: &str, log: &Log) {
-    for environment in &job.runs {
-        let mut environment = environment.clone();
-        environment.push(("PLUTO_INTERFACE".into(), interface.to_owned()));
-        let outcome = scripts::run(&job.command, &environment, LIMIT, |line| {
-            log.line(Voice::Script, Group::Chd, 1, Some(job.ike.clone()), format!("updown: {line}"));
-        })
-        .await;
-        if let Err(e) = outcome {
-            log.line(Voice::Script, Group::Chd, 1, Some(job.ike.clone()), format!("updown script: {e}"));
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            self.log.say(Voice::Script, Group::Chd, 0, "some updown scripts did not end in time");
         }
+    }
+
+    /// Runs what waits in a line, until nothing does.
+    async fn work(self, line: Line) {
+        while let Some(job) = self.next(&line) {
+            // Nobody closes it.
+            let _turn = self.running.acquire().await;
+            self.run(&job).await;
+        }
+        self.ended.notify_waiters();
+    }
+
+    fn next(&self, line: &Line) -> Option<Job> {
+        let mut book = self.book();
+        let job = book.lines.get_mut(line)?.pop_front();
+        if job.is_none() {
+            book.lines.remove(line);
+        }
+        job
+    }
+
+    async fn run(&self, job: &Job) {
+        if job.interface.get().is_none() {
+            let local = job.local;
+            let found = tokio::task::spawn_blocking(move || interface_of(local)).await.unwrap_or_default();
+            let _there = job.interface.set(found.unwrap_or_else(|| "unknown".to_owned()));
+        }
+        for environment in &job.runs {
+            let mut environment = environment.clone();
+            let interface = job.interface.get().cloned().unwrap_or_default();
+            environment.push(("PLUTO_INTERFACE".into(), interface));
+            let say = |level, text| self.log.line(Voice::Script, Group::Chd, level, Some(job.ike.clone()), text);
+            let outcome = scripts::run(&job.command, &environment, LIMIT, |line| {
+                say(1, format!("updown: {line}"));
+            })
+            .await;
+            if let Err(e) = outcome {
+                let of = |key: &str| environment.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v);
+                let text = format!(
+                    "CHILD_SA {}: updown script for {} {} === {} {e}",
+                    job.child,
+                    of("PLUTO_VERB"),
+                    of("PLUTO_MY_CLIENT"),
+                    of("PLUTO_PEER_CLIENT"),
+                );
+                say(0, text);
+            }
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Nothing below can leave it half changed.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
