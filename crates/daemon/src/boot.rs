@@ -123,11 +123,23 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     for socket in sockets.ike.all() {
         tokio::spawn(sockets::read(socket.clone(), false, shard.clone(), log.clone()));
     }
+    let device = backend.as_ref().and_then(|backend| backend.device());
+    let firewall = firewall(&conf, device.as_deref(), [settings.port, settings.port_nat_t], &log)?;
     let paths = wishes.paths;
     let returns = conf.loads("connmark", false).then_some(returns);
-    Plane { backend, missing, network, names, returns, wishes, shard: shard.clone(), log: log.clone() }
-        .start(plane_inbox)
-        .context("starting the data plane's thread")?;
+    Plane {
+        backend,
+        missing,
+        network,
+        firewall,
+        names,
+        returns,
+        wishes,
+        shard: shard.clone(),
+        log: log.clone(),
+    }
+    .start(plane_inbox)
+    .context("starting the data plane's thread")?;
     let interfaces = Interfaces::new(&conf);
     shard.ignore(interfaces.ignored(&log));
     let neighbours = match conf.loads("farp", false) {
@@ -371,6 +383,25 @@ fn seeded() -> Result<crypto::Rng> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no randomness from the system: {e}"))?;
     Ok(crypto::Rng::from_seed(seed))
+}
+
+/// The firewall table, where one is wanted; a predecessor's goes in any case.
+fn firewall(
+    conf: &Conf,
+    device: Option<&str>,
+    ports: [u16; 2],
+    log: &Log,
+) -> Result<Option<plane::Firewall>> {
+    let file = state_file("firewall", log);
+    if let Err(why) = plane::clean_firewall(file.as_ref()) {
+        log.say(Voice::Main, Group::Knl, 0, why);
+    }
+    if !conf.flag("firewall", false) {
+        return Ok(None);
+    }
+    // Without it nothing may start: somebody relies on it.
+    let firewall = plane::Firewall::start(device, ports, file).map_err(anyhow::Error::msg);
+    firewall.map(Some).context("charon.firewall = yes")
 }
 
 /// What the configuration says about routes and addresses.

@@ -1,6 +1,6 @@
 //! A CHILD_SA and its life; SPIs, reqids and marks that belong to it.
 use crate::core::Core;
-use crate::io::{Ask, Event};
+use crate::io::{Ask, ChildView, Event};
 use crate::sa::{IkeSa, Wait};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{Child, ChildSa, MarkValue, Selector};
@@ -171,7 +171,8 @@ pub(crate) fn finished(core: &mut Core, sa: &mut IkeSa, child: u32, usage_in: Us
     }
     if c.announced && c.farewell == Farewell::Closed {
         let view = crate::view::ike_with(sa, &c);
-        let gone = Box::new(crate::view::child(&c));
+        // Listeners know this state from charon, and take what is DESTROYING for one that never was.
+        let gone = Box::new(ChildView { state: "DELETED", ..crate::view::child(&c) });
         core.tell(Event::ChildUpDown { up: false, sa: Box::new(view), child: gone });
     } else if c.announced {
         core.tell(Event::ChildRetired { ike_id: sa.id, child: Box::new(crate::view::child(&c)) });
@@ -204,6 +205,7 @@ pub(crate) fn in_service(core: &mut Core, sa: &mut IkeSa, child: u32) {
     let view = Box::new(crate::view::ike_with(sa, c));
     let new = Box::new(crate::view::child(c));
     if let Some(old) = old {
+        let old = ChildView { state: "REKEYED", ..old };
         core.count("child-rekey", Some(&sa.conn.name));
         core.tell(Event::ChildRekey { sa: view, old: Box::new(old), new });
     } else {

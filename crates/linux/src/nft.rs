@@ -1,9 +1,10 @@
 //! nf_tables over netlink, without the `nft` program: the few messages that are needed here, written by hand. A batch
-//! is taken as a whole or not at all.
+//! is taken as a whole or not at all. Where rules are many and various, [`program`] runs `nft`.
 //!
 //! The walk: [`Batch`] (messages and what they are made of) → [`returns`] (answers go back by the SA that the question
 //! came by). `netns::nat` has the demo's router.
 
+pub mod program;
 pub mod returns;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};

@@ -26,12 +26,16 @@ const WANTED: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
     ("dnsmasq", "dnsmasq-base"),
     ("kea-dhcp4", "kea-dhcp4-server"),
+    ("keepalived", "keepalived"),
+    ("bird", "bird2"),
+    ("iptables", "iptables"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[
     ("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so", "libcharon-extra-plugins"),
     ("/usr/lib/ipsec/plugins/libstrongswan-curve25519.so", "libstrongswan-extra-plugins"),
     ("/usr/lib/postgresql", "postgresql"),
+    ("/usr/lib/ipsec/_updown", "strongswan-starter"),
     ("/usr/lib/ipsec/plugins/libstrongswan-openssl.so", "libstrongswan-standard-plugins"),
 ];
 

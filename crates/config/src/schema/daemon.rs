@@ -107,6 +107,12 @@ pub const KEYS: &[Key] = &[
         "what protects packets: the kernel's IPsec (xfrm), ESP in user space, or the former where it can be used",
     ),
     Key::new(
+        "firewall",
+        Kind::Flag,
+        "no",
+        "keep an nftables table of our own that drops what no tunnel allows; not in strongSwan, see docs/operators.md",
+    ),
+    Key::new(
         "plugins.kernel-netlink.install_routes_xfrmi",
         Kind::Flag,
         "no",

@@ -17,12 +17,14 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 mod connmark;
+mod firewall;
 mod interfaces;
 mod routes;
 pub(crate) mod trace;
 mod vips;
 mod vti;
 
+pub(crate) use firewall::{Firewall, clean as clean_firewall};
 use interfaces::{Held, User};
 use routes::Ends;
 pub(crate) use vips::Names;
@@ -144,6 +146,8 @@ pub(crate) struct Plane {
     /// Why there is no backend.
     pub(crate) missing: String,
     pub(crate) network: Network,
+    /// `charon.firewall`.
+    pub(crate) firewall: Option<Firewall>,
     pub(crate) names: Names,
     /// `plugins.connmark`.
     pub(crate) returns: Option<Returns>,
@@ -269,6 +273,7 @@ impl Plane {
         for error in self.network.clear() {
             self.complain(&error.to_string());
         }
+        self.firewall = None;
         // With its traps and shunts, before anybody is told that all is undone.
         self.backend = None;
         self.returns = None;
@@ -278,7 +283,7 @@ impl Plane {
         match ask {
             Ask::InstallChild(mut sa) => {
                 self.spare_outer(&mut sa);
-                self.install(ledger, &sa)
+                self.install_guarded(ledger, &sa)
             }
             Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),
             Ask::UpdateChild { child, local, remote, encap } => {
@@ -289,9 +294,10 @@ impl Plane {
                 answer
             }
             Ask::RemoveChild { child, keep_policies } => self.remove(ledger, child, keep_policies),
-            Ask::InstallPolicy(policy) => self.install_policy(ledger, &policy),
+            Ask::InstallPolicy(policy) => self.install_policy_guarded(ledger, &policy),
             Ask::RemovePolicy { id } => {
                 let answer = self.with_backend(|backend| backend.remove_policy(id));
+                self.close_firewall(|firewall| firewall.forget_policy(id));
                 self.let_go(ledger, User::Policy(id));
                 if let Some(routes) = ledger.policies.remove(&id) {
                     ledger.drop_routes(&routes);
@@ -373,6 +379,7 @@ impl Plane {
             Some(backend) => backend.remove(child, keep_policies),
             None => return Answer::Failed(self.missing.clone()),
         };
+        self.close_firewall(|firewall| firewall.forget_child(child));
         self.let_go(ledger, User::Child(child));
         if let Some(child) = ledger.children.remove(&child) {
             ledger.drop_routes(&child.routes);

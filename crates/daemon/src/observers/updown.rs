@@ -10,6 +10,7 @@ use crate::asks::dns::{Given, given};
 use crate::asks::resolve::interface_of;
 use crate::scripts;
 use ike::io::{ChildView, Group, IkeView};
+use policy::selector::ANY_PORT;
 use policy::{Identity, Selector, VirtualIp};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -168,7 +169,8 @@ impl Handle {
             let mut environment = environment.clone();
             let interface = job.interface.get().cloned().unwrap_or_default();
             environment.push(("PLUTO_INTERFACE".into(), interface));
-            let say = |level, text| self.log.line(Voice::Script, Group::Chd, level, Some(job.ike.clone()), text);
+            let say =
+                |level, text| self.log.line(Voice::Script, Group::Chd, level, Some(job.ike.clone()), text);
             let outcome = scripts::run(&job.command, &environment, LIMIT, |line| {
                 say(1, format!("updown: {line}"));
             })
@@ -237,14 +239,15 @@ fn environment(
     put("MY_CLIENT", net(local));
     // For ICMP the type is in our port, the code in the peer's.
     let icmp = matches!(local.protocol, 1 | 58);
-    let ours = if icmp { local.ports.0.wrapping_shr(8) } else { single(local) };
-    let theirs = if icmp { local.ports.0 & 0xff } else { single(remote) };
-    put("MY_PORT", ours.to_string());
+    let (kind, code) = (local.ports.0.wrapping_shr(8), local.ports.0 & 0xff);
+    let ours = if icmp { kind.to_string() } else { ports(local) };
+    let theirs = if icmp { code.to_string() } else { ports(remote) };
+    put("MY_PORT", ours);
     put("MY_PROTOCOL", local.protocol.to_string());
     put("PEER", sa.remote.ip().to_string());
     put("PEER_ID", identity(sa.remote_id.as_ref()));
     put("PEER_CLIENT", net(remote));
-    put("PEER_PORT", theirs.to_string());
+    put("PEER_PORT", theirs);
     put("PEER_PROTOCOL", remote.protocol.to_string());
     // Ours are on an interface; what is the peer's may be a prefix.
     vips("MY", sa.local_vips.iter().map(|vip| vip.alone()).collect(), &mut put);
@@ -323,7 +326,11 @@ fn net(selector: &Selector) -> String {
     }
 }
 
-/// A single port, 0 for any.
-fn single(selector: &Selector) -> u16 {
-    if selector.ports.0 == selector.ports.1 { selector.ports.0 } else { 0 }
+/// One port, or a range as iptables takes it; 0 for any.
+fn ports(selector: &Selector) -> String {
+    match selector.ports {
+        ANY_PORT => "0".to_owned(),
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}:{last}"),
+    }
 }

@@ -2,7 +2,7 @@
 use super::{Job, enqueue, take_phase};
 use crate::child::{Farewell, remove};
 use crate::core::{Core, Later, Start, StartChild, Waiter};
-use crate::io::{Ask, Event};
+use crate::io::{Ask, Event, IkeView};
 use crate::sa::{Established, IkeSa, Phase, Standing, Wait};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -89,7 +89,7 @@ pub(crate) fn settle(core: &mut Core, sa: &mut IkeSa) {
         return;
     }
     if sa.announced {
-        let view = crate::view::ike(sa);
+        let view = IkeView { state: "DELETING", ..crate::view::ike(sa) };
         core.tell(Event::IkeUpDown { up: false, sa: Box::new(view) });
     }
     sa.phase = Phase::Gone;

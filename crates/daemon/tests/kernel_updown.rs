@@ -1,0 +1,238 @@
+//! What updown scripts and listeners to vici events are told, compared with what stock charon tells them; and scripts
+//! as operators have them. `cargo xtask kernel-test` runs this on a kernel that has ESP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+#[path = "lab/lab.rs"]
+mod lab;
+
+use lab::{Daemon, Kind, Lab, Path4, wait_for};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+/// The environment, and a line that ends it.
+const SHOW: &str = "updown = env | grep ^PLUTO_ | sort; echo END";
+
+/// One side: `(address, v6 address, identity)` of each, and what its children say, by name.
+fn conf(extra: &str, me: [&str; 3], peer: [&str; 3], children: [(&str, &str); 9]) -> String {
+    let of_its_own = |name: &str| ["net", "six"].contains(&name);
+    let alone: Vec<_> = children.iter().filter(|(name, _)| of_its_own(name)).collect();
+    let [net, v6] = [alone[0].1, alone[1].1];
+    let children: String = children
+        .iter()
+        .filter(|(name, _)| !of_its_own(name))
+        .map(|(name, body)| format!("{name} {{\n esp_proposals = aes128gcm16\n {SHOW}\n {body}\n }}\n"))
+        .collect();
+    let [address, six, id] = me;
+    let [to, to_six, to_id] = peer;
+    let auth = |me: &str, peer: &str| {
+        format!(
+            "proposals = aes128-sha256-x25519\n local {{\n auth = psk\n id = {me}\n }}\n remote {{\n auth = psk\n id = {peer}\n }}"
+        )
+    };
+    format!(
+        "connections {{
+ c {{
+  local_addrs = {address}
+  remote_addrs = {to}
+  {}
+  children {{
+   {children}
+  }}
+ }}
+ vip {{
+  local_addrs = {address}
+  remote_addrs = {to}
+  {extra}
+  {}
+  children {{
+   net {{
+    esp_proposals = aes128gcm16
+    {SHOW}
+    {net}
+   }}
+  }}
+ }}
+ six {{
+  local_addrs = {six}
+  remote_addrs = {to_six}
+  encap = yes
+  {}
+  children {{
+   six {{
+    esp_proposals = aes128gcm16
+    {SHOW}
+    {v6}
+   }}
+  }}
+ }}
+}}
+pools {{
+ v4 {{
+  addrs = 10.3.0.0/24
+ }}
+ v6 {{
+  addrs = fd03::/112
+ }}
+}}
+secrets {{
+ ike {{
+  secret = \"a long enough secret\"
+ }}
+}}
+",
+        auth(id, to_id),
+        auth(&format!("vip.{id}"), &format!("vip.{to_id}")),
+        auth(&format!("six.{id}"), &format!("six.{to_id}")),
+    )
+}
+
+/// Children of all kinds, by the side that has the network.
+const GATEWAY: [(&str, &str); 9] = [
+    ("net", "local_ts = 10.1.0.0/16, fd01::/64\n hostaccess = yes"),
+    ("host", "mode = transport\n local_ts = 192.0.2.1\n remote_ts = 192.0.2.2"),
+    ("tcp", "local_ts = 10.1.0.0/16[tcp/80]\n remote_ts = 10.7.0.0/16[tcp]"),
+    ("udp", "local_ts = 10.1.0.0/16[udp/1000-2000]\n remote_ts = 10.7.0.0/16[udp/53]"),
+    ("icmp", "local_ts = 10.1.0.0/16[icmp/2048]\n remote_ts = 10.7.0.0/16[icmp/2048]"),
+    ("range", "local_ts = 10.1.0.5-10.1.0.60\n remote_ts = 10.7.0.0/16"),
+    ("xfrmi", "local_ts = 10.9.0.0/16\n remote_ts = 10.7.0.0/16\n if_id_in = 7\n if_id_out = 0x80"),
+    ("six", "local_ts = 2001:db8::1, fd01::/64"),
+    (
+        "marked",
+        "local_ts = 10.8.0.0/16\n remote_ts = 10.7.0.0/16\n mark_in = 42\n mark_out = 0x2a/0xff\n reqid = 77",
+    ),
+];
+const CLIENT: [(&str, &str); 9] = [
+    ("net", "remote_ts = 10.1.0.0/16, fd01::/64"),
+    ("host", "mode = transport\n local_ts = 192.0.2.2\n remote_ts = 192.0.2.1\n hostaccess = yes"),
+    ("tcp", "local_ts = 10.7.0.0/16[tcp]\n remote_ts = 10.1.0.0/16[tcp/80]"),
+    ("udp", "local_ts = 10.7.0.0/16[udp/53]\n remote_ts = 10.1.0.0/16[udp/1000-2000]"),
+    ("icmp", "local_ts = 10.7.0.0/16[icmp/2048]\n remote_ts = 10.1.0.0/16[icmp/2048]"),
+    ("range", "local_ts = 10.7.0.0/16\n remote_ts = 10.1.0.5-10.1.0.60"),
+    ("xfrmi", "local_ts = 10.7.0.0/16\n remote_ts = 10.9.0.0/16\n if_id_in = 9\n if_id_out = 10"),
+    ("six", "remote_ts = 2001:db8::1, fd01::/64"),
+    ("marked", "local_ts = 10.7.0.0/16\n remote_ts = 10.8.0.0/16\n mark_in = 43\n mark_out = 44"),
+];
+
+/// What scripts printed, run by run.
+fn runs(daemon: &Daemon) -> Vec<BTreeMap<String, String>> {
+    let log = std::fs::read_to_string(daemon.file("log")).unwrap();
+    let mut runs = Vec::new();
+    let mut run = BTreeMap::new();
+    for line in log.lines() {
+        let Some((_, said)) = line.split_once("updown: ") else { continue };
+        if said == "END" {
+            runs.push(std::mem::take(&mut run));
+        } else if let Some((key, value)) = said.split_once('=') {
+            run.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    runs
+}
+
+/// vici events from now on, as the paths of their keys, with what is different each time left out.
+fn listen(daemon: &Daemon) -> Arc<Mutex<BTreeSet<String>>> {
+    let heard: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let uri = format!("unix://{}", daemon.file("vici").display());
+    let mut client = vici::Client::connect(&uri, None).unwrap();
+    for event in ["ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update"] {
+        client.register(event).unwrap();
+    }
+    let set = heard.clone();
+    std::thread::spawn(move || {
+        while let Ok(Some((name, event))) = client.next_event(None) {
+            let text = String::from_utf8_lossy(&config::write::to_text(&event)).into_owned();
+            let up = if text.lines().any(|line| line.trim() == "up = yes") { " up" } else { "" };
+            let mut path = Vec::new();
+            let mut paths = BTreeSet::new();
+            for line in text.lines().map(str::trim) {
+                if let Some(section) = line.strip_suffix('{') {
+                    // name-7
+                    path.push(section.trim().trim_end_matches(|c: char| c.is_ascii_digit()).to_owned());
+                } else if line == "}" {
+                    path.pop();
+                } else if let Some((key, value)) = line.split_once('=') {
+                    let key = key.trim();
+                    // What an IKE_SA is busy with, a peer that moves to port 4500 before it is anybody, and when
+                    // what is gone would have been rekeyed are the daemon's own affair.
+                    let value = if key == "state" { value } else { "" };
+                    let gone =
+                        name == "child-updown" && up.is_empty() && ["life-time", "rekey-time"].contains(&key);
+                    let own = gone
+                        || key.starts_with("tasks-")
+                        || (name == "ike-update" && text.contains("(unnamed)"));
+                    if !own {
+                        paths.insert(format!("{name}{up}: {}.{key}{value}", path.join(".")));
+                    }
+                }
+            }
+            set.lock().unwrap().extend(paths);
+        }
+    });
+    heard
+}
+
+/// Tunnels of all kinds up, rekeyed and down between two daemons of a kind; what both ends' scripts and listeners saw.
+fn seen(kind: Kind) -> Vec<(Vec<BTreeMap<String, String>>, BTreeSet<String>)> {
+    let mut lab = Lab::new(Path4::Direct);
+    lab.kernel = true;
+    let settings = "install_routes = no";
+    let gw = lab.start_with("gw", kind, settings);
+    let cl = lab.start_with("cl", kind, settings);
+    let moon = ["192.0.2.1", "2001:db8::1", "moon.cygnet.test"];
+    let carol = ["192.0.2.2", "2001:db8::2", "carol@cygnet.test"];
+    gw.load(&conf("pools = v4, v6", moon, carol, GATEWAY));
+    cl.load(&conf("vips = 0.0.0.0, ::", carol, moon, CLIENT));
+    let heard = [listen(&gw), listen(&cl)];
+    let mut expected = 0;
+    let mut settled = |more: usize, what: &str| {
+        expected += more;
+        let done = wait_for(SOON, || [&gw, &cl].iter().all(|daemon| runs(daemon).len() >= expected));
+        assert!(done, "{what}\n{}\n{}", gw.said(), cl.said());
+    };
+    let pairs = |name: &str| if ["net", "six"].contains(&name) { 2 } else { 1 };
+    for (name, _) in CLIENT {
+        let (ok, said) = cl.try_swanctl(&["--initiate", "--child", name, "--timeout", "30"]);
+        assert!(ok, "{name}: {said}\n{}\n{}", gw.said(), cl.said());
+        settled(pairs(name), name);
+    }
+    cl.swanctl(&["--rekey", "--child", "net"]);
+    cl.swanctl(&["--rekey", "--ike", "six"]);
+    let rekeyed = |set: &Arc<Mutex<BTreeSet<String>>>| {
+        let set = set.lock().unwrap();
+        ["child-rekey", "ike-rekey"].iter().all(|event| set.iter().any(|path| path.starts_with(event)))
+    };
+    assert!(wait_for(SOON, || heard.iter().all(rekeyed)), "{}\n{}", gw.said(), cl.said());
+    // One after the other, so that the runs have an order.
+    for (name, _) in CLIENT.iter().rev() {
+        cl.swanctl(&["--terminate", "--child", name]);
+        settled(pairs(name), name);
+    }
+    for ike in ["six", "vip", "c"] {
+        cl.swanctl(&["--terminate", "--ike", ike]);
+    }
+    let gone = |set: &Arc<Mutex<BTreeSet<String>>>| {
+        set.lock().unwrap().iter().any(|path| path.starts_with("ike-updown: c"))
+    };
+    assert!(wait_for(SOON, || heard.iter().all(gone)), "{}\n{}", gw.said(), cl.said());
+    [&gw, &cl]
+        .into_iter()
+        .zip(heard)
+        .map(|(daemon, heard)| (runs(daemon), heard.lock().unwrap().clone()))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn scripts_and_listeners_hear_what_charons_hear() {
+    let (theirs, ours) = (seen(Kind::Charon), seen(Kind::Cygnet));
+    for ((end, theirs), ours) in ["gw", "cl"].iter().zip(&theirs).zip(&ours) {
+        assert_eq!(theirs.0.len(), 22, "{end}");
+        let differ: Vec<_> = theirs.0.iter().zip(&ours.0).filter(|(theirs, ours)| theirs != ours).collect();
+        assert!(differ.is_empty() && ours.0.len() == 22, "{end}: theirs, ours: {differ:#?}");
+        let missing: Vec<_> = theirs.1.difference(&ours.1).collect();
+        let more: Vec<_> = ours.1.difference(&theirs.1).collect();
+        assert!(missing.is_empty() && more.is_empty(), "{end}: missing {missing:#?}, more {more:#?}");
+    }
+}
