@@ -236,3 +236,240 @@ fn scripts_and_listeners_hear_what_charons_hear() {
         assert!(missing.is_empty() && more.is_empty(), "{end}: missing {missing:#?}, more {more:#?}");
     }
 }
+
+/// `up` and `down` of an XFRM interface, as strongSwan's documents on route-based VPN propose it.
+const XFRM_INTERFACE: &str = r#"#!/bin/sh
+set -e
+name=ipsec$PLUTO_IF_ID_OUT
+case "$PLUTO_VERB" in
+up-client)
+    ip link add "$name" type xfrm dev "$PLUTO_INTERFACE" if_id "$PLUTO_IF_ID_OUT"
+    ip link set "$name" up
+    ip route add "$PLUTO_PEER_CLIENT" dev "$name"
+    ;;
+down-client)
+    ip link del "$name"
+    ;;
+esac
+"#;
+
+/// The same with a VTI device, whose key is the mark.
+const VTI: &str = r#"#!/bin/sh
+set -e
+name=vti$PLUTO_UNIQUEID
+case "$PLUTO_VERB" in
+up-client)
+    ip link add "$name" type vti local "$PLUTO_ME" remote "$PLUTO_PEER" \
+        okey "${PLUTO_MARK_OUT%%/*}" ikey "${PLUTO_MARK_IN%%/*}"
+    sysctl -qw "net.ipv4.conf.$name.disable_policy=1"
+    ip link set "$name" up
+    ip route add "$PLUTO_PEER_CLIENT" dev "$name"
+    ;;
+down-client)
+    ip link del "$name"
+    ;;
+esac
+"#;
+
+/// Rules for what is tunnelled, and nothing else.
+const IPTABLES: &str = r#"#!/bin/sh
+set -e
+case "$PLUTO_VERB" in
+up-*) add=-I ;;
+down-*) add=-D ;;
+esac
+case "$PLUTO_VERB" in
+*-v6) tables=ip6tables ;;
+*) tables=iptables ;;
+esac
+policy="-m policy --pol ipsec --proto $PLUTO_PROTO --reqid $PLUTO_REQID"
+$tables $add FORWARD -s "$PLUTO_PEER_CLIENT" -d "$PLUTO_MY_CLIENT" $policy --dir in -j ACCEPT
+$tables $add FORWARD -s "$PLUTO_MY_CLIENT" -d "$PLUTO_PEER_CLIENT" $policy --dir out -j ACCEPT
+$tables $add INPUT -s "$PLUTO_PEER_CLIENT" -d "$PLUTO_MY_CLIENT" $policy --dir in -j ACCEPT
+$tables $add OUTPUT -s "$PLUTO_MY_CLIENT" -d "$PLUTO_PEER_CLIENT" $policy --dir out -j ACCEPT
+"#;
+
+/// A gateway and a client with the tunnel 10.1.0.0/16 === 10.7.0.0/16.
+fn site(address: &str, peer: &str, ids: [&str; 2], child: &str) -> String {
+    format!(
+        "connections {{
+ c {{
+  local_addrs = {address}
+  remote_addrs = {peer}
+  proposals = aes128-sha256-x25519
+  local {{
+   auth = psk
+   id = {}
+  }}
+  remote {{
+   auth = psk
+   id = {}
+  }}
+  children {{
+   net {{
+    esp_proposals = aes128gcm16
+    {child}
+   }}
+  }}
+ }}
+}}
+secrets {{
+ ike {{
+  secret = \"a long enough secret\"
+ }}
+}}
+",
+        ids[0], ids[1]
+    )
+}
+
+fn script(lab: &Lab, name: &str, body: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = lab.dir().join(name);
+    std::fs::write(&path, body).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+fn down(gw: &Daemon, cl: &Daemon, gone: impl Fn() -> bool) {
+    cl.swanctl(&["--terminate", "--ike", "c"]);
+    assert!(wait_for(SOON, gone), "{}\n{}", gw.said(), cl.said());
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn operators_scripts_run_unchanged() {
+    assert!(
+        std::path::Path::new("/usr/lib/ipsec/_updown").exists(),
+        "strongswan-starter is missing: run `cargo xtask packages`"
+    );
+    let mut lab = Lab::new(Path4::Direct);
+    lab.kernel = true;
+    let gw = lab.start_with("gw", Kind::Cygnet, "install_routes = no");
+    let cl = lab.start_with("cl", Kind::Charon, "install_routes = no");
+    lab.exec("cl", "ip addr add 10.7.0.1/16 dev lo");
+    let (xfrm, vti, tables) =
+        (script(&lab, "xfrmi", XFRM_INTERFACE), script(&lab, "vti", VTI), script(&lab, "tables", IPTABLES));
+    let load = |what: &str| {
+        let ours = format!("local_ts = 10.1.0.0/16\n remote_ts = 10.7.0.0/16\n {what}");
+        let theirs = format!("local_ts = 10.7.0.0/16\n remote_ts = 10.1.0.0/16\n {what}");
+        gw.load(&site("192.0.2.1", "192.0.2.2", ["gw", "cl"], &ours));
+        cl.load(&site("192.0.2.2", "192.0.2.1", ["cl", "gw"], &theirs));
+    };
+    let initiate = || {
+        let (ok, said) = cl.try_swanctl(&["--initiate", "--child", "net", "--timeout", "30"]);
+        assert!(ok, "{said}\n{}\n{}", gw.said(), cl.said());
+    };
+    let answers = |lab: &Lab| {
+        // The script may still be at work.
+        let through = wait_for(SOON, || lab.try_ping("lan", "10.7.0.1", 1).0);
+        assert!(
+            through,
+            "{}\n{}\n{}",
+            gw.said(),
+            cl.said(),
+            lab.exec("gw", "ip xfrm state; ip xfrm policy; ip -d link")
+        );
+    };
+    let links = |name: &str| lab.exec(name, "ip -br link");
+    // Interfaces that come and go with the tunnel.
+    load(&format!("if_id_in = 42\n if_id_out = 42\n updown = {xfrm}"));
+    initiate();
+    answers(&lab);
+    assert!(links("gw").contains("ipsec42"));
+    down(&gw, &cl, || !links("gw").contains("ipsec42") && !links("cl").contains("ipsec42"));
+    load(&format!("mark_in = 7\n mark_out = 8\n updown = {vti}"));
+    initiate();
+    answers(&lab);
+    assert!(links("gw").contains("vti"));
+    down(&gw, &cl, || !links("gw").contains("vti") && !links("cl").contains("vti"));
+    // Rules, where everything else is dropped; the kernel finds its policies by itself once there is any route.
+    lab.exec("gw", "ip route add 10.7.0.0/16 via 192.0.2.2 src 10.1.0.1");
+    lab.exec("cl", "ip route add 10.1.0.0/16 via 192.0.2.1 src 10.7.0.1");
+    lab.exec("gw", "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP");
+    let rules = || lab.exec("gw", "iptables -S; ip6tables -S");
+    for updown in [tables, "/usr/lib/ipsec/_updown iptables".to_owned()] {
+        load(&format!("hostaccess = yes\n updown = {updown}"));
+        initiate();
+        answers(&lab);
+        assert!(rules().contains("--pol ipsec"), "{}", rules());
+        down(&gw, &cl, || !rules().contains("--pol ipsec"));
+    }
+    // nftables without a script: what is decrypted may pass, and nothing else.
+    lab.exec(
+        "gw",
+        "iptables -P FORWARD ACCEPT; nft add table inet filter
+         nft \"add chain inet filter forward { type filter hook forward priority 0; policy drop; }\"
+         nft add rule inet filter forward meta secpath exists counter accept
+         nft add rule inet filter forward rt ipsec exists counter accept
+         nft add rule inet filter forward ipsec in ip saddr 192.0.2.2 counter",
+    );
+    load("");
+    initiate();
+    answers(&lab);
+    let passed = lab.exec("gw", "nft list chain inet filter forward");
+    assert!(!passed.contains("packets 0 bytes 0 accept"), "{passed}");
+    down(&gw, &cl, || !gw.sas().contains("net"));
+    let (reached, _) = lab.try_ping("lan", "10.7.0.1", 1);
+    assert!(!reached, "{}", lab.exec("gw", "nft list chain inet filter forward"));
+    // A script that fails, one that hangs and one that is not there hold nothing up, and are named.
+    load("updown = echo no luck; exit 7");
+    initiate();
+    assert!(
+        gw.logged("updown script for up-client 10.1.0.0/16 === 10.7.0.0/16 failed (exit status: 7)", SOON),
+        "{}",
+        gw.said()
+    );
+    assert!(gw.said().contains("CHILD_SA net{") && gw.said().contains("updown: no luck"));
+    down(&gw, &cl, || !gw.sas().contains("net"));
+}
+
+#[test]
+#[ignore = "needs the kernel's ESP: cargo xtask kernel-test"]
+fn the_firewall_table_lets_the_kernels_tunnels_through() {
+    let mut lab = Lab::new(Path4::Direct);
+    lab.kernel = true;
+    let gw = lab.start_with("gw", Kind::Cygnet, "firewall = yes");
+    let cl = lab.start_with("cl", Kind::Charon, "");
+    lab.exec("cl", "ip addr add 10.7.0.1/16 dev lo");
+    let table = |lab: &Lab| lab.attempt("gw", "nft list table inet cygnet").1;
+    for (encap, ours, theirs) in [
+        (
+            "",
+            "local_ts = 10.1.0.0/16\n remote_ts = 10.7.0.0/16",
+            "local_ts = 10.7.0.0/16\n remote_ts = 10.1.0.0/16",
+        ),
+        (
+            "encap = yes\n",
+            "local_ts = 10.1.0.0/16[icmp]\n remote_ts = 10.7.0.0/16[icmp]",
+            "local_ts = 10.7.0.0/16[icmp]\n remote_ts = 10.1.0.0/16[icmp]",
+        ),
+        (
+            "",
+            "mode = transport\n local_ts = 192.0.2.1\n remote_ts = 192.0.2.2",
+            "mode = transport\n local_ts = 192.0.2.2\n remote_ts = 192.0.2.1",
+        ),
+    ] {
+        gw.load(&site("192.0.2.1", &format!("192.0.2.2\n{encap}"), ["gw", "cl"], ours));
+        cl.load(&site("192.0.2.2", &format!("192.0.2.1\n{encap}"), ["cl", "gw"], theirs));
+        let (ok, said) = cl.try_swanctl(&["--initiate", "--child", "net", "--timeout", "30"]);
+        assert!(ok, "{said}\n{}\n{}", gw.said(), cl.said());
+        if ours.contains("transport") {
+            lab.ping("cl", "192.0.2.1", 3);
+        } else {
+            lab.ping("cl", "-I 10.7.0.1 10.1.0.10", 3);
+            lab.ping("lan", "10.7.0.1", 3);
+        }
+        assert!(gw.sas().contains("packets-in=3") || gw.sas().contains("packets-in=6"), "{}", gw.sas());
+        let rules = table(&lab);
+        assert!(
+            rules.contains("ip saddr 10.7.0.0-10.7.255.255")
+                || rules.contains("ip saddr 10.7.0.0/16")
+                || rules.contains("host_192.0.2.2"),
+            "{rules}"
+        );
+        down(&gw, &cl, || !table(&lab).contains("10.7.0.") && !table(&lab).contains("host_"));
+    }
+    assert!(lab.stop(&gw));
+    assert!(table(&lab).contains("No such file"), "{}", table(&lab));
+}

@@ -90,29 +90,7 @@ impl Lab {
     /// Makes the namespaces. Outer addresses: gateway 192.0.2.1 and 2001:db8::1; client 192.0.2.2 and 2001:db8::2,
     /// or 10.99.0.2 behind 192.0.2.2. Inner: the gateway has 10.1.0.1 and fd01::1, the LAN host 10.1.0.10, fd01::10.
     pub(crate) fn new(path: Path4) -> Self {
-        let uid = fs::read_to_string("/proc/self/status").unwrap();
-        assert!(
-            uid.lines().any(|l| l.starts_with("Uid:\t0")),
-            "these tests make network namespaces: run them as root"
-        );
-        for program in ["ip", "ping", "swanctl", "charon-systemd", "nft"] {
-            let there = Command::new("sh")
-                .args(["-c", &format!("PATH=$PATH:/usr/sbin:/sbin command -v {program}")])
-                .output();
-            assert!(
-                there.is_ok_and(|o| o.status.success()),
-                "{program} is missing: run `cargo xtask packages`"
-            );
-        }
-        let prefix = format!("cy{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut lab = Self {
-            prefix,
-            dir: tempfile::tempdir().unwrap(),
-            namespaces: vec![],
-            daemons: vec![],
-            kernel: false,
-            environment: vec![],
-        };
+        let mut lab = Self::bare(&[]);
         let (gw, cl, lan) = (lab.add("gw"), lab.add("cl"), lab.add("lan"));
         match path {
             Path4::Direct => join(
@@ -155,6 +133,33 @@ impl Lab {
         }
     }
 
+    /// Nothing but the directory, for networks of another form; the programs are those the test needs beside.
+    pub(crate) fn bare(programs: &[&str]) -> Self {
+        let uid = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(
+            uid.lines().any(|l| l.starts_with("Uid:\t0")),
+            "these tests make network namespaces: run them as root"
+        );
+        for program in ["ip", "ping", "swanctl", "charon-systemd", "nft"].iter().chain(programs) {
+            let there = Command::new("sh")
+                .args(["-c", &format!("PATH=$PATH:/usr/sbin:/sbin command -v {program}")])
+                .output();
+            assert!(
+                there.is_ok_and(|o| o.status.success()),
+                "{program} is missing: run `cargo xtask packages`"
+            );
+        }
+        let prefix = format!("cy{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self {
+            prefix,
+            dir: tempfile::tempdir().unwrap(),
+            namespaces: vec![],
+            daemons: vec![],
+            kernel: false,
+            environment: vec![],
+        }
+    }
+
     /// A directory that goes with the lab.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -165,6 +170,7 @@ impl Lab {
         format!("{}{name}", self.prefix)
     }
 
+    /// Makes another namespace, joined to nothing.
     pub(crate) fn add(&mut self, name: &str) -> String {
         let ns = self.ns(name);
         sh(&format!(
