@@ -431,7 +431,8 @@ fn the_firewall_table_lets_the_kernels_tunnels_through() {
     lab.kernel = true;
     let gw = lab.start_with("gw", Kind::Cygnet, "firewall = yes");
     let cl = lab.start_with("cl", Kind::Charon, "");
-    lab.exec("cl", "ip addr add 10.7.0.1/16 dev lo");
+    // A stock charon makes no route for selectors with a protocol.
+    lab.exec("cl", "ip addr add 10.7.0.1/16 dev lo; ip route add 10.1.0.0/16 via 192.0.2.1 src 10.7.0.1");
     let table = |lab: &Lab| lab.attempt("gw", "nft list table inet cygnet").1;
     for (encap, ours, theirs) in [
         (
@@ -441,8 +442,8 @@ fn the_firewall_table_lets_the_kernels_tunnels_through() {
         ),
         (
             "encap = yes\n",
-            "local_ts = 10.1.0.0/16\n remote_ts = 10.7.0.0/16",
-            "local_ts = 10.7.0.0/16\n remote_ts = 10.1.0.0/16",
+            "local_ts = 10.1.0.0/16[icmp]\n remote_ts = 10.7.0.0/16[icmp]",
+            "local_ts = 10.7.0.0/16[icmp]\n remote_ts = 10.1.0.0/16[icmp]",
         ),
         (
             "",
