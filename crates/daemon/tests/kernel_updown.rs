@@ -173,8 +173,11 @@ fn listen(daemon: &Daemon) -> Arc<Mutex<BTreeSet<String>>> {
     heard
 }
 
+/// What the scripts of one end were told, run by run, and its listeners.
+type Seen = (Vec<BTreeMap<String, String>>, BTreeSet<String>);
+
 /// Tunnels of all kinds up, rekeyed and down between two daemons of a kind; what both ends' scripts and listeners saw.
-fn seen(kind: Kind) -> Vec<(Vec<BTreeMap<String, String>>, BTreeSet<String>)> {
+fn seen(kind: Kind) -> Vec<Seen> {
     let mut lab = Lab::new(Path4::Direct);
     lab.kernel = true;
     let settings = "install_routes = no";
