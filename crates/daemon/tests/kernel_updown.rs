@@ -415,7 +415,7 @@ fn operators_scripts_run_unchanged() {
     down(&gw, &cl, || !gw.sas().contains("net"));
     let (reached, _) = lab.try_ping("lan", "10.7.0.1", 1);
     assert!(!reached, "{}", lab.exec("gw", "nft list chain inet filter forward"));
-    // A script that fails, one that hangs and one that is not there hold nothing up, and are named.
+    // A script that fails holds nothing up, and is named.
     load("updown = echo no luck; exit 7");
     initiate();
     assert!(
