@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The whole boot, at most; `CYGNET_KERNEL_LIMIT` in seconds changes it.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(1800);
 /// For the file server's socket to appear.
 const SOCKET: Duration = Duration::from_secs(10);
 /// MiB.
