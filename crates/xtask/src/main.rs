@@ -5,6 +5,7 @@ mod docs;
 mod imports;
 mod kernel;
 mod packages;
+mod peers;
 mod run;
 mod scenarios;
 mod sizes;

@@ -1,4 +1,5 @@
 //! The Debian packages that the tests use, installed by name where that is possible.
+use crate::peers;
 use crate::run::{ci, exists, is_root, run};
 use anyhow::{Result, bail};
 
@@ -39,19 +40,6 @@ const PLUGINS: &[(&str, &str)] = &[
     ("/usr/lib/ipsec/plugins/libstrongswan-openssl.so", "libstrongswan-standard-plugins"),
 ];
 
-/// Where Python packages of other people's vici clients go.
-const PYTHON: &str = "target/peers/python";
-
-/// The Python client for vici, from the Python package index.
-fn install_python() -> Result<()> {
-    let target = crate::run::root().join(PYTHON);
-    if target.join("vici").is_dir() {
-        return Ok(());
-    }
-    let target = target.display().to_string();
-    run("python3", &["-m", "pip", "install", "--quiet", "--no-deps", "--target", &target, "vici"])
-}
-
 /// Packages not there yet.
 pub(crate) fn missing() -> Vec<&'static str> {
     let programs = WANTED.iter().filter(|(p, _)| !exists(p)).map(|(_, k)| *k);
@@ -66,7 +54,7 @@ pub(crate) fn missing() -> Vec<&'static str> {
 pub(crate) fn install() -> Result<Vec<&'static str>> {
     let wanted = missing();
     if wanted.is_empty() {
-        install_python()?;
+        peers::get()?;
         return Ok(wanted);
     }
     if !is_root() || !exists("apt-get") {
@@ -91,7 +79,7 @@ pub(crate) fn install() -> Result<Vec<&'static str>> {
         bail!("missing peers under CI: {}", left.join(" "));
     }
     if left.is_empty() {
-        install_python()?;
+        peers::get()?;
     }
     Ok(left)
 }
