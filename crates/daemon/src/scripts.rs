@@ -79,7 +79,12 @@ pub(crate) async fn run(
         tokio::select! {
             () = &mut reading, if !read_all => read_all = true,
             status = child.wait() => break status.map_err(ScriptError::Start)?,
-            () = tokio::time::sleep_until(end) => return Err(ScriptError::Late(limit)),
+            () = tokio::time::sleep_until(end) => {
+                drop(group);
+                // Killed, it ends at once, but is there until somebody has asked how it ended.
+                let _ended = tokio::time::timeout(LINGER, child.wait()).await;
+                return Err(ScriptError::Late(limit));
+            }
         }
     };
     if !read_all && tokio::time::timeout(LINGER, reading).await.is_err() {
@@ -131,13 +136,15 @@ mod tests {
         assert!(matches!(late, Err(ScriptError::Late(_))));
     }
 
-    /// Whether a process group has anybody in it.
+    /// Whether a process group has anybody in it who still runs: whoever has ended stays listed until its parent,
+    /// which may be any process by then, takes note of it.
     fn alive(group: &str) -> bool {
-        let status = std::process::Command::new("/bin/sh")
-            .args(["-c", &format!("kill -0 -{group} 2>/dev/null")])
-            .status()
-            .unwrap();
-        status.success()
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // PID (NAME) STATE PARENT GROUP …; the name may be anything.
+            let mut words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            words.next().is_some_and(|state| state != "Z" && state != "X") && words.nth(1) == Some(group)
+        })
     }
 
     fn gone(group: &str) -> bool {
