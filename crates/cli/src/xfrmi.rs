@@ -4,6 +4,7 @@
 //! version 5.9.8; an MTU, JSON and an interface without a device below it are ours.
 use crate::getopt::{self, Opt, Parsed, flag, value};
 use crate::out::{clean, complain, put};
+use config::schema::values;
 use linux::netlink::{LinkKind, Netlink};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -105,11 +106,8 @@ fn order(parsed: &Parsed<'_>) -> Result<Order, String> {
 
 /// Decimal, or hexadecimal after 0x.
 fn number(option: &str, text: &str) -> Result<u32, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| format!("--{option} takes a number up to 4294967295, like 42 or 0x2a, not '{text}'"))
+    values::number(text)
+        .map_err(|_| format!("--{option} takes a number up to 4294967295, like 42 or 0x2a, not '{text}'"))
 }
 
 fn list() -> linux::Result<Vec<Interface>> {

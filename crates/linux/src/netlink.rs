@@ -17,8 +17,7 @@ pub use address::Address;
 pub use event::{Change, Events};
 pub use link::Link;
 pub use lookup::{Decision, Outcome, Packet};
-pub(crate) use route::{LOCAL, MAIN};
-pub use route::{Path, PathQuery, Route, RouteKind};
+pub use route::{LOCAL, MAIN, Path, PathQuery, Route, RouteKind};
 pub use rule::Rule;
 
 use crate::{Attempt, Error, Result};

@@ -354,14 +354,14 @@ impl Plane {
             return answer;
         }
         let by_peer = self.device().is_none() && sa.if_id_out == 0 && sa.config.vti.is_none();
-        let way = match (&sa.config.vti, &sa.interface) {
-            (Some(vti), _) => self.way_into_vti(vti),
-            (None, Some(interface)) => self.way_into(interface),
-            // The kernel's transport mode needs no route, as the addresses are those of the hosts.
-            (None, None) if self.device().is_none() && sa.mode == Mode::Transport => None,
-            (None, None) if sa.if_id_out == 0 => self.way(Some(sa.remote.ip())),
-            (None, None) if self.wishes.install_routes_xfrmi => self.way_by_id(sa.if_id_out),
-            (None, None) => None,
+        let (vti, interface) = (sa.config.vti.as_ref(), sa.interface.as_deref());
+        // The kernel's transport mode needs no route, as the addresses are those of the hosts.
+        let between_hosts =
+            vti.is_none() && interface.is_none() && self.device().is_none() && sa.mode == Mode::Transport;
+        let way = if between_hosts {
+            None
+        } else {
+            self.way_for(vti, interface, sa.if_id_out, Some(sa.remote.ip()))
         };
         let routes = self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips);
         ledger.add_routes(&routes);
@@ -415,13 +415,8 @@ impl Plane {
             // The kernel finds its policies without being led to them.
             Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
             Mode::Tunnel | Mode::Transport | Mode::TransportProxy | Mode::Beet | Mode::Iptfs | Mode::Drop => {
-                let way = match (&policy.config.vti, &policy.interface, policy.if_id_out) {
-                    (Some(vti), _, _) => self.way_into_vti(vti),
-                    (None, Some(interface), _) => self.way_into(interface),
-                    (None, None, 0) => self.way(policy.remote),
-                    (None, None, if_id) if self.wishes.install_routes_xfrmi => self.way_by_id(if_id),
-                    (None, None, _) => None,
-                };
+                let (vti, interface) = (policy.config.vti.as_ref(), policy.interface.as_deref());
+                let way = self.way_for(vti, interface, policy.if_id_out, policy.remote);
                 self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
             }
         };

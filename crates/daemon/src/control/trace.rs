@@ -1,6 +1,7 @@
 //! `trace`, a command of ours: what becomes of a packet to an address, on this host.
 use super::{Desk, refused};
 use crate::asks::plane::trace::{Question, Trace};
+use config::schema::values::number;
 use config::tree::Section;
 use ike::io::Filter;
 use std::fmt::Display;
@@ -41,12 +42,7 @@ fn question(message: &Section) -> Result<Question, String> {
     if ports.is_some() && protocol == 0 {
         return Err("ports are those of a protocol: say which".to_owned());
     }
-    let mark = text("mark").map_or(Ok(0), |text| {
-        let number = text
-            .strip_prefix("0x")
-            .map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok());
-        number.ok_or_else(|| format!("mark '{text}' is no number"))
-    })?;
+    let mark = text("mark").map(number).transpose().map_err(|e| format!("mark {e}"))?.unwrap_or(0);
     let input = text("input").map(str::to_owned);
     if input.is_some() && source.is_none() {
         return Err("a packet that comes in has a source: say which".to_owned());

@@ -104,7 +104,8 @@ impl Netlink {
     }
 }
 
-fn question(packet: &Packet, flags: RouteFlags) -> RouteMessage {
+/// Asks for the way of a packet.
+pub(super) fn question(packet: &Packet, flags: RouteFlags) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(packet.destination);
     message.header.destination_prefix_length = host_prefix(packet.destination);

@@ -1,4 +1,5 @@
 //! Routes, and the question which way a packet would take.
+use super::lookup::{Packet, question};
 use super::{Netlink, tolerate};
 use crate::{Attempt, Result};
 use ipnet::IpNet;
@@ -12,9 +13,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The main table.
-pub(crate) const MAIN: u32 = 254;
+pub const MAIN: u32 = 254;
 /// The table of local addresses.
-pub(crate) const LOCAL: u32 = 255;
+pub const LOCAL: u32 = 255;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -253,21 +254,8 @@ impl Netlink {
     /// `ENETUNREACH` and the like when there is none.
     pub fn path(&mut self, destination: IpAddr, query: &PathQuery) -> Result<Path> {
         let what = || format!("looking for a route to {destination}");
-        let mut message = RouteMessage::default();
-        message.header.address_family = family(destination);
-        message.header.destination_prefix_length = host_prefix(destination);
-        // v6 always tells the table, and refuses to be asked for it
-        if destination.is_ipv4() {
-            message.header.flags = RouteFlags::LookupTable;
-        }
-        message.attributes.push(RouteAttribute::Destination(destination.into()));
-        if let Some(source) = query.source {
-            message.header.source_prefix_length = host_prefix(source);
-            message.attributes.push(RouteAttribute::Source(source.into()));
-        }
-        if let Some(mark) = query.mark {
-            message.attributes.push(RouteAttribute::Mark(mark));
-        }
+        let packet = Packet { destination, source: query.source, input: 0, mark: query.mark.unwrap_or(0) };
+        let message = question(&packet, RouteFlags::LookupTable);
         let answer = match self.get(RouteNetlinkMessage::GetRoute(message)).attempt(what)? {
             Some(RouteNetlinkMessage::NewRoute(message)) => Route::parse(&message),
             _ => None,

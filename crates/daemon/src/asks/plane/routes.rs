@@ -1,14 +1,11 @@
 //! Where packets for the peer's side are led: to our device, into an XFRM interface, or on the way to the peer.
 use super::{Ledger, Plane, chain};
 use ipnet::IpNet;
-use linux::netlink::{LinkKind, RouteKind};
+use linux::netlink::{LinkKind, MAIN, RouteKind};
 use linux::network::{WantedRoute, within};
 use policy::{Interface, Selector, Vti};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-
-/// The main table, which other namespaces are asked in.
-const MAIN: u32 = 254;
 
 /// Where packets for the peer's side are led.
 pub(super) struct Way {
@@ -29,17 +26,42 @@ pub(super) struct Ends {
     pub(super) vips: Vec<IpAddr>,
 }
 
+impl Way {
+    /// Into an interface that has tunnels behind it, in our namespace.
+    fn by_tunnel(interface: String, table: u32) -> Self {
+        Self { interface, namespace: None, table, gateway: None, for_source: false }
+    }
+}
+
 impl Plane {
+    /// The way for packets of a CHILD_SA or trap: into the device that it names, the interface that has its id where
+    /// routes for such are wanted, or towards the peer.
+    pub(super) fn way_for(
+        &mut self,
+        vti: Option<&Vti>,
+        interface: Option<&Interface>,
+        if_id: u32,
+        remote: Option<IpAddr>,
+    ) -> Option<Way> {
+        match (vti, interface, if_id) {
+            (Some(vti), _, _) => self.way_into_vti(vti),
+            (None, Some(interface), _) => self.way_into(interface),
+            (None, None, 0) => self.way(remote),
+            (None, None, if_id) if self.wishes.install_routes_xfrmi => self.way_by_id(if_id),
+            (None, None, _) => None,
+        }
+    }
+
     /// The device packets are led to.
     pub(super) fn device(&self) -> Option<String> {
         self.backend.as_ref().and_then(|backend| backend.device())
     }
 
     /// The device, or with the kernel's IPsec the way to the peer itself.
-    pub(super) fn way(&mut self, remote: Option<IpAddr>) -> Option<Way> {
+    fn way(&mut self, remote: Option<IpAddr>) -> Option<Way> {
         let table = self.wishes.table;
         if let Some(interface) = self.device() {
-            return Some(Way { interface, namespace: None, table, gateway: None, for_source: false });
+            return Some(Way::by_tunnel(interface, table));
         }
         self.backend.as_ref()?;
         let remote = remote?;
@@ -54,18 +76,12 @@ impl Plane {
     }
 
     /// Into a child's VTI device, where packets are routed there.
-    pub(super) fn way_into_vti(&self, vti: &Vti) -> Option<Way> {
-        vti.routing.then(|| Way {
-            interface: vti.interface.clone(),
-            namespace: None,
-            table: self.wishes.table,
-            gateway: None,
-            for_source: false,
-        })
+    fn way_into_vti(&self, vti: &Vti) -> Option<Way> {
+        vti.routing.then(|| Way::by_tunnel(vti.interface.clone(), self.wishes.table))
     }
 
     /// Into a connection's own interface.
-    pub(super) fn way_into(&mut self, interface: &Interface) -> Option<Way> {
+    fn way_into(&mut self, interface: &Interface) -> Option<Way> {
         let table = match (&interface.vrf, &interface.netns) {
             (Some(vrf), netns) => {
                 let found = within(self.network.netlink(), netns.as_deref(), |netlink| netlink.link(vrf));
@@ -81,23 +97,18 @@ impl Plane {
                     }
                 }
             }
+            // Of another namespace: that is where everybody there looks.
             (None, Some(_)) => MAIN,
             (None, None) => self.wishes.table,
         };
-        let namespace = interface.netns.clone();
-        Some(Way { interface: interface.name.clone(), namespace, table, gateway: None, for_source: false })
+        let way = Way::by_tunnel(interface.name.clone(), table);
+        Some(Way { namespace: interface.netns.clone(), ..way })
     }
 
     /// Into the interface that somebody made for this interface id, where it is in our namespace.
-    pub(super) fn way_by_id(&mut self, if_id: u32) -> Option<Way> {
+    fn way_by_id(&mut self, if_id: u32) -> Option<Way> {
         match self.network.netlink().tunnel(&LinkKind::Xfrm { if_id }) {
-            Ok(Some(link)) => Some(Way {
-                interface: link.name,
-                namespace: None,
-                table: self.wishes.table,
-                gateway: None,
-                for_source: false,
-            }),
+            Ok(Some(link)) => Some(Way::by_tunnel(link.name, self.wishes.table)),
             Ok(None) => {
                 self.complain(&format!(
                     "no routes for a tunnel: no XFRM interface with if_id {if_id:#x} is here"

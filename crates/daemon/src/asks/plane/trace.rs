@@ -1,7 +1,7 @@
 //! `trace`: the way of one packet through this host, step by step, and where it ends.
 use super::{Ledger, Plane, chain};
 use dataplane::trace::{Decider, Fate, Flow, Sealing};
-use linux::netlink::{Decision, LinkKind, Outcome, Packet, Route, Rule};
+use linux::netlink::{Decision, LOCAL, LinkKind, MAIN, Outcome, Packet, Route, Rule};
 use linux::network::WantedRoute;
 use linux::sysctl;
 use std::net::IpAddr;
@@ -293,8 +293,8 @@ fn shown_rule(rule: &Rule) -> String {
 /// As `ip` calls the tables that every host has.
 fn table(number: u32) -> String {
     match number {
-        255 => "local".to_owned(),
-        254 => "main".to_owned(),
+        LOCAL => "local".to_owned(),
+        MAIN => "main".to_owned(),
         253 => "default".to_owned(),
         other => other.to_string(),
     }
