@@ -3,6 +3,8 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 
 use lab::{Daemon, Kind, Lab, Path4, wait_for};
 use std::time::Duration;
@@ -10,44 +12,8 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(10);
 
 fn conf(connection: &str, ids: [&str; 2], net: &str, pass: &str) -> String {
-    format!(
-        "connections {{
-  c {{
-    {connection}
-    proposals = aes128-sha256-x25519
-    local {{
-      auth = psk
-      id = {}
-    }}
-    remote {{
-      auth = psk
-      id = {}
-    }}
-    children {{
-      net {{
-        esp_proposals = aes128gcm16
-        {net}
-      }}
-      {pass}
-    }}
-  }}
-}}
-pools {{
-  v4 {{
-    addrs = 10.3.0.0/24
-  }}
-  v6 {{
-    addrs = fd03::/112
-  }}
-}}
-secrets {{
-  ike {{
-    secret = \"a long enough secret\"
-  }}
-}}
-",
-        ids[0], ids[1]
-    )
+    let net = format!("net {{\n esp_proposals = aes128gcm16\n {net}\n }}\n {pass}");
+    psk::whole(&psk::connection("c", ids, connection, &net))
 }
 
 fn gateway(pass: &str) -> String {

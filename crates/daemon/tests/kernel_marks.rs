@@ -3,44 +3,16 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 
 use lab::{Daemon, Kind, Lab, Path4, wait_for};
+use psk::{connection, whole};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// A connection with a PSK. `connection` and `child` are added to it.
-fn connection(name: &str, [me, peer]: [&str; 2], connection: &str, children: &str) -> String {
-    let peer = if peer.is_empty() { String::new() } else { format!("id = {peer}") };
-    format!(
-        "  {name} {{
-    version = 2
-    proposals = aes128-sha256-x25519
-    {connection}
-    local {{
-      auth = psk
-      id = {me}
-    }}
-    remote {{
-      auth = psk
-      {peer}
-    }}
-    children {{
-      {children}
-    }}
-  }}
-"
-    )
-}
-
-fn whole(connections: &str) -> String {
-    format!(
-        "connections {{\n{connections}}}\npools {{\n  v4 {{\n    addrs = 10.3.0.0/24\n  }}\n}}\nsecrets {{\n  ike {{\n    secret = \
-         \"a long enough secret\"\n  }}\n}}\n"
-    )
-}
 
 fn initiate(gw: &Daemon, cl: &Daemon, child: &str) {
     let (ok, said) = cl.try_swanctl(&["--initiate", "--child", child, "--timeout", "30"]);

@@ -4,6 +4,8 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 #[path = "lab/shown.rs"]
 mod shown;
 
@@ -16,48 +18,16 @@ const ROLES: [[Kind; 2]; 2] = [[Kind::Cygnet, Kind::Charon], [Kind::Charon, Kind
 const SOON: Duration = Duration::from_secs(20);
 
 /// A connection with a tunnel for virtual IPs, and one in transport mode for those who have none.
-fn conf(addresses: &str, ids: [&str; 2], virtual_ips: &str, net: &str) -> String {
-    let connection = |name: &str, suffix: &str, extra: &str, child: &str| {
-        format!(
-            "  {name} {{
-    version = 2
-    proposals = aes128-sha256-x25519
-    {addresses}
-    {extra}
-    local {{
-      auth = psk
-      id = {}{suffix}
-    }}
-    remote {{
-      auth = psk
-      id = {}{suffix}
-    }}
-    children {{
-      {child}
-    }}
-  }}
-",
-            ids[0], ids[1]
-        )
-    };
+fn conf(addresses: &str, [me, peer]: [&str; 2], virtual_ips: &str, net: &str) -> String {
     let net = format!("net {{\n esp_proposals = aes128gcm16-x25519\n {net}\n }}");
     let host = "host {\n mode = transport\n esp_proposals = aes256-sha256\n }";
-    format!(
-        "connections {{
-{}{}}}
-pools {{
-  v4 {{
-    addrs = 10.3.0.0/24
-  }}
-}}
-secrets {{
-  ike {{
-    secret = \"a long enough secret\"
-  }}
-}}
-",
-        connection("c", "", virtual_ips, &net),
-        connection("t", "-transport", "", host)
+    let of_host = [format!("{me}-transport"), format!("{peer}-transport")];
+    psk::whole(
+        &[
+            psk::connection("c", [me, peer], &format!("{addresses}\n {virtual_ips}"), &net),
+            psk::connection("t", [&of_host[0], &of_host[1]], addresses, host),
+        ]
+        .concat(),
     )
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 
 use lab::{Daemon, Kind, Lab, Path4, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,74 +19,29 @@ const SHOW: &str = "updown = env | grep ^PLUTO_ | sort; echo END";
 /// One side: `(address, v6 address, identity)` of each, and what its children say, by name.
 fn conf(extra: &str, me: [&str; 3], peer: [&str; 3], children: [(&str, &str); 9]) -> String {
     let of_its_own = |name: &str| ["net", "six"].contains(&name);
+    let child =
+        |name: &str, body: &str| format!("{name} {{\n esp_proposals = aes128gcm16\n {SHOW}\n {body}\n }}\n");
     let alone: Vec<_> = children.iter().filter(|(name, _)| of_its_own(name)).collect();
     let [net, v6] = [alone[0].1, alone[1].1];
-    let children: String = children
-        .iter()
-        .filter(|(name, _)| !of_its_own(name))
-        .map(|(name, body)| format!("{name} {{\n esp_proposals = aes128gcm16\n {SHOW}\n {body}\n }}\n"))
-        .collect();
+    let children: String =
+        children.iter().filter(|(name, _)| !of_its_own(name)).map(|(name, body)| child(name, body)).collect();
     let [address, six, id] = me;
     let [to, to_six, to_id] = peer;
-    let auth = |me: &str, peer: &str| {
-        format!(
-            "proposals = aes128-sha256-x25519\n local {{\n auth = psk\n id = {me}\n }}\n remote {{\n auth = psk\n id = {peer}\n }}"
-        )
-    };
-    format!(
-        "connections {{
- c {{
-  local_addrs = {address}
-  remote_addrs = {to}
-  {}
-  children {{
-   {children}
-  }}
- }}
- vip {{
-  local_addrs = {address}
-  remote_addrs = {to}
-  {extra}
-  {}
-  children {{
-   net {{
-    esp_proposals = aes128gcm16
-    {SHOW}
-    {net}
-   }}
-  }}
- }}
- six {{
-  local_addrs = {six}
-  remote_addrs = {to_six}
-  encap = yes
-  {}
-  children {{
-   six {{
-    esp_proposals = aes128gcm16
-    {SHOW}
-    {v6}
-   }}
-  }}
- }}
-}}
-pools {{
- v4 {{
-  addrs = 10.3.0.0/24
- }}
- v6 {{
-  addrs = fd03::/112
- }}
-}}
-secrets {{
- ike {{
-  secret = \"a long enough secret\"
- }}
-}}
-",
-        auth(id, to_id),
-        auth(&format!("vip.{id}"), &format!("vip.{to_id}")),
-        auth(&format!("six.{id}"), &format!("six.{to_id}")),
+    let hosts = format!("local_addrs = {address}\n remote_addrs = {to}");
+    let of = |prefix: &str| [format!("{prefix}.{id}"), format!("{prefix}.{to_id}")];
+    let (vip, six_ids) = (of("vip"), of("six"));
+    psk::whole(
+        &[
+            psk::connection("c", [id, to_id], &hosts, &children),
+            psk::connection("vip", [&vip[0], &vip[1]], &format!("{hosts}\n {extra}"), &child("net", net)),
+            psk::connection(
+                "six",
+                [&six_ids[0], &six_ids[1]],
+                &format!("local_addrs = {six}\n remote_addrs = {to_six}\n encap = yes"),
+                &child("six", v6),
+            ),
+        ]
+        .concat(),
     )
 }
 

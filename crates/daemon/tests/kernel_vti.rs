@@ -3,6 +3,8 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 
 use lab::{Daemon, Kind, Lab, Path4, both, wait_for};
 use std::path::Path;
@@ -13,33 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 const ROLES: [[Kind; 2]; 2] = [[Kind::Cygnet, Kind::Charon], [Kind::Charon, Kind::Cygnet]];
 
 fn conf(me: &str, peer: &str, connection: &str, children: &str) -> String {
-    let id = if peer.is_empty() { String::new() } else { format!("id = {peer}") };
-    format!(
-        "connections {{
-  c {{
-    version = 2
-    proposals = aes128-sha256-x25519
-    {connection}
-    local {{
-      auth = psk
-      id = {me}
-    }}
-    remote {{
-      auth = psk
-      {id}
-    }}
-    children {{
-      {children}
-    }}
-  }}
-}}
-secrets {{
-  ike {{
-    secret = \"a long enough secret\"
-  }}
-}}
-"
-    )
+    psk::whole(&psk::connection("c", [me, peer], connection, children))
 }
 
 fn initiate(gw: &Daemon, cl: &Daemon, child: &str) {

@@ -3,6 +3,8 @@
 
 #[path = "lab/lab.rs"]
 mod lab;
+#[path = "lab/psk.rs"]
+mod psk;
 
 use lab::{Daemon, Kind, Lab, Path4, wait_for};
 use std::fs;
@@ -45,44 +47,8 @@ fn said(lab: &Lab, file: &str) -> String {
 }
 
 fn conf(connection: &str, ids: [&str; 2], child: &str) -> String {
-    format!(
-        "connections {{
-  c {{
-    {connection}
-    proposals = aes128-sha256-x25519
-    encap = yes
-    local {{
-      auth = psk
-      id = {}
-    }}
-    remote {{
-      auth = psk
-      id = {}
-    }}
-    children {{
-      net {{
-        esp_proposals = aes128gcm16
-        {child}
-      }}
-    }}
-  }}
-}}
-pools {{
-  v4 {{
-    addrs = 10.3.0.0/24
-  }}
-  v6 {{
-    addrs = fd03::/112
-  }}
-}}
-secrets {{
-  ike {{
-    secret = \"a long enough secret\"
-  }}
-}}
-",
-        ids[0], ids[1]
-    )
+    let net = format!("net {{\n esp_proposals = aes128gcm16\n {child}\n }}");
+    psk::whole(&psk::connection("c", ids, &format!("{connection}\n encap = yes"), &net))
 }
 
 /// Two gateways and a client on one outer network, the gateways and a host on one inner network.
