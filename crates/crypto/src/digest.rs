@@ -1,4 +1,4 @@
-//! MD5 as a bare digest, which RADIUS and EAP-MD5 are built on. Nothing here resists collisions.
+//! Bare digests: MD5, which RADIUS and EAP-MD5 are built on and which resists no collisions, and SHA-256.
 
 use md5::{Digest as _, Md5};
 
@@ -10,6 +10,20 @@ pub fn md5(parts: &[&[u8]]) -> [u8; 16] {
         context.update(part);
     }
     context.finalize().into()
+}
+
+/// SHA-256 of the parts one after the other.
+#[must_use]
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -27,5 +41,11 @@ mod tests {
             assert_eq!(HEXLOWER.encode(&md5(&[text.as_bytes()])), digest);
         }
         assert_eq!(md5(&[b"a", b"", b"bc"]), md5(&[b"abc"]));
+    }
+    /// FIPS 180-4, its first example.
+    #[test]
+    fn sha_256_of_abc() {
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(HEXLOWER.encode(&sha256(&[b"a", b"bc"])), digest);
     }
 }

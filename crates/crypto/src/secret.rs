@@ -1,19 +1,25 @@
 //! Bytes that wipe themselves and never print.
 
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A secret of any length: wiped on drop, compared in constant time, `Debug` prints only the length.
 /// `Clone` is deliberate and explicit; serialisation exists for HA and restart and must stay inside encrypted links.
 #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
     /// Takes the bytes over; they are wiped when the secret is dropped.
     #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        if bytes.len() == bytes.capacity() {
+            return Self(Zeroizing::new(bytes.into_boxed_slice()));
+        }
+        // To give room back, the allocator may copy the bytes and leave the old ones behind.
+        let exact = Box::from(bytes.as_slice());
+        bytes.zeroize();
+        Self(Zeroizing::new(exact))
     }
 
     /// `len` zero bytes, to be filled through [`Self::as_mut_slice`].
@@ -56,13 +62,13 @@ impl Secret {
 
 impl From<&[u8]> for Secret {
     fn from(bytes: &[u8]) -> Self {
-        Self::new(bytes.to_vec())
+        Self(Zeroizing::new(Box::from(bytes)))
     }
 }
 
 impl<const N: usize> From<&[u8; N]> for Secret {
     fn from(bytes: &[u8; N]) -> Self {
-        Self::new(bytes.to_vec())
+        Self::from(bytes.as_slice())
     }
 }
 

@@ -108,9 +108,9 @@ fn order(us: &End, them: &End, side: u8, g: u32, change: impl FnOnce(&mut ChildS
         remote: SocketAddr::new(them.outer, 4500),
         encap: false,
         tfc_allowed: true,
-        local_ts: vec![Selector::host(us.inner)],
-        remote_ts: vec![Selector::host(them.inner)],
-        local_vips: Vec::new(),
+        local_ts: [Selector::host(us.inner)].into(),
+        remote_ts: [Selector::host(them.inner)].into(),
+        local_vips: [].into(),
         initiator: side == 0,
         replaces: None,
         inbound_only: false,
@@ -227,8 +227,8 @@ fn modes_families_and_udp() {
     // v6 in v4, in UDP
     install(&mut a, &mut b, 1, |sa, _| {
         let side = if sa.initiator { [1, 2] } else { [2, 1] };
-        sa.local_ts = vec![Selector::host(ip(&format!("fd0{}::1", side[0])))];
-        sa.remote_ts = vec![Selector::host(ip(&format!("fd0{}::1", side[1])))];
+        sa.local_ts = [Selector::host(ip(&format!("fd0{}::1", side[0])))].into();
+        sa.remote_ts = [Selector::host(ip(&format!("fd0{}::1", side[1])))].into();
         sa.encap = true;
     });
     assert!(a.pings(ip("fd02::1")), "{}{}", a.state(), b.state());
@@ -247,8 +247,8 @@ fn modes_families_and_udp() {
         install(&mut a, &mut b, g, |sa, _| {
             sa.mode = Mode::Transport;
             sa.encap = encap;
-            sa.local_ts = vec![Selector::host(sa.local.ip())];
-            sa.remote_ts = vec![Selector::host(sa.remote.ip())];
+            sa.local_ts = [Selector::host(sa.local.ip())].into();
+            sa.remote_ts = [Selector::host(sa.remote.ip())].into();
         });
         assert!(a.pings(b.outer), "{}{}", a.state(), b.state());
         assert!(!a.state().contains("dir fwd"), "{}", a.state());
@@ -353,7 +353,7 @@ fn counters_of_many_come_at_once() {
     for g in 2..80u32 {
         let order = order(&a, &b, 0, g, |sa, _| {
             sa.reqid = 100 + g;
-            sa.local_ts = vec![Selector::host(ip(&format!("10.77.0.{g}")))];
+            sa.local_ts = [Selector::host(ip(&format!("10.77.0.{g}")))].into();
         });
         a.plane().install(&order).unwrap();
     }

@@ -5,8 +5,8 @@ use crate::sa::{IkeSa, Wait};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{Child, ChildSa, MarkValue, Selector};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use thin_vec::ThinVec;
 use wire::iana::Ke;
 
 /// Where a CHILD_SA stands.
@@ -45,7 +45,7 @@ pub(crate) struct ChildLife {
     pub(crate) sa: Arc<ChildSa>,
     pub(crate) state: ChildState,
     pub(crate) ke: Ke,
-    pub(crate) add_ke: Vec<Ke>,
+    pub(crate) add_ke: ThinVec<Ke>,
     pub(crate) installed: u64,
     pub(crate) rekey_at: Option<u64>,
     pub(crate) expires_at: Option<u64>,
@@ -63,8 +63,8 @@ pub(crate) struct ChildLife {
     pub(crate) announced: bool,
     /// How it goes, once it goes.
     pub(crate) farewell: Farewell,
-    /// Nonces of the exchange that made it, lowest first (rekey collisions).
-    pub(crate) lowest_nonce: Vec<u8>,
+    /// The lower nonce of the rekeying that made it, if one did (collisions).
+    pub(crate) lowest_nonce: ThinVec<u8>,
     /// The data plane knows it.
     pub(crate) in_plane: bool,
 }
@@ -212,75 +212,6 @@ pub(crate) fn in_service(core: &mut Core, sa: &mut IkeSa, child: u32) {
         core.tell(Event::ChildUpDown { up: true, sa: view, child: new });
     }
     core.child_up(sa, child);
-}
-
-/// reqids in use; equal policies share one (RFC 7296 has no such number: it is the data plane's).
-#[derive(Debug, Clone)]
-pub(crate) struct Reqids {
-    next: u32,
-    free: Vec<u32>,
-    used: BTreeMap<u32, (ReqKey, u32)>,
-}
-
-/// What makes CHILD_SAs share a reqid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ReqKey {
-    pub(crate) connection: String,
-    pub(crate) child: String,
-    pub(crate) local_ts: Vec<Selector>,
-    pub(crate) remote_ts: Vec<Selector>,
-    /// For `%unique` marks: one per SA.
-    pub(crate) unique: u32,
-}
-
-impl ReqKey {
-    /// That of an existing CHILD_SA.
-    pub(crate) fn of(sa: &ChildSa) -> Self {
-        Self {
-            connection: sa.connection.clone(),
-            child: sa.config.name.clone(),
-            local_ts: sa.local_ts.clone(),
-            remote_ts: sa.remote_ts.clone(),
-            unique: if draws_unique(&sa.config) { sa.id } else { 0 },
-        }
-    }
-}
-
-impl Reqids {
-    pub(crate) fn new(base: u32) -> Self {
-        Self { next: base.max(1), free: Vec::new(), used: BTreeMap::new() }
-    }
-
-    /// One more user of `reqid`.
-    pub(crate) fn take(&mut self, reqid: u32, key: &ReqKey) {
-        let entry = self.used.entry(reqid).or_insert_with(|| (key.clone(), 0));
-        entry.1 = entry.1.saturating_add(1);
-        self.free.retain(|f| *f != reqid);
-        self.next = self.next.max(reqid.saturating_add(1));
-    }
-
-    /// A reqid for these policies.
-    pub(crate) fn allocate(&mut self, key: &ReqKey) -> u32 {
-        let known = self.used.iter().find(|(_, (k, _))| k == key).map(|(r, _)| *r);
-        let reqid = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
-            let r = self.next;
-            self.next = self.next.wrapping_add(1).max(1);
-            r
-        });
-        self.take(reqid, key);
-        reqid
-    }
-
-    /// One user less.
-    pub(crate) fn release(&mut self, reqid: u32) {
-        let Some(entry) = self.used.get_mut(&reqid) else { return };
-        entry.1 = entry.1.saturating_sub(1);
-        if entry.1 == 0 {
-            self.used.remove(&reqid);
-            self.free.push(reqid);
-            self.free.sort_unstable_by(|a, b| b.cmp(a));
-        }
-    }
 }
 
 /// Resolved marks and interface ids of a child.

@@ -28,6 +28,11 @@ impl Commands {
         self.list.insert(id, want);
     }
 
+    /// Whether any command wants to see the log of an IKE_SA.
+    pub(crate) fn watches(&self, ike: u32) -> bool {
+        !self.list.is_empty() && !self.watchers(ike).is_empty()
+    }
+
     /// Commands that want to see the log of an IKE_SA.
     pub(crate) fn watchers(&self, ike: u32) -> Vec<CommandId> {
         self.list
@@ -82,7 +87,7 @@ impl Core {
 
     /// A child is gone.
     pub(crate) fn child_gone(&mut self, child: u32) {
-        self.children_gone.push(child);
+        self.table.child_gone(child);
         self.shrink(None, Some(child));
     }
 

@@ -1,13 +1,14 @@
 //! Commands: what operators and the rest of the daemon want.
+use crate::child::{ChildLife, ChildState};
+use crate::chore::Chore;
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild};
 use crate::engine::Engine;
 use crate::io::{Command, CommandId, Event, Filter};
-use crate::sa::{IkeSa, Phase};
+use crate::sa::{IkeSa, Standing};
 use crate::v2::{self, Job, close, enqueue, init, liveness, mobike, timers};
 use crate::{child, trap};
 use policy::{Child, Connection};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,28 +35,21 @@ impl Engine {
                 self.with_child(child, |core, sa| traffic(core, sa, child, usage_in, usage_out));
             }
             Command::Limit { id, filter, seconds } => self.limit(id, &filter, seconds),
-            Command::AddressesChanged => {
-                let ids: Vec<u32> = self.sas.keys().copied().collect();
-                for id in ids {
-                    self.touch(id, mobike::addresses_changed);
-                }
-            }
+            Command::AddressesChanged => self.set_about(self.core.table.ids(), Chore::AddressesChanged),
             Command::Adopt { state } => self.adopt(*state),
         }
     }
 
     /// Bounds the time until reauthentication; `matches` counts the IKE_SAs.
     fn limit(&mut self, id: CommandId, filter: &Filter, seconds: u64) {
-        let ids: Vec<u32> = self.list(filter).iter().map(|sa| sa.unique_id).collect();
+        let ids: Vec<u32> = self.matching(filter).map(|sa| sa.id).collect();
         let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        for ike in ids {
-            self.touch(ike, |core, sa| v2::establish::reauthenticate_within(core, sa, seconds));
-        }
+        self.set_about(ids, Chore::ReauthenticateWithin(seconds));
         self.core.done(id, count, count, None);
     }
 
     pub(crate) fn with_child(&mut self, child: u32, f: impl FnOnce(&mut Core, &mut IkeSa)) {
-        if let Some(ike) = self.child_of.get(&child).copied() {
+        if let Some(ike) = self.core.table.of_child(child) {
             self.touch(ike, f);
         }
     }
@@ -126,13 +120,16 @@ impl Engine {
         }
         let wanted = start.children.first().map(|c| c.config.name.clone());
         let reuse = !start.fresh && self.core.snapshot.settings.reuse_ikesa;
-        let known = self.sas.values().filter(|_| reuse).find(|sa| {
-            let there =
-                start.path.is_none_or(|(_, remote)| names_peer(&sa.conn) || sa.remote.ip() == remote.ip());
-            sa.conn.name == start.conn.name && there && (sa.is_up() || (sa.initiator && sa.is_connecting()))
-        });
-        if let Some(sa) = known {
-            let (ike, up) = (sa.id, sa.is_up());
+        let fits = |sa: &&IkeSa| sa.is_up() || (sa.initiator && sa.is_connecting());
+        let table = &self.core.table;
+        let known = match start.path.filter(|_| !names_peer(&start.conn)) {
+            _ if !reuse => None,
+            Some((_, remote)) => {
+                table.at(remote.ip()).filter(|sa| sa.conn.name == start.conn.name).find(fits)
+            }
+            None => table.named(&start.conn.name).find(fits),
+        };
+        if let Some((ike, up)) = known.map(|sa| (sa.id, sa.is_up())) {
             if let Some(id) = start.command {
                 if wanted.is_none() && up {
                     return self.core.done(id, 1, 1, None);
@@ -169,9 +166,9 @@ impl Engine {
             self.core.now.mono,
         );
         sa.spi_i = self.core.shard.ike_spi(&mut self.core.rng);
-        sa.wanted = start.children;
+        sa.wanted = start.children.into_iter().collect();
         sa.replaces = start.replaces;
-        sa.vips_before = start.vips;
+        sa.vips_before = start.vips.into_iter().collect();
         if let Some(command) = start.command {
             self.core.commands.add(command, Want::Up { ike: id, child: wanted });
         }
@@ -194,7 +191,7 @@ impl Engine {
 
     /// Replaces an IKE_SA by a new one with the same children (`reauth_time`).
     pub(crate) fn reauthenticate(&mut self, id: u32) {
-        let Some(sa) = self.sas.get(&id).filter(|sa| sa.is_up()) else { return };
+        let Some(sa) = self.core.table.get(id).filter(|sa| sa.is_up()) else { return };
         let children: Vec<StartChild> = sa
             .children
             .values()
@@ -212,7 +209,7 @@ impl Engine {
             replaces: Some(id),
             path: Some((sa.local.ip(), sa.remote)),
             command: None,
-            vips: sa.local_vips.clone(),
+            vips: sa.local_vips.to_vec(),
         };
         // A client with an address of ours, or one that authenticates by EAP, can only do so by itself.
         let client = !sa.remote_vips.is_empty() || v2::auth::by_eap(&sa.conn);
@@ -227,7 +224,7 @@ impl Engine {
         self.touch(id, |core, sa| {
             say!(core, sa, Ike 0, "reauthenticating IKE_SA {}", sa.title());
             if !make_before_break {
-                sa.restart = children;
+                sa.restart = children.into_iter().collect();
                 close::close(core, sa);
             }
         });
@@ -239,15 +236,15 @@ impl Engine {
     // -------------------------------------------------------------------------------------- terminate, rekey
 
     /// IKE_SAs and CHILD_SAs that a filter names; children only if it names children.
-    fn select(&self, f: &Filter) -> (Vec<u32>, Vec<(u32, u32)>) {
+    fn select(&self, f: &Filter) -> (Vec<u32>, Vec<u32>) {
         let (mut ikes, mut children) = (Vec::new(), Vec::new());
-        for v in self.list(f) {
+        for sa in self.matching(f) {
             if f.child.is_some() || f.child_id.is_some() {
-                let live =
-                    v.children.iter().filter(|c| !matches!(c.state, "DELETED" | "DESTROYING" | "REKEYED"));
-                children.extend(live.map(|c| (v.unique_id, c.sa.id)));
-            } else if v.state != "REKEYED" && v.state != "DESTROYING" {
-                ikes.push(v.unique_id);
+                let live = |c: &&ChildLife| !matches!(c.state, ChildState::Removing | ChildState::Rekeyed);
+                let named = sa.children.values().filter(|c| crate::list::names(f, &c.sa));
+                children.extend(named.filter(live).map(|c| c.sa.id));
+            } else if !sa.has_ended() && sa.established().is_none_or(|e| e.standing != Standing::Rekeyed) {
+                ikes.push(sa.id);
             }
         }
         (ikes, children)
@@ -259,51 +256,21 @@ impl Engine {
         if matches == 0 {
             return self.core.done(id, 0, 0, Some("no matching SAs to terminate found".to_owned()));
         }
-        self.core.commands.add(
-            id,
-            Want::Gone {
-                ikes: ikes.iter().copied().collect(),
-                children: children.iter().map(|(_, c)| *c).collect::<BTreeSet<u32>>(),
-                matches,
-            },
-        );
-        for ike in ikes {
-            self.touch(ike, |core, sa| {
-                if force {
-                    farewell(core, sa);
-                } else {
-                    close::close(core, sa);
-                }
-            });
-        }
-        for (ike, c) in children {
-            self.touch(ike, |core, sa| {
-                if sa.established().is_some() {
-                    enqueue(core, sa, Job::ChildDelete(c));
-                } else {
-                    child::remove(core, sa, c, child::Farewell::Closed);
-                }
-            });
-        }
+        let gone = Want::Gone {
+            ikes: ikes.iter().copied().collect(),
+            children: children.iter().copied().collect(),
+            matches,
+        };
+        self.core.commands.add(id, gone);
+        self.set_about(ikes, if force { Chore::Leave } else { Chore::Close });
+        self.set_about(children, Chore::ChildDelete);
     }
 
     fn rekey(&mut self, id: CommandId, filter: &Filter, reauth: bool) {
         let (ikes, children) = self.select(filter);
         let matches = u32::try_from(ikes.len().saturating_add(children.len())).unwrap_or(u32::MAX);
-        for ike in ikes {
-            if reauth {
-                self.reauthenticate(ike);
-            } else {
-                self.touch(ike, |core, sa| {
-                    if sa.is_up() {
-                        enqueue(core, sa, Job::IkeRekey);
-                    }
-                });
-            }
-        }
-        for (ike, c) in children {
-            self.touch(ike, |core, sa| enqueue(core, sa, Job::ChildRekey(c)));
-        }
+        self.set_about(ikes, if reauth { Chore::Reauthenticate } else { Chore::Rekey });
+        self.set_about(children, Chore::ChildRekey);
         let error = (matches == 0).then(|| "no matching SAs to rekey found".to_owned());
         self.core.done(id, matches, matches, error);
     }
@@ -312,23 +279,12 @@ impl Engine {
         self.core.closing = true;
         self.core.later.clear();
         trap::remove_all(&mut self.core);
-        let ids: Vec<u32> = self.sas.keys().copied().collect();
         self.core.commands.add(id, Want::Empty);
-        for ike in ids {
-            self.touch(ike, close::close);
-        }
-        if self.sas.is_empty() {
+        self.set_about(self.core.table.ids(), Chore::Close);
+        if self.core.table.is_empty() {
             self.core.all_gone();
         }
     }
-}
-
-/// Leaves at once, with a last word to the peer that is not repeated.
-fn farewell(core: &mut Core, sa: &mut IkeSa) {
-    if matches!(sa.phase, Phase::Established(_)) && sa.window.flight.is_none() {
-        v2::ike_delete::start(core, sa);
-    }
-    close::leave(core, sa);
 }
 
 /// Whether a connection names where its peer is.

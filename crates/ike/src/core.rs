@@ -2,25 +2,30 @@
 //! queue, open questions, and what must be unique in the whole engine.
 use crate::commands::Commands;
 use crate::engine::Shard;
-use crate::io::{Ask, Event, Group, Now, Output, Ticket};
+use crate::io::{Ask, Event, Group, Levels, Now, Output, Ticket};
 use crate::sa::IkeSa;
+use crate::share::Last;
 use crate::trap::Traps;
 use crypto::Rng;
 use policy::{Connection, Settings, Snapshot};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Writes a log line that belongs to an IKE_SA.
+/// Writes a log line that belongs to an IKE_SA. What nobody wants to read is not put into words.
 macro_rules! say {
     ($core:expr, $sa:expr, $group:ident $level:literal, $($arg:tt)*) => {
-        $core.log(crate::io::Group::$group, $level, Some(&$sa.tag()), format!($($arg)*))
+        if $core.wants(crate::io::Group::$group, $level, Some($sa.id)) {
+            $core.log(crate::io::Group::$group, $level, Some(&$sa.tag()), format!($($arg)*))
+        }
     };
 }
 
 /// Writes a log line that belongs to no IKE_SA.
 macro_rules! note {
     ($core:expr, $group:ident $level:literal, $($arg:tt)*) => {
-        $core.log(crate::io::Group::$group, $level, None, format!($($arg)*))
+        if $core.wants(crate::io::Group::$group, $level, None) {
+            $core.log(crate::io::Group::$group, $level, None, format!($($arg)*))
+        }
     };
 }
 
@@ -112,14 +117,18 @@ pub(crate) struct Core {
     pub(crate) later: VecDeque<Later>,
     /// Inbound SPIs of our CHILD_SAs.
     pub(crate) spis: crate::spi::Spis,
-    pub(crate) reqids: crate::child::Reqids,
+    pub(crate) reqids: crate::reqid::Reqids,
     pub(crate) marks: crate::unique::Uniques,
-    /// Identities of established IKE_SAs, for `unique`.
-    pub(crate) peers: BTreeMap<u32, crate::sa::Peers>,
-    /// CHILD_SAs that went since the engine last looked.
-    pub(crate) children_gone: Vec<u32>,
+    /// All IKE_SAs but the one that is being worked on.
+    pub(crate) table: crate::table::Table,
+    /// Algorithms that IKE_SAs use.
+    pub(crate) suites: Last<policy::proposal::Chosen>,
+    /// Identities of ours.
+    pub(crate) selves: Last<policy::Identity>,
     /// No new SAs any more.
     pub(crate) closing: bool,
+    /// What is logged.
+    pub(crate) levels: Levels,
     out: VecDeque<Output>,
     tickets: BTreeMap<Ticket, Waiter>,
     next_ticket: u64,
@@ -137,11 +146,13 @@ impl Core {
             traps: Traps::default(),
             later: VecDeque::new(),
             spis: crate::spi::Spis::default(),
-            reqids: crate::child::Reqids::new(snapshot.settings.reqid_base),
+            reqids: crate::reqid::Reqids::new(snapshot.settings.reqid_base),
             marks: crate::unique::Uniques::default(),
-            peers: BTreeMap::new(),
-            children_gone: Vec::new(),
+            table: crate::table::Table::default(),
+            suites: Last::default(),
+            selves: Last::default(),
             closing: false,
+            levels: Levels::ALL,
             out: VecDeque::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -180,6 +191,11 @@ impl Core {
         self.tell(Event::Count { name, connection: connection.map(str::to_owned) });
     }
 
+    /// Whether anybody wants lines of this group and level, about this IKE_SA.
+    pub(crate) fn wants(&self, group: Group, level: i8, ike: Option<u32>) -> bool {
+        level <= self.levels.of(group) || ike.is_some_and(|ike| self.commands.watches(ike))
+    }
+
     /// A log line; also to the commands that watch the IKE_SA.
     pub(crate) fn log(&mut self, group: Group, level: i8, ike: Option<&(String, u32)>, text: String) {
         if let Some(tag) = ike {
@@ -193,12 +209,14 @@ impl Core {
                 }));
             }
         }
-        self.out.push_back(Output::Tell(Event::Log { group, level, ike: ike.cloned(), text }));
+        if level <= self.levels.of(group) {
+            self.out.push_back(Output::Tell(Event::Log { group, level, ike: ike.cloned(), text }));
+        }
     }
 
     /// A line about what strangers send: at most [`Noise::BURST`] a second.
     pub(crate) fn log_stranger(&mut self, group: Group, level: i8, text: impl FnOnce() -> String) {
-        if self.noise.allows(self.now.mono) {
+        if self.wants(group, level, None) && self.noise.allows(self.now.mono) {
             self.log(group, level, None, text());
         }
     }

@@ -1,15 +1,16 @@
 //! The one door: find the SA, feed it, collect outputs, keep deadlines.
 use crate::admit::{Admission, Load, Verdict};
+use crate::chore::Chores;
 use crate::core::{Core, Later, Waiter};
-use crate::io::{Answer, Ask, Command, Datagram, Event, Filter, Group, IkeView, Now, Output, Ticket};
-use crate::sa::{IkeSa, Peers, Phase, Wait};
+use crate::io::{Answer, Ask, Command, Datagram, Event, Group, Levels, Now, Output, Ticket};
+use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::send::host;
+use crate::v2::window::Datagrams;
 use crate::v2::{self, close, init, receive, timers};
 use crypto::Rng;
 use policy::Snapshot;
 use policy::sa::PolicyOnly;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use wire::WireError;
 use wire::iana::{ExchangeType, NotifyType};
@@ -49,6 +50,9 @@ impl Shard {
 /// Most deferred steps after one input; a bound, not a limit anybody should meet.
 const MAX_LATER: usize = 100_000;
 
+/// Most IKE_SAs that one call works on where many are due.
+pub const SLICE: usize = 128;
+
 /// One shard's worth of IKE_SAs.
 ///
 /// After each of [`receive`](Self::receive), [`command`](Self::command), [`answer`](Self::answer) and
@@ -56,17 +60,11 @@ const MAX_LATER: usize = 100_000;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) core: Core,
-    pub(crate) sas: BTreeMap<u32, Box<IkeSa>>,
-    /// Our SPI to the SA.
-    by_spi: BTreeMap<u64, u32>,
-    /// Half-open responders by the peer's address, port and SPI.
-    half_open: BTreeMap<(IpAddr, u16, u64), u32>,
-    /// CHILD_SA to IKE_SA.
-    pub(crate) child_of: BTreeMap<u32, u32>,
-    deadlines: BTreeSet<(u64, u32)>,
-    deadline_of: BTreeMap<u32, u64>,
+    pub(crate) chores: Chores,
     admission: Admission,
     last_words: BTreeMap<u64, LastWords>,
+    /// Until when which are kept, oldest first.
+    last_said: VecDeque<(u64, u64)>,
 }
 
 /// The last response of an SA that is gone.
@@ -74,8 +72,8 @@ pub struct Engine {
 struct LastWords {
     until: u64,
     /// SHA-1 of the request.
-    request: Vec<u8>,
-    response: Vec<Vec<u8>>,
+    request: [u8; 20],
+    response: Datagrams,
 }
 
 /// How long last words are repeated, and of how many SAs.
@@ -91,14 +89,10 @@ impl Engine {
         let admission = Admission::new(&mut core);
         Self {
             core,
-            sas: BTreeMap::new(),
-            by_spi: BTreeMap::new(),
-            half_open: BTreeMap::new(),
-            child_of: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            deadline_of: BTreeMap::new(),
+            chores: Chores::default(),
             admission,
             last_words: BTreeMap::new(),
+            last_said: VecDeque::new(),
         }
     }
 
@@ -135,28 +129,31 @@ impl Engine {
         self.run_later();
     }
 
-    /// A deadline passed. Waking early does no harm.
+    /// A deadline passed. Waking early does no harm. At most [`SLICE`] IKE_SAs are worked on: while more is due,
+    /// [`next_wake`](Self::next_wake) names a time that is not after `now`, so that other inputs have their turn.
     pub fn wake(&mut self, now: Now) {
         self.core.now = now;
-        while let Some((at, id)) = self.deadlines.first().copied() {
-            if at > now.mono {
-                break;
-            }
+        // Chores have a share, so that neither has to wait for the end of the other.
+        let share = if self.chores.is_empty() { 0 } else { SLICE / 2 };
+        for _ in share..SLICE {
+            let due = self.core.table.first_deadline().filter(|(at, _)| *at <= now.mono);
+            let Some((at, id)) = due else { break };
             self.touch(id, timers::wake);
             self.run_later();
             // What stays due would come round for ever: it must wait a moment.
-            if self.deadlines.remove(&(at, id)) {
-                let later = now.mono.saturating_add(1);
-                self.deadlines.insert((later, id));
-                self.deadline_of.insert(id, later);
-            }
+            self.core.table.put_off(id, at, now.mono.saturating_add(1));
         }
+        self.work_off(share);
+        self.run_later();
     }
 
     /// When [`wake`](Self::wake) is wanted, in monotonic milliseconds.
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {
-        self.deadlines.first().map(|(at, _)| *at)
+        if !self.chores.is_empty() {
+            return Some(self.core.now.mono);
+        }
+        self.core.table.first_deadline().map(|(at, _)| at)
     }
 
     /// The next output; `None` when all are drained.
@@ -164,28 +161,10 @@ impl Engine {
         self.core.pop()
     }
 
-    /// IKE_SAs that match, in the order of their unique ids, each with the children that match. Usage is what
-    /// [`Command::Traffic`] last reported.
-    #[must_use]
-    pub fn list(&self, filter: &Filter) -> Vec<IkeView> {
-        self.sas
-            .values()
-            .filter(|sa| filter.ike.as_ref().is_none_or(|n| *n == sa.conn.name))
-            .filter(|sa| filter.ike_id.is_none_or(|n| n == sa.id))
-            .filter_map(|sa| {
-                let mut v = crate::view::ike(sa);
-                if filter.child.is_some() || filter.child_id.is_some() {
-                    v.children.retain(|c| {
-                        filter.child.as_ref().is_none_or(|n| *n == c.sa.config.name)
-                            && filter.child_id.is_none_or(|n| n == c.sa.id)
-                    });
-                    if v.children.is_empty() {
-                        return None;
-                    }
-                }
-                Some(v)
-            })
-            .collect()
+    /// From now on only these lines of the log are made; at the beginning all are. Lines of an IKE_SA that a command
+    /// brings up or ends are made in any case, for whoever gave the command.
+    pub fn set_levels(&mut self, levels: Levels) {
+        self.core.levels = levels;
     }
 
     /// The configuration of now.
@@ -197,19 +176,19 @@ impl Engine {
     /// Half-open IKE_SAs (RFC 7296 2.6) that others began with us.
     #[must_use]
     pub fn half_open(&self) -> usize {
-        self.half_open.len()
+        self.core.table.half_open()
     }
 
     /// IKE_SAs of all kinds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sas.len()
+        self.core.table.len()
     }
 
     /// No IKE_SA is here.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sas.is_empty()
+        self.core.table.is_empty()
     }
 
     /// Traps and shunts that are installed, in the order of their handles.
@@ -250,11 +229,11 @@ impl Engine {
         }
         let ours = if header.flags.contains(Flags::INITIATOR) { header.spi_r } else { header.spi_i };
         let theirs = if header.flags.contains(Flags::INITIATOR) { header.spi_i } else { header.spi_r };
-        let found = self.by_spi.get(&ours).copied();
+        let found = self.core.table.of_spi(ours);
         if found.is_none() && !response && self.last_words(ours, &d) {
             return;
         }
-        let sa = found.and_then(|id| self.sas.get(&id));
+        let sa = found.and_then(|id| self.core.table.get(id));
         let waits_for_first = sa.is_some_and(|sa| matches!(sa.phase, Phase::InitSent(_)));
         if !sa.is_some_and(|sa| waits_for_first || sa.spi_remote() == theirs) {
             self.core.count("invalid-spi", None);
@@ -311,20 +290,19 @@ impl Engine {
 
     fn first_message(&mut self, d: &Datagram, m: &Message) {
         let key = (d.remote.ip(), d.remote.port(), m.header.spi_i);
-        if let Some(id) = self.half_open.get(&key).copied() {
+        if let Some(id) = self.core.table.of_first(&key) {
             return self.touch(id, |core, sa| again(core, sa, d));
         }
-        let ip = d.remote.ip();
         let load = Load {
-            all: self.sas.len(),
-            half_open: self.half_open.len(),
-            from_peer: self.half_open.range((ip, 0, 0)..=(ip, u16::MAX, u64::MAX)).count(),
+            all: self.core.table.len(),
+            half_open: self.core.table.half_open(),
+            from_peer: self.core.table.half_open_with(d.remote.ip()),
         };
         if self.admission.judge(&mut self.core, d, m, load) == Verdict::Refuse {
             return;
         }
         let mut spi = self.core.shard.ike_spi(&mut self.core.rng);
-        while self.by_spi.contains_key(&spi) {
+        while self.core.table.of_spi(spi).is_some() {
             spi = self.core.shard.ike_spi(&mut self.core.rng);
         }
         if let Some(sa) = init::respond(&mut self.core, d, m, spi) {
@@ -337,17 +315,16 @@ impl Engine {
     /// Keeps the last response of an SA that is gone: its peer may not have received it.
     fn remember(&mut self, sa: &IkeSa) {
         let w = &sa.window;
-        if w.cached.is_empty() || w.answered.is_empty() {
-            return;
-        }
+        let Some(request) = w.answered.filter(|_| !w.cached.is_empty()) else { return };
         let now = self.core.now.mono;
-        let words = LastWords {
-            until: now.saturating_add(LAST_WORDS_MS),
-            request: w.answered.clone(),
-            response: w.cached.clone(),
-        };
-        self.last_words.retain(|_, l| l.until > now);
-        if self.last_words.len() < MAX_LAST_WORDS {
+        let words =
+            LastWords { until: now.saturating_add(LAST_WORDS_MS), request, response: w.cached.clone() };
+        while let Some((_, spi)) = self.last_said.front().copied().filter(|(until, _)| *until <= now) {
+            self.last_said.pop_front();
+            self.last_words.remove(&spi);
+        }
+        if self.last_words.len() < MAX_LAST_WORDS && !self.last_words.contains_key(&sa.spi_local()) {
+            self.last_said.push_back((words.until, sa.spi_local()));
             self.last_words.insert(sa.spi_local(), words);
         }
     }
@@ -360,7 +337,7 @@ impl Engine {
             .get(&spi)
             .filter(|l| l.until > now && l.request == crypto::prf::sha1(&[&d.bytes]));
         let Some(response) = known.map(|l| l.response.clone()) else { return false };
-        for bytes in response {
+        for bytes in response.iter().map(<[u8]>::to_vec) {
             self.core.push(Output::Send(Datagram { local: d.local, remote: d.remote, bytes, dscp: 0 }));
         }
         true
@@ -370,16 +347,9 @@ impl Engine {
 
     /// Works on an SA, then on its queue, then files it again.
     pub(crate) fn touch(&mut self, id: u32, f: impl FnOnce(&mut Core, &mut IkeSa)) {
-        let Some(mut sa) = self.sas.remove(&id) else { return };
-        if let Some(at) = self.deadline_of.remove(&id) {
-            self.deadlines.remove(&(at, id));
-        }
-        let spi = sa.spi_local();
+        let Some(mut sa) = self.core.table.take(id) else { return };
         let before = crate::view::state(&sa);
         f(&mut self.core, &mut sa);
-        if sa.spi_local() != spi && self.by_spi.get(&spi) == Some(&id) {
-            self.by_spi.remove(&spi);
-        }
         v2::pump(&mut self.core, &mut sa);
         close::settle(&mut self.core, &mut sa);
         let after = crate::view::state(&sa);
@@ -389,49 +359,20 @@ impl Engine {
         self.put_back(sa);
     }
 
-    pub(crate) fn put_back(&mut self, sa: Box<IkeSa>) {
-        let id = sa.id;
-        for gone in std::mem::take(&mut self.core.children_gone) {
-            self.child_of.remove(&gone);
-        }
-        let ended = matches!(sa.phase, Phase::Leaving(_) | Phase::Gone);
-        let key = (sa.first_remote.ip(), sa.first_remote.port(), sa.spi_i);
-        if sa.is_half_open() {
-            self.half_open.insert(key, id);
-        } else if !sa.initiator && self.half_open.get(&key) == Some(&id) {
-            self.half_open.remove(&key);
-        }
-        if ended {
-            if self.by_spi.remove(&sa.spi_local()).is_some() {
-                self.remember(&sa);
-            }
-            self.core.peers.remove(&id);
-        } else {
-            self.by_spi.insert(sa.spi_local(), id);
-        }
-        if sa.is_up()
-            && let (Some(local), Some(_)) = (&sa.local_id, &sa.remote_id)
-        {
-            let peers = Peers { local: local.clone(), remote: sa.peer_identity(), remote_ip: sa.remote.ip() };
-            self.core.peers.insert(id, peers);
-        } else if sa.established().is_some() {
-            self.core.peers.remove(&id);
+    pub(crate) fn put_back(&mut self, mut sa: Box<IkeSa>) {
+        if sa.has_ended() && sa.filed.has_spi() {
+            self.remember(&sa);
         }
         if matches!(sa.phase, Phase::Gone) {
-            self.core.ike_gone(id, &sa.conn.name);
-            if self.sas.is_empty() {
+            self.core.table.forget(&mut sa);
+            self.core.ike_gone(sa.id, &sa.conn.name);
+            if self.core.table.is_empty() {
                 self.core.all_gone();
             }
             return;
         }
-        for child in sa.children.keys() {
-            self.child_of.insert(*child, id);
-        }
-        if let Some(at) = timers::next(&self.core, &sa) {
-            self.deadlines.insert((at, id));
-            self.deadline_of.insert(id, at);
-        }
-        self.sas.insert(id, sa);
+        let deadline = timers::next(&self.core, &sa);
+        self.core.table.put(sa, deadline);
     }
 
     /// Does what had to wait until the SA at hand was back in the table.
@@ -473,7 +414,7 @@ impl Engine {
     /// Reauthentication brings up the children that were there when it began; those that came since, or are still
     /// on their way, must not be lost with the old IKE_SA.
     fn succeed(&mut self, old: u32, new: u32) {
-        let Some(sa) = self.sas.get(&old) else { return };
+        let Some(sa) = self.core.table.get(old) else { return };
         let all = sa.children_to_start();
         self.core.ups_replaced(old, new);
         self.touch(new, |core, sa| {
@@ -491,13 +432,11 @@ impl Engine {
     fn inherit(&mut self, new: u32, parcel: crate::sa::Parcel) {
         let from = parcel.from;
         // Either the successor, or, if it went in between, the old one: whoever has the parcel cleans up.
-        let to = if self.sas.contains_key(&new) { new } else { from };
+        let to = if self.core.table.contains(new) { new } else { from };
         self.core.ike_replaced(from, to);
-        for sa in self.sas.values_mut() {
+        for id in self.core.table.successors(from) {
             // A reauthentication of the old one is now one of the new one.
-            if sa.replaces == Some(from) {
-                sa.replaces = Some(to);
-            }
+            self.touch(id, |_, sa| sa.replaces = Some(to));
         }
         for ticket in parcel.waiting.keys() {
             self.core.hand_over(*ticket, Waiter::Ike(to));
@@ -525,7 +464,6 @@ fn again(core: &mut Core, sa: &mut IkeSa, d: &Datagram) {
     let same = if let Phase::Answered(a) = &sa.phase { a.hs.request == d.bytes } else { false };
     if same && sa.window.next_in == 1 {
         say!(core, sa, Ike 1, "received retransmit of request with ID 0, retransmitting response");
-        let cached = sa.window.cached.clone();
-        v2::send::transmit(core, sa, &cached, Some((d.local, d.remote)));
+        v2::send::repeat(core, sa, (d.local, d.remote));
     }
 }

@@ -234,6 +234,51 @@ pub enum Group {
     Tls,
 }
 
+/// How much of the log is wanted: of each group the lines up to a level, -1 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels([i8; 14]);
+
+impl Levels {
+    /// Everything.
+    pub const ALL: Self = Self([i8::MAX; 14]);
+    /// Nothing.
+    pub const NONE: Self = Self([-1; 14]);
+
+    /// The highest level that is wanted of a group.
+    #[must_use]
+    pub fn of(&self, group: Group) -> i8 {
+        self.0.get(group.index()).copied().unwrap_or(i8::MAX)
+    }
+
+    /// Lines of a group up to this level are wanted, too.
+    pub fn want(&mut self, group: Group, level: i8) {
+        if let Some(known) = self.0.get_mut(group.index()) {
+            *known = level.max(*known);
+        }
+    }
+}
+
+impl Group {
+    const fn index(self) -> usize {
+        match self {
+            Self::App => 0,
+            Self::Asn => 1,
+            Self::Cfg => 2,
+            Self::Chd => 3,
+            Self::Dmn => 4,
+            Self::Enc => 5,
+            Self::Esp => 6,
+            Self::Ike => 7,
+            Self::Job => 8,
+            Self::Knl => 9,
+            Self::Lib => 10,
+            Self::Mgr => 11,
+            Self::Net => 12,
+            Self::Tls => 13,
+        }
+    }
+}
+
 /// What leaves the engine.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -255,11 +300,11 @@ pub struct IkeView {
     /// CREATED, CONNECTING, ESTABLISHED, PASSIVE, REKEYING, REKEYED, DELETING, DESTROYING.
     pub state: &'static str,
     pub local: SocketAddr,
-    pub local_id: Option<Identity>,
+    pub local_id: Option<Arc<Identity>>,
     pub remote: SocketAddr,
-    pub remote_id: Option<Identity>,
-    pub remote_xauth_id: Option<Identity>,
-    pub remote_eap_id: Option<Identity>,
+    pub remote_id: Option<Arc<Identity>>,
+    pub remote_xauth_id: Option<Arc<Identity>>,
+    pub remote_eap_id: Option<Arc<Identity>>,
     pub initiator: bool,
     pub spi_i: u64,
     pub spi_r: u64,

@@ -7,8 +7,8 @@
 //! question ([`Ask`]) that whoever drives it answers by its [`Ticket`]; while a question is open, the exchange
 //! that asked is parked and every other SA goes on.
 //!
-//! The walk: [`io`] (the doors) → `engine` (finds the SA, feeds it, keeps deadlines) → `admit` (cookies, half-open
-//! limits) → `sa` and `child` (what is known about an IKE_SA and a CHILD_SA) → `v2` (receive path, job queue) and
+//! The walk: [`io`] (the doors) → `engine` (finds the SA, feeds it, keeps deadlines) → `table` (all SAs, and how
+//! they are found) → `admit` (cookies, half-open limits) → `sa` and `child` (what is known about an IKE_SA and a CHILD_SA) → `v2` (receive path, job queue) and
 //! below it one file per exchange with both roles → `select`, `negotiate`, `narrow`, `credential`, `vip`, `nat`,
 //! `lifetime` (the decisions, as functions) → [`snapshot`] (export and adopt).
 
@@ -16,28 +16,35 @@
 mod core;
 mod admit;
 mod child;
+mod chore;
 mod commands;
 mod control;
 mod credential;
 mod engine;
 mod fault;
+mod flat;
 pub mod io;
 mod lifetime;
+mod list;
 mod message;
 mod narrow;
 mod nat;
 mod negotiate;
 mod reload;
+mod reqid;
 mod sa;
 mod select;
+mod share;
 pub mod snapshot;
 mod spi;
+mod table;
 mod trap;
 mod unique;
 mod v2;
 mod view;
 mod vip;
 
-pub use engine::{Engine, Shard};
+pub use engine::{Engine, SLICE, Shard};
 pub use io::{Answer, Ask, Command, Datagram, Event, Now, Output, Ticket};
+pub use list::Page;
 pub use snapshot::IkeSaState;

@@ -1,4 +1,5 @@
 //! A new configuration: start actions run, those of what is gone are undone.
+use crate::chore::Chore;
 use crate::core::{Start, StartChild};
 use crate::engine::Engine;
 use crate::io::{Group, StartActions};
@@ -34,7 +35,10 @@ impl Engine {
                     child.start_action.start && conn.child(&child.name).is_none_or(|c| **c != **child)
                 })
             });
-            self.undo_start(name, &started, goes_on);
+            if !started.is_empty() {
+                let ids = self.core.table.named(name).map(|sa| sa.id).collect();
+                self.set_about(ids, Chore::UndoStart { children: started.clone().into(), goes_on });
+            }
             undone.extend(started.into_iter().map(|child| (name.clone(), child)));
         }
         for name in &actions.run {
@@ -55,7 +59,7 @@ impl Engine {
                 if child.start_action.start && !shunt {
                     // What was just closed may still be there, on its way out.
                     let already = !undone.contains(&(name.clone(), child.name.clone()))
-                        && self.sas.values().any(|sa| sa.conn.name == *name && sa.brings_up(&child.name));
+                        && self.core.table.named(name).any(|sa| sa.brings_up(&child.name));
                     if already {
                         continue;
                     }
@@ -78,29 +82,24 @@ impl Engine {
 
     /// Closes the children of these names; an IKE_SA that is left without children goes too, unless `goes_on`: new
     /// ones are about to be started.
-    fn undo_start(&mut self, connection: &str, children: &[String], goes_on: bool) {
-        let ids: Vec<u32> =
-            self.sas.values().filter(|sa| sa.conn.name == connection).map(|sa| sa.id).collect();
-        for id in ids.into_iter().filter(|_| !children.is_empty()) {
-            self.touch(id, |core, sa| {
-                let (hit, others): (Vec<_>, Vec<_>) = sa
-                    .children
-                    .values()
-                    .filter(|c| c.is_live())
-                    .partition(|c| children.contains(&c.sa.config.name));
-                let hit: Vec<(u32, String)> =
-                    hit.iter().map(|c| (c.sa.id, c.sa.config.name.clone())).collect();
-                let connecting = sa.is_connecting() && sa.initiator;
-                if connecting || (!hit.is_empty() && others.is_empty() && !goes_on) {
-                    core.log(Group::Cfg, 1, None, format!("vici closing IKE_SA '{}'", sa.conn.name));
-                    return close::close(core, sa);
-                }
-                for (c, name) in hit {
-                    core.log(Group::Cfg, 1, None, format!("vici closing CHILD_SA '{name}' #{c}"));
-                    enqueue(core, sa, Job::ChildDelete(c));
-                }
-            });
-        }
+    pub(crate) fn undo_start(&mut self, id: u32, children: &[String], goes_on: bool) {
+        self.touch(id, |core, sa| {
+            let (hit, others): (Vec<_>, Vec<_>) = sa
+                .children
+                .values()
+                .filter(|c| c.is_live())
+                .partition(|c| children.contains(&c.sa.config.name));
+            let hit: Vec<(u32, String)> = hit.iter().map(|c| (c.sa.id, c.sa.config.name.clone())).collect();
+            let connecting = sa.is_connecting() && sa.initiator;
+            if connecting || (!hit.is_empty() && others.is_empty() && !goes_on) {
+                core.log(Group::Cfg, 1, None, format!("vici closing IKE_SA '{}'", sa.conn.name));
+                return close::close(core, sa);
+            }
+            for (c, name) in hit {
+                core.log(Group::Cfg, 1, None, format!("vici closing CHILD_SA '{name}' #{c}"));
+                enqueue(core, sa, Job::ChildDelete(c));
+            }
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is known about an IKE_SA, as one plain value.
 use crate::child::{ChildLife, ChildState};
 use crate::core::StartChild;
+use crate::flat::Flat;
 use crate::io::{LeaseRequest, Ticket};
 use crate::v2::auth::{Claim, Leasing, Vetting};
 use crate::v2::init::{Answered, InitSent};
@@ -11,17 +12,9 @@ use crate::v2::window::Window;
 use crate::v2::{Exchange, Job, Passive};
 use policy::{Connection, Identity, VirtualIp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// Identities of an established IKE_SA, for `unique`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peers {
-    pub(crate) local: Identity,
-    pub(crate) remote: Identity,
-    pub(crate) remote_ip: IpAddr,
-}
+use thin_vec::ThinVec;
 
 /// What NAT detection found (RFC 7296 2.23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,7 +104,7 @@ pub(crate) struct Established {
     /// Our request in flight.
     pub(crate) active: Option<Exchange>,
     /// The peer's request that is parked on a question.
-    pub(crate) passive: Option<Passive>,
+    pub(crate) passive: Option<Box<Passive>>,
     /// IKE_SA that is or was replacing this one.
     pub(crate) successor: Option<u32>,
     /// A redundant IKE_SA of a rekey collision: close it as soon as it is ours to close, at this time at the latest.
@@ -151,6 +144,9 @@ pub(crate) enum Wait {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct IkeSa {
     pub(crate) id: u32,
+    /// Where the table has it.
+    #[serde(skip)]
+    pub(crate) filed: crate::table::Filed,
     pub(crate) conn: Arc<Connection>,
     /// We are the original initiator.
     pub(crate) initiator: bool,
@@ -162,37 +158,35 @@ pub(crate) struct IkeSa {
     pub(crate) features: Features,
     pub(crate) window: Window,
     /// The peer's request, in fragments.
-    pub(crate) reassembly_in: Option<Reassembly>,
+    pub(crate) reassembly_in: Option<Box<Reassembly>>,
     /// Its response, in fragments.
-    pub(crate) reassembly_out: Option<Reassembly>,
-    /// Where the peer's first message came from.
-    pub(crate) first_remote: SocketAddr,
+    pub(crate) reassembly_out: Option<Box<Reassembly>>,
     pub(crate) phase: Phase,
-    pub(crate) local_id: Option<Identity>,
-    pub(crate) remote_id: Option<Identity>,
+    pub(crate) local_id: Option<Arc<Identity>>,
+    pub(crate) remote_id: Option<Arc<Identity>>,
     /// The peer's identity within EAP, where it was asked for one.
-    pub(crate) remote_eap_id: Option<Identity>,
+    pub(crate) remote_eap_id: Option<Arc<Identity>>,
     /// Groups that the peer proved to be in.
-    pub(crate) groups: Vec<String>,
+    pub(crate) groups: ThinVec<String>,
     /// Ours, installed (initiator).
-    pub(crate) local_vips: Vec<VirtualIp>,
+    pub(crate) local_vips: ThinVec<VirtualIp>,
     /// Those of the IKE_SA before this one (reauthentication, restart): asked for again.
-    pub(crate) vips_before: Vec<VirtualIp>,
+    pub(crate) vips_before: ThinVec<VirtualIp>,
     /// The peer's, leased (responder).
-    pub(crate) remote_vips: Vec<VirtualIp>,
+    pub(crate) remote_vips: ThinVec<VirtualIp>,
     /// The peer may use these addresses too (MOBIKE).
-    pub(crate) remote_addresses: Vec<IpAddr>,
+    pub(crate) remote_addresses: ThinVec<IpAddr>,
     /// Attributes received with our virtual IPs, to hand them back.
-    pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    pub(crate) attributes: ThinVec<(u16, Vec<u8>)>,
     /// The IKE_SA that our virtual IPs and attributes were installed for: a rekeyed one has another number.
     pub(crate) vips_for: Option<u32>,
-    pub(crate) children: BTreeMap<u32, ChildLife>,
-    pub(crate) queue: VecDeque<Job>,
+    pub(crate) children: Flat<u32, ChildLife>,
+    pub(crate) queue: ThinVec<Job>,
     /// Jobs to queue at a monotonic ms.
-    pub(crate) retries: Vec<(u64, Job)>,
+    pub(crate) retries: ThinVec<(u64, Job)>,
     /// Children to bring up once established.
-    pub(crate) wanted: Vec<StartChild>,
-    pub(crate) waiting: BTreeMap<Ticket, Wait>,
+    pub(crate) wanted: ThinVec<StartChild>,
+    pub(crate) waiting: Flat<Ticket, Wait>,
     /// Monotonic ms of creation.
     pub(crate) created: u64,
     /// A half-open responder is forgotten then.
@@ -210,13 +204,13 @@ pub(crate) struct IkeSa {
     /// Resolved interface ids of the IKE_SA's children (`if_id_in`, `if_id_out`).
     pub(crate) if_ids: (u32, u32),
     /// Other candidate paths for the initiation.
-    pub(crate) candidates: Vec<(IpAddr, IpAddr)>,
+    pub(crate) candidates: ThinVec<(IpAddr, IpAddr)>,
     /// Where to move to (MOBIKE), once its turn comes.
-    pub(crate) new_path: Option<(IpAddr, IpAddr)>,
+    pub(crate) new_path: Option<Box<(IpAddr, IpAddr)>>,
     /// Children of the IKE_SA that follows this one (reauthentication, break before make).
-    pub(crate) restart: Vec<StartChild>,
+    pub(crate) restart: ThinVec<StartChild>,
     /// The hash of our address as the peer sees it (NAT_DETECTION_DESTINATION_IP), of its last answer.
-    pub(crate) seen_as: Option<Vec<u8>>,
+    pub(crate) seen_as: Option<ThinVec<u8>>,
     /// Vanished source of our datagrams: a new path is needed.
     pub(crate) path_lost: bool,
     /// A child went for inactivity (`inactivity_close_ike`).
@@ -232,13 +226,13 @@ pub(crate) struct Parcel {
     pub(crate) from: u32,
     /// As observers knew it.
     pub(crate) view: Box<crate::io::IkeView>,
-    pub(crate) children: BTreeMap<u32, ChildLife>,
-    pub(crate) waiting: BTreeMap<Ticket, Wait>,
-    pub(crate) queue: VecDeque<Job>,
-    pub(crate) retries: Vec<(u64, Job)>,
-    pub(crate) local_vips: Vec<VirtualIp>,
-    pub(crate) remote_vips: Vec<VirtualIp>,
-    pub(crate) attributes: Vec<(u16, Vec<u8>)>,
+    pub(crate) children: Flat<u32, ChildLife>,
+    pub(crate) waiting: Flat<Ticket, Wait>,
+    pub(crate) queue: ThinVec<Job>,
+    pub(crate) retries: ThinVec<(u64, Job)>,
+    pub(crate) local_vips: ThinVec<VirtualIp>,
+    pub(crate) remote_vips: ThinVec<VirtualIp>,
+    pub(crate) attributes: ThinVec<(u16, Vec<u8>)>,
     pub(crate) vips_for: Option<u32>,
     pub(crate) announced: bool,
     pub(crate) last_in: u64,
@@ -248,7 +242,7 @@ impl Parcel {
     /// Takes it out of the old IKE_SA.
     pub(crate) fn take(sa: &mut IkeSa) -> Self {
         let old = std::mem::take(&mut sa.queue);
-        let (mut queue, stays): (VecDeque<Job>, VecDeque<Job>) =
+        let (mut queue, stays): (ThinVec<Job>, ThinVec<Job>) =
             old.into_iter().partition(|j| !matches!(j, Job::IkeRekey | Job::Liveness | Job::Mobike));
         drop(stays);
         // A delete under way may go unanswered with the old IKE_SA: the successor deletes again. A peer that has
@@ -262,7 +256,7 @@ impl Parcel {
             && c.state == ChildState::Deleting
         {
             c.state = ChildState::Rekeyed;
-            queue.push_front(Job::ChildDelete(child));
+            queue.insert(0, Job::ChildDelete(child));
         }
         Self {
             from: sa.id,
@@ -286,7 +280,9 @@ impl Parcel {
             Arc::make_mut(&mut c.sa).ike_id = sa.id;
             sa.children.insert(id, c);
         }
-        sa.waiting.extend(self.waiting);
+        for (ticket, wait) in self.waiting {
+            sa.waiting.insert(ticket, wait);
+        }
         sa.queue.extend(self.queue);
         sa.retries.extend(self.retries);
         sa.local_vips = self.local_vips;
@@ -313,6 +309,7 @@ impl IkeSa {
         let if_ids = crate::child::ike_if_ids(&conn, id);
         Self {
             id,
+            filed: crate::table::Filed::default(),
             conn,
             initiator,
             spi_i: 0,
@@ -324,23 +321,22 @@ impl IkeSa {
             window: Window::default(),
             reassembly_in: None,
             reassembly_out: None,
-            first_remote: remote,
             phase: Phase::Resolving,
             local_id: None,
             remote_id: None,
             remote_eap_id: None,
-            groups: Vec::new(),
-            local_vips: Vec::new(),
-            vips_before: Vec::new(),
-            remote_vips: Vec::new(),
-            remote_addresses: Vec::new(),
-            attributes: Vec::new(),
+            groups: ThinVec::new(),
+            local_vips: ThinVec::new(),
+            vips_before: ThinVec::new(),
+            remote_vips: ThinVec::new(),
+            remote_addresses: ThinVec::new(),
+            attributes: ThinVec::new(),
             vips_for: None,
-            children: BTreeMap::new(),
-            queue: VecDeque::new(),
-            retries: Vec::new(),
-            wanted: Vec::new(),
-            waiting: BTreeMap::new(),
+            children: Flat::default(),
+            queue: ThinVec::new(),
+            retries: ThinVec::new(),
+            wanted: ThinVec::new(),
+            waiting: Flat::default(),
             created: now,
             half_open_until: None,
             last_in: now,
@@ -349,9 +345,9 @@ impl IkeSa {
             replaces: None,
             announced: false,
             if_ids,
-            candidates: Vec::new(),
+            candidates: ThinVec::new(),
             new_path: None,
-            restart: Vec::new(),
+            restart: ThinVec::new(),
             seen_as: None,
             path_lost: false,
             idle_close: false,
@@ -377,7 +373,8 @@ impl IkeSa {
 
     /// `192.0.2.2[carol]...192.0.2.1[moon]`.
     pub(crate) fn ends(&self) -> String {
-        let name = |id: &Option<Identity>| id.as_ref().map_or_else(|| "%any".to_owned(), ToString::to_string);
+        let name =
+            |id: &Option<Arc<Identity>>| id.as_ref().map_or_else(|| "%any".to_owned(), ToString::to_string);
         format!(
             "{}[{}]...{}[{}]",
             self.local.ip(),
@@ -388,8 +385,23 @@ impl IkeSa {
     }
 
     /// Whom observers, pools and `unique` know the peer as: its EAP identity where there is one.
+    pub(crate) fn peer(&self) -> Option<&Identity> {
+        self.remote_eap_id.as_deref().or(self.remote_id.as_deref())
+    }
+
+    /// The same; `%any` where nothing is known.
     pub(crate) fn peer_identity(&self) -> Identity {
-        self.remote_eap_id.clone().or_else(|| self.remote_id.clone()).unwrap_or(Identity::Any)
+        self.peer().cloned().unwrap_or(Identity::Any)
+    }
+
+    /// Our identity.
+    pub(crate) fn me(&self) -> Identity {
+        self.local_id.as_deref().cloned().unwrap_or(Identity::Any)
+    }
+
+    /// The peer's.
+    pub(crate) fn other(&self) -> Identity {
+        self.remote_id.as_deref().cloned().unwrap_or(Identity::Any)
     }
 
     /// Our SPI: datagrams to us carry it.
@@ -443,6 +455,17 @@ impl IkeSa {
     /// A responder's SA that is not authenticated yet.
     pub(crate) fn is_half_open(&self) -> bool {
         !self.initiator && matches!(self.phase, Phase::Answered(_) | Phase::Vetting(_))
+    }
+
+    /// It is being dismantled: nobody sends to it any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_) | Phase::Gone)
+    }
+
+    /// The peer is authenticated, and the SA in service or about to be.
+    pub(crate) fn counts_for_unique(&self) -> bool {
+        let authenticated = self.is_up() || matches!(self.phase, Phase::Leasing(_));
+        authenticated && self.local_id.is_some() && self.remote_id.is_some()
     }
 
     /// Connecting, in either role.

@@ -31,13 +31,14 @@ impl Engine {
     /// The state of an IKE_SA; `None` if there is none of that id.
     #[must_use]
     pub fn export(&self, ike_id: u32) -> Option<IkeSaState> {
-        let sa = self.sas.get(&ike_id)?;
-        Some(IkeSaState { sa: sa.clone(), exported: self.core.now })
+        let mut sa = Box::new(self.core.table.get(ike_id)?.clone());
+        sa.filed = crate::table::Filed::default();
+        Some(IkeSaState { sa, exported: self.core.now })
     }
 
     pub(crate) fn adopt(&mut self, state: IkeSaState) {
         let IkeSaState { mut sa, exported } = state;
-        if self.sas.contains_key(&sa.id) || matches!(sa.phase, Phase::Gone) {
+        if self.core.table.contains(sa.id) || matches!(sa.phase, Phase::Gone) {
             note!(self.core, Ike 1, "unable to adopt IKE_SA {}: its number is in use", sa.title());
             return;
         }
@@ -60,11 +61,11 @@ impl Engine {
         }
         for c in sa.children.values() {
             self.core.spis.adopt(c.sa.spi_in, c.sa.cpi_in);
-            let key = crate::child::ReqKey::of(&c.sa);
+            let key = crate::reqid::ReqKey::of(&c.sa);
             self.core.reqids.take(c.sa.reqid, &key);
             self.core.marks.take(&c.sa.config, [c.sa.mark_in, c.sa.mark_out]);
         }
-        let open: Vec<Wait> = std::mem::take(&mut sa.waiting).into_values().collect();
+        let open: Vec<Wait> = std::mem::take(&mut sa.waiting).into_iter().map(|(_, wait)| wait).collect();
         for wait in open {
             if let Some(ask) = again(&mut self.core, &sa, &wait) {
                 let ticket = self.core.ask(Waiter::Ike(sa.id), ask);

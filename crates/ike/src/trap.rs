@@ -1,9 +1,10 @@
 //! Policies without SAs: traps that bring up their child when a packet matches, and pass and drop shunts.
-use crate::child::{self, Keeps, ReqKey};
+use crate::child::{self, Keeps};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild, Waiter};
 use crate::engine::Engine;
 use crate::io::{Answer, Ask, CommandId};
+use crate::reqid::ReqKey;
 use policy::sa::PolicyOnly;
 use policy::{Child, Connection, Interface, Mode, PeerAddr, Selector, VirtualIp};
 use std::collections::BTreeMap;
@@ -159,10 +160,10 @@ fn put(core: &mut Core, id: u32, conn: &Arc<Connection>, child: &Arc<Child>, pat
         0
     } else {
         let key = ReqKey {
-            connection: conn.name.clone(),
-            child: child.name.clone(),
-            local_ts: local_ts.clone(),
-            remote_ts: remote_ts.clone(),
+            connection: &conn.name,
+            child: &child.name,
+            local_ts: &local_ts,
+            remote_ts: &remote_ts,
             unique,
         };
         if child.reqid == 0 {
@@ -305,11 +306,11 @@ impl Engine {
             return;
         }
         // One at a time: many packets hit a trap before its child is up.
-        let pending = self.sas.values().any(|sa| {
-            sa.conn.name == conn.name
-                && sa.brings_up(&p.config.name)
-                && peer.is_none_or(|ip| sa.remote.ip() == ip)
-        });
+        let table = &self.core.table;
+        let pending = match peer {
+            Some(ip) => table.at(ip).any(|sa| sa.conn.name == conn.name && sa.brings_up(&p.config.name)),
+            None => table.named(&conn.name).any(|sa| sa.brings_up(&p.config.name)),
+        };
         if pending {
             return;
         }

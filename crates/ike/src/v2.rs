@@ -35,6 +35,7 @@ use crate::message::Inner;
 use crate::sa::{IkeSa, Phase, Standing, Wait};
 use child_plan::Reserved;
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 use wire::iana::{ExchangeType, ProtocolId};
 
 /// Work of an established IKE_SA; one at a time is on the wire.
@@ -151,10 +152,17 @@ pub(crate) fn pump(core: &mut Core, sa: &mut IkeSa) {
         if held || sa.window.flight.is_some() || sa.path_lost {
             return;
         }
-        if e.standing == Standing::Rekeyed && !matches!(sa.queue.front(), Some(Job::IkeDelete)) {
+        if e.standing == Standing::Rekeyed && !matches!(sa.queue.first(), Some(Job::IkeDelete)) {
             sa.queue.retain(|j| matches!(j, Job::IkeDelete));
         }
-        let Some(job) = sa.queue.pop_front() else { return };
+        if sa.queue.is_empty() {
+            return;
+        }
+        let job = sa.queue.remove(0);
+        if sa.queue.is_empty() {
+            // Most IKE_SAs have nothing to do for hours.
+            sa.queue = ThinVec::new();
+        }
         match job {
             Job::ChildCreate(start) => child_create::start(core, sa, start),
             Job::ChildRekey(child) => child_rekey::start(core, sa, child),
@@ -181,32 +189,32 @@ pub(crate) fn enqueue(core: &mut Core, sa: &mut IkeSa, job: Job) {
         // Closing goes before everything else.
         Job::IkeDelete => {
             sa.queue.retain(|j| !matches!(j, Job::IkeDelete));
-            sa.queue.push_front(Job::IkeDelete);
+            sa.queue.insert(0, Job::IkeDelete);
         }
         Job::Mobike => {
             sa.queue.retain(|j| !matches!(j, Job::Mobike));
-            sa.queue.push_front(Job::Mobike);
+            sa.queue.insert(0, Job::Mobike);
         }
         Job::Liveness => {
             if sa.queue.is_empty() {
-                sa.queue.push_back(job);
+                sa.queue.push(job);
             }
         }
         Job::IkeRekey => {
             if !sa.queue.iter().any(|j| matches!(j, Job::IkeRekey)) {
-                sa.queue.push_back(job);
+                sa.queue.push(job);
             }
         }
         Job::ChildRekey(c) => {
             if !sa.queue.iter().any(|j| matches!(j, Job::ChildRekey(x) | Job::ChildDelete(x) if *x == c)) {
-                sa.queue.push_back(job);
+                sa.queue.push(job);
             }
         }
         Job::ChildDelete(c) => {
             sa.queue.retain(|j| !matches!(j, Job::ChildRekey(x) | Job::ChildDelete(x) if *x == c));
-            sa.queue.push_back(job);
+            sa.queue.push(job);
         }
-        Job::ChildCreate(_) | Job::SpiDelete(..) => sa.queue.push_back(job),
+        Job::ChildCreate(_) | Job::SpiDelete(..) => sa.queue.push(job),
     }
 }
 

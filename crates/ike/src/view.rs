@@ -66,7 +66,7 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         Phase::Leasing(_) => vec!["IKE_AUTH", "IKE_CONFIG", "CHILD_CREATE"],
         _ => e.and_then(|e| e.passive.as_ref()).map(|p| p.task()).into_iter().collect(),
     };
-    let suite = e.map(|e| &e.keys).or_else(|| sa.keys()).map(|k| k.suite.clone());
+    let suite = e.map(|e| &e.keys).or_else(|| sa.keys()).map(|k| policy::proposal::Chosen::clone(&k.suite));
     IkeView {
         name: sa.conn.name.clone(),
         unique_id: sa.id,
@@ -92,8 +92,8 @@ pub(crate) fn bare(sa: &IkeSa) -> IkeView {
         established: e.map(|e| e.since),
         rekey_at: e.and_then(|e| e.rekey_at),
         reauth_at: e.and_then(|e| e.reauth_at),
-        local_vips: sa.local_vips.clone(),
-        remote_vips: sa.remote_vips.clone(),
+        local_vips: sa.local_vips.to_vec(),
+        remote_vips: sa.remote_vips.to_vec(),
         attributes: crate::vip::unplain(&sa.attributes),
         tasks_queued: sa.queue.iter().map(Job::task).collect(),
         tasks_active: active,
@@ -139,7 +139,7 @@ pub(crate) fn child(c: &ChildLife) -> ChildView {
         },
         sa: Arc::clone(&c.sa),
         ke: c.ke,
-        add_ke: c.add_ke.clone(),
+        add_ke: c.add_ke.to_vec(),
         installed: c.installed,
         rekey_at: c.rekey_at,
         expires_at: c.expires_at,

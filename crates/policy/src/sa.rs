@@ -33,7 +33,7 @@ pub struct ChildSa {
     /// Definition it came from.
     pub config: Arc<Child>,
     /// Name of the connection.
-    pub connection: String,
+    pub connection: Arc<str>,
     /// reqid shared by rekeyed generations.
     pub reqid: u32,
     /// ESP or AH.
@@ -69,11 +69,11 @@ pub struct ChildSa {
     /// The peer has the TFC padding extension off (ESP_TFC_PADDING_NOT_SUPPORTED).
     pub tfc_allowed: bool,
     /// Narrowed selectors of our side.
-    pub local_ts: Vec<Selector>,
+    pub local_ts: Box<[Selector]>,
     /// Narrowed selectors of the peer's side.
-    pub remote_ts: Vec<Selector>,
+    pub remote_ts: Box<[Selector]>,
     /// Our virtual IPs (initiator): sources of routes.
-    pub local_vips: Vec<IpAddr>,
+    pub local_vips: Box<[IpAddr]>,
     /// We initiated this CHILD_SA.
     pub initiator: bool,
     /// Replaces this CHILD_SA (rekeying): move policies, keep both SAs until removal.

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod credentials;
 pub mod dataplane;
 pub mod dice;
+pub mod fleet;
 pub mod host;
 pub mod hostile;
 pub mod mallory;

@@ -366,9 +366,9 @@ impl Plane {
         let routes = self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips);
         ledger.add_routes(&routes);
         let ends = (by_peer && !routes.is_empty()).then(|| Ends {
-            local_ts: sa.local_ts.clone(),
-            remote_ts: sa.remote_ts.clone(),
-            vips: sa.local_vips.clone(),
+            local_ts: sa.local_ts.to_vec(),
+            remote_ts: sa.remote_ts.to_vec(),
+            vips: sa.local_vips.to_vec(),
         });
         ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends, answers });
         answer

@@ -17,10 +17,10 @@ pub(crate) fn ike_sa(sa: &IkeView, now: u64) -> Section {
     out.put("state", sa.state);
     out.put("local-host", sa.local.ip());
     out.put("local-port", sa.local.port());
-    put_identity(&mut out, "local-id", sa.local_id.as_ref());
+    put_identity(&mut out, "local-id", sa.local_id.as_deref());
     out.put("remote-host", sa.remote.ip());
     out.put("remote-port", sa.remote.port());
-    put_identity(&mut out, "remote-id", sa.remote_id.as_ref());
+    put_identity(&mut out, "remote-id", sa.remote_id.as_deref());
     if let Some(id) = &sa.remote_xauth_id {
         out.put("remote-xauth-id", id);
     }

@@ -97,7 +97,7 @@ impl Handle {
             interface,
             runs,
         };
-        let peer = identity(sa.remote_id.as_ref());
+        let peer = identity(sa.remote_id.as_deref());
         let line = (sa.name.clone(), child.sa.config.name.clone(), peer);
         if let Some(waiting) = book.lines.get_mut(&line) {
             if waiting.len() >= WAITING {
@@ -235,7 +235,7 @@ fn environment(
     put("PROTO", if child.sa.protocol == ProtocolId::Ah { "ah" } else { "esp" }.into());
     put("UNIQUEID", sa.unique_id.to_string());
     put("ME", sa.local.ip().to_string());
-    put("MY_ID", identity(sa.local_id.as_ref()));
+    put("MY_ID", identity(sa.local_id.as_deref()));
     put("MY_CLIENT", net(local));
     // For ICMP the type is in our port, the code in the peer's.
     let icmp = matches!(local.protocol, 1 | 58);
@@ -245,7 +245,7 @@ fn environment(
     put("MY_PORT", ours);
     put("MY_PROTOCOL", local.protocol.to_string());
     put("PEER", sa.remote.ip().to_string());
-    put("PEER_ID", identity(sa.remote_id.as_ref()));
+    put("PEER_ID", identity(sa.remote_id.as_deref()));
     put("PEER_CLIENT", net(remote));
     put("PEER_PORT", theirs);
     put("PEER_PROTOCOL", remote.protocol.to_string());

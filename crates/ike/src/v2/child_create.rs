@@ -164,7 +164,7 @@ pub(crate) fn vips_ready(core: &mut Core, sa: &mut IkeSa) {
         return;
     }
     let ready: Vec<u32> =
-        sa.children.iter().filter(|(_, c)| c.state == ChildState::Created).map(|(id, _)| *id).collect();
+        sa.children.values().filter(|c| c.state == ChildState::Created).map(|c| c.sa.id).collect();
     for id in ready {
         child::install(core, sa, id);
     }
@@ -285,12 +285,12 @@ pub(crate) fn park(
     sa.children.insert(id, child);
     sa.window.busy = true;
     if let Some(e) = sa.established_mut() {
-        e.passive = Some(Passive {
+        e.passive = Some(Box::new(Passive {
             exchange,
             child: id,
             ok: Inner::of(reply),
             failed: Inner::of(&[notify(NotifyType::NoProposalChosen, &[])]),
-        });
+        }));
     }
     child::install(core, sa, id);
 }

@@ -1,11 +1,12 @@
 //! What a CHILD_SA will be: offers, their answers, and the CHILD_SA they make (RFC 7296 2.7, 2.9, 2.17).
 use super::child_mode;
 use super::keys::{Keys, Nonces};
-use crate::child::{self, ChildLife, ChildState, Farewell, Keeps, ReqKey};
+use crate::child::{self, ChildLife, ChildState, Farewell, Keeps};
 use crate::core::{Core, StartChild};
 use crate::fault::Fault;
 use crate::io::Event;
 use crate::message::pick;
+use crate::reqid::ReqKey;
 use crate::sa::IkeSa;
 use crate::{narrow, negotiate, select};
 use crypto::Secret;
@@ -16,6 +17,7 @@ use policy::{Child, ChildSa, Mode, Selector, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use thin_vec::ThinVec;
 use wire::iana::{Ke, NotifyType, ProtocolId};
 use wire::ike::Payload;
 
@@ -71,7 +73,7 @@ pub(crate) struct Answered {
 /// What `dynamic` means on our side and on the peer's.
 pub(crate) fn hosts(sa: &IkeSa) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
     let ours = if !sa.local_vips.is_empty() {
-        sa.local_vips.clone()
+        sa.local_vips.to_vec()
     } else if sa.established().is_none() && sa.initiator && !sa.conn.vips.is_empty() {
         // The responder may give other addresses than we ask for: its selectors must fit in ours whatever it gives.
         let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
@@ -80,7 +82,8 @@ pub(crate) fn hosts(sa: &IkeSa) -> (Vec<VirtualIp>, Vec<VirtualIp>) {
     } else {
         vec![sa.local.ip().into()]
     };
-    let theirs = if sa.remote_vips.is_empty() { vec![sa.remote.ip().into()] } else { sa.remote_vips.clone() };
+    let theirs =
+        if sa.remote_vips.is_empty() { vec![sa.remote.ip().into()] } else { sa.remote_vips.to_vec() };
     (ours, theirs)
 }
 
@@ -90,7 +93,7 @@ pub(crate) fn offer(core: &mut Core, sa: &IkeSa, start: &StartChild, replaces: O
     let config = Arc::clone(&start.config);
     let (local_ts, remote_ts) = match replaces.and_then(|r| sa.children.get(&r)) {
         // RFC 7296 2.9.2: a rekeyed CHILD_SA has the selectors of the old one.
-        Some(old) => (old.sa.local_ts.clone(), old.sa.remote_ts.clone()),
+        Some(old) => (old.sa.local_ts.to_vec(), old.sa.remote_ts.to_vec()),
         None => (narrow::resolve(&config.local_ts, &ours), narrow::resolve(&config.remote_ts, &theirs)),
     };
     let (id, spi_in) = (core.child_id(), core.child_spi());
@@ -195,10 +198,10 @@ pub(crate) fn build(
         None => child::marks(core, &plan.config, sa.if_ids, plan.id).map_err(Fault::Local)?,
     };
     let key = ReqKey {
-        connection: sa.conn.name.clone(),
-        child: plan.config.name.clone(),
-        local_ts: plan.local_ts.clone(),
-        remote_ts: plan.remote_ts.clone(),
+        connection: &sa.conn.name,
+        child: &plan.config.name,
+        local_ts: &plan.local_ts,
+        remote_ts: &plan.remote_ts,
         unique: if child::draws_unique(&plan.config) { plan.id } else { 0 },
     };
     let fixed = if plan.config.reqid != 0 { Some(plan.config.reqid) } else { keeps.map(|keeps| keeps.reqid) };
@@ -209,13 +212,16 @@ pub(crate) fn build(
         }
         None => core.reqids.allocate(&key),
     };
-    let lowest_nonce = plan.nonces.ni.clone().min(plan.nonces.nr.clone());
+    let lowest_nonce = match plan.replaces {
+        Some(_) => plan.lowest_nonce().iter().copied().collect(),
+        None => ThinVec::new(),
+    };
     let random = core.rng.u64();
     let life = &plan.config.lifetime;
     let order = ChildSa {
         id: plan.id,
         ike_id: sa.id,
-        connection: sa.conn.name.clone(),
+        connection: core.table.name(&sa.conn.name),
         reqid,
         protocol: plan.chosen.protocol,
         mode: plan.mode,
@@ -232,8 +238,8 @@ pub(crate) fn build(
         remote: sa.remote,
         encap: sa.nat.any(),
         tfc_allowed: true,
-        local_ts: plan.local_ts,
-        remote_ts: plan.remote_ts,
+        local_ts: plan.local_ts.into_boxed_slice(),
+        remote_ts: plan.remote_ts.into_boxed_slice(),
         local_vips: sa.local_vips.iter().map(|vip| vip.host()).collect(),
         initiator: plan.initiator,
         replaces: plan.replaces,
@@ -253,7 +259,7 @@ pub(crate) fn build(
         sa: Arc::new(order),
         state: ChildState::Created,
         ke: plan.chosen.ke,
-        add_ke: plan.chosen.add_ke,
+        add_ke: plan.chosen.add_ke.into_iter().collect(),
         installed: core.now.mono,
         rekey_at: None,
         expires_at: None,

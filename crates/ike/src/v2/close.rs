@@ -47,7 +47,7 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
     sa.retries.clear();
     let restart = std::mem::take(&mut sa.restart);
     if !restart.is_empty() {
-        restart_with(core, sa, restart);
+        restart_with(core, sa, restart.into_iter().collect());
     }
     sa.phase = Phase::Leaving(Box::new(Leaving { was, returned: false }));
     let ids: Vec<u32> = sa.children.keys().copied().collect();
@@ -106,7 +106,7 @@ fn vips_down(core: &mut Core, sa: &mut IkeSa, ike_id: u32) {
         up: false,
     };
     let ticket = core.ask(Waiter::Ike(sa.id), ask);
-    sa.waiting.insert(ticket, Wait::Vips { up: false, ike_id, attributes: sa.attributes.clone() });
+    sa.waiting.insert(ticket, Wait::Vips { up: false, ike_id, attributes: sa.attributes.to_vec() });
 }
 
 /// Closes the IKE_SA properly: a DELETE if it is established, else it is just forgotten.
@@ -157,7 +157,7 @@ pub(crate) fn restart_with(core: &mut Core, sa: &IkeSa, children: Vec<StartChild
         replaces: None,
         path: Some((sa.local.ip(), sa.remote)),
         command: None,
-        vips: sa.local_vips.clone(),
+        vips: sa.local_vips.to_vec(),
     }));
 }
 

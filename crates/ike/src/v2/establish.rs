@@ -36,7 +36,7 @@ pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Prov
 /// Sets the phase; for a successor of a rekeyed IKE_SA with its predecessor's proof.
 pub(crate) fn enter(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, times: IkeTimes) {
     sa.phase = Phase::Established(Box::new(Established {
-        keys,
+        keys: keys.proven(),
         proof,
         standing: Standing::Up,
         since: core.now.mono,

@@ -209,7 +209,8 @@ pub(crate) fn announce(core: &mut Core, old: Box<crate::io::IkeView>, new: &IkeS
 /// Builds the successor; it has no children yet.
 fn successor(core: &mut Core, sa: &IkeSa, plan: &IkePlan, shared: &[Secret]) -> Result<IkeSa, Fault> {
     let e = sa.established().ok_or(Fault::Broken("IKE_SA is not established"))?;
-    let keys = e.keys.rekeyed(&plan.chosen, shared, &plan.nonces, (plan.spi_i, plan.spi_r))?;
+    let keys =
+        e.keys.rekeyed(&core.suites.share(&plan.chosen), shared, &plan.nonces, (plan.spi_i, plan.spi_r))?;
     let (proof, reauth_at) = (e.proof, e.reauth_at);
     let id = core.ike_id();
     let mut new = IkeSa::new(id, Arc::clone(&sa.conn), plan.initiator, sa.local, sa.remote, core.now.mono);

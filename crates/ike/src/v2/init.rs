@@ -2,6 +2,7 @@
 use super::auth::Wishes;
 use super::keys::{Keys, Nonces};
 use super::send::{self, header, host};
+use super::window::Datagrams;
 use super::{auth, close, intermediate, ppk, take_phase};
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
@@ -132,7 +133,7 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, mut pairs: Vec<(IpAddr, 
         return close::leave(core, sa);
     }
     let (local, remote) = pairs.remove(0);
-    sa.candidates = pairs;
+    sa.candidates = pairs.into_iter().collect();
     // A port of 0 means "any" for ours.
     let port = if sa.conn.local_port == 0 { core.snapshot.settings.port } else { sa.conn.local_port };
     sa.local = SocketAddr::new(local, port);
@@ -293,8 +294,9 @@ fn agree(
     crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, sa.spi_r), d.local, d.remote, p);
     let shared = sent.pending.finish(&key.data)?;
     let nonces = Nonces { ni: sent.ni.clone(), nr };
-    let keys = Keys::first(&suite, &shared, &nonces, (sa.spi_i, sa.spi_r))?;
-    let request = sa.window.flight.as_ref().and_then(|f| f.datagrams.first().cloned()).unwrap_or_default();
+    let keys = Keys::first(&core.suites.share(&suite), &shared, &nonces, (sa.spi_i, sa.spi_r))?;
+    let flight = sa.window.flight.as_ref();
+    let request = flight.and_then(|f| f.datagrams.iter().next()).map(<[u8]>::to_vec).unwrap_or_default();
     Ok(Handshake {
         keys,
         nonces,
@@ -424,7 +426,7 @@ fn answer(
     let ni = nonce(p)?;
     let (public, shared) = ke::respond(suite.ke, &key.data, &mut core.rng)?;
     let nonces = Nonces { ni, nr: core.rng.bytes(NONCE) };
-    let keys = Keys::first(suite, &shared, &nonces, (sa.spi_i, sa.spi_r))?;
+    let keys = Keys::first(&core.suites.share(suite), &shared, &nonces, (sa.spi_i, sa.spi_r))?;
     // The request was sent before our SPI was known.
     crate::nat::detect(core.wants_encap(sa), sa, (sa.spi_i, 0), d.local, d.remote, p);
     crate::nat::report(core, sa);
@@ -472,8 +474,8 @@ fn answer(
     say!(core, sa, Enc 1, "generating {}", describe(&h, &payloads));
     let response = Message::encode(h, &payloads);
     core.count("ike-init-out-resp", Some(&sa.conn.name));
-    send::transmit(core, sa, std::slice::from_ref(&response), None);
-    sa.window.respond(vec![response.clone()]);
+    sa.window.respond(Datagrams::of(std::slice::from_ref(&response)));
+    send::transmit(core, sa, [response.clone()], None);
     sa.half_open_until =
         Some(core.now.mono.saturating_add(core.snapshot.settings.half_open_timeout.saturating_mul(1000)));
     sa.phase = Phase::Answered(Box::new(Answered {

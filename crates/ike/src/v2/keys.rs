@@ -3,20 +3,18 @@ use crate::fault::Fault;
 use crypto::{Secret, prf, table};
 use policy::proposal::Chosen;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use wire::iana::{Encr, Integ, Prf};
 
 /// Keys of an IKE_SA and what they are for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Keys {
     /// The algorithms.
-    pub(crate) suite: Chosen,
-    pub(crate) sk_d: Secret,
-    pub(crate) sk_ai: Secret,
-    pub(crate) sk_ar: Secret,
-    pub(crate) sk_ei: Secret,
-    pub(crate) sk_er: Secret,
-    pub(crate) sk_pi: Secret,
-    pub(crate) sk_pr: Secret,
+    pub(crate) suite: Arc<Chosen>,
+    /// SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr, in one piece: there are very many of these.
+    all: Secret,
+    /// Bytes of SK_d, SK_pi and SK_pr each; of SK_ai and SK_ar; of SK_ei and SK_er.
+    lengths: (u8, u8, u8),
     /// Next IV for ciphers that count; never used twice under one key.
     pub(crate) next_iv: u64,
 }
@@ -36,9 +34,50 @@ pub(crate) fn prf_of(suite: &Chosen) -> Result<Prf, Fault> {
 }
 
 impl Keys {
+    /// So many bytes behind so many.
+    fn piece(&self, before: usize, len: u8) -> &[u8] {
+        let rest = self.all.as_slice().get(before..).unwrap_or_default();
+        rest.get(..usize::from(len)).unwrap_or_default()
+    }
+
+    fn sk_d(&self) -> &[u8] {
+        self.piece(0, self.lengths.0)
+    }
+
+    /// SK_ai or SK_ar.
+    pub(crate) fn sk_a(&self, initiators: bool) -> &[u8] {
+        let (d, a, _) = self.lengths;
+        let before = if initiators { 0 } else { usize::from(a) };
+        self.piece(usize::from(d).saturating_add(before), a)
+    }
+
+    /// SK_ei or SK_er.
+    pub(crate) fn sk_e(&self, initiators: bool) -> &[u8] {
+        let (d, a, e) = self.lengths;
+        let before = usize::from(d).saturating_add(usize::from(a).saturating_mul(2));
+        self.piece(before.saturating_add(if initiators { 0 } else { usize::from(e) }), e)
+    }
+
+    /// SK_pi or SK_pr; nothing once the IKE_SA is established.
+    pub(crate) fn sk_p(&self, initiators: bool) -> &[u8] {
+        let (d, a, e) = self.lengths;
+        let before =
+            usize::from(d).saturating_add((usize::from(a).saturating_add(usize::from(e))).saturating_mul(2));
+        self.piece(before.saturating_add(if initiators { 0 } else { usize::from(d) }), d)
+    }
+
+    /// Both have proved who they are: SK_pi and SK_pr have no more use.
+    pub(crate) fn proven(mut self) -> Self {
+        let (d, a, e) = self.lengths;
+        let pairs = usize::from(a).saturating_add(usize::from(e)).saturating_mul(2);
+        let left = self.all.as_slice().get(..usize::from(d).saturating_add(pairs));
+        self.all = left.map(Secret::from).unwrap_or_default();
+        self
+    }
+
     /// Keys of a new IKE_SA: SKEYSEED = prf(Ni | Nr, g^ir).
     pub(crate) fn first(
-        suite: &Chosen,
+        suite: &Arc<Chosen>,
         shared: &Secret,
         n: &Nonces,
         spis: (u64, u64),
@@ -58,7 +97,7 @@ impl Keys {
     /// SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr).
     pub(crate) fn stepped(&self, shared: &Secret, n: &Nonces, spis: (u64, u64)) -> Result<Self, Fault> {
         let p = prf_of(&self.suite)?;
-        let seed = prf::compute(p, self.sk_d.as_slice(), &[shared.as_slice(), &n.ni, &n.nr])?;
+        let seed = prf::compute(p, self.sk_d(), &[shared.as_slice(), &n.ni, &n.nr])?;
         Self::expand(&self.suite, &seed, n, spis)
     }
 
@@ -66,7 +105,7 @@ impl Keys {
     /// SKEYSEED = prf(SK_d (old), SK(0) | Ni | Nr | SK(1) … SK(n)).
     pub(crate) fn rekeyed(
         &self,
-        suite: &Chosen,
+        suite: &Arc<Chosen>,
         shared: &[Secret],
         n: &Nonces,
         spis: (u64, u64),
@@ -75,7 +114,7 @@ impl Keys {
             shared.split_first().ok_or(Fault::Broken("IKE_SA rekeying without key exchange"))?;
         let mut parts: Vec<&[u8]> = vec![first.as_slice(), &n.ni, &n.nr];
         parts.extend(more.iter().map(Secret::as_slice));
-        let seed = prf::compute(prf_of(&self.suite)?, self.sk_d.as_slice(), &parts)?;
+        let seed = prf::compute(prf_of(&self.suite)?, self.sk_d(), &parts)?;
         Self::expand(suite, &seed, n, spis)
     }
 
@@ -83,17 +122,21 @@ impl Keys {
     /// messages stays.
     pub(crate) fn with_ppk(&self, ppk: &Secret) -> Result<Self, Fault> {
         let p = prf_of(&self.suite)?;
-        let mix = |key: &Secret| prf::plus(p, ppk.as_slice(), &[key.as_slice()], key.as_slice().len());
-        Ok(Self {
-            sk_d: mix(&self.sk_d)?,
-            sk_pi: mix(&self.sk_pi)?,
-            sk_pr: mix(&self.sk_pr)?,
-            ..self.clone()
-        })
+        let mix = |key: &[u8]| prf::plus(p, ppk.as_slice(), &[key], key.len());
+        let mut all = self.all.clone();
+        let (d, pi, pr) = (mix(self.sk_d())?, mix(self.sk_p(true))?, mix(self.sk_p(false))?);
+        let bytes = all.as_mut_slice();
+        let tail = bytes.len().saturating_sub(pi.len().saturating_add(pr.len()));
+        let places = [(0, d), (tail, pi), (tail.saturating_add(usize::from(self.lengths.0)), pr)];
+        for (at, key) in places {
+            let place = bytes.get_mut(at..).into_iter().flatten();
+            place.zip(key.as_slice()).for_each(|(to, from)| *to = *from);
+        }
+        Ok(Self { suite: Arc::clone(&self.suite), all, lengths: self.lengths, next_iv: self.next_iv })
     }
 
     /// {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
-    fn expand(suite: &Chosen, seed: &Secret, n: &Nonces, spis: (u64, u64)) -> Result<Self, Fault> {
+    fn expand(suite: &Arc<Chosen>, seed: &Secret, n: &Nonces, spis: (u64, u64)) -> Result<Self, Fault> {
         let p = prf_of(suite)?;
         let d = prf::key_len(p)?;
         let a = integ_len(suite.integ)?;
@@ -105,13 +148,8 @@ impl Keys {
             &[&n.ni, &n.nr, &spis.0.to_be_bytes(), &spis.1.to_be_bytes()],
             len,
         )?;
-        let (sk_d, rest) = all.split_at(d);
-        let (sk_ai, rest) = rest.split_at(a);
-        let (sk_ar, rest) = rest.split_at(a);
-        let (sk_ei, rest) = rest.split_at(e);
-        let (sk_er, rest) = rest.split_at(e);
-        let (sk_pi, sk_pr) = rest.split_at(d);
-        Ok(Self { suite: suite.clone(), sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr, next_iv: 0 })
+        let byte = |n: usize| u8::try_from(n).map_err(|_| Fault::Local("keys are too long".to_owned()));
+        Ok(Self { suite: Arc::clone(suite), all, lengths: (byte(d)?, byte(a)?, byte(e)?), next_iv: 0 })
     }
 
     /// KEYMAT of a CHILD_SA (RFC 7296 2.17): prf+(SK_d, [SK(0)] | Ni | Nr | [SK(1) …]), cut into
@@ -132,12 +170,8 @@ impl Keys {
         parts.push(&n.ni);
         parts.push(&n.nr);
         parts.extend(more.map(Secret::as_slice));
-        let all = prf::plus(
-            prf_of(&self.suite)?,
-            self.sk_d.as_slice(),
-            &parts,
-            e.saturating_add(a).saturating_mul(2),
-        )?;
+        let all =
+            prf::plus(prf_of(&self.suite)?, self.sk_d(), &parts, e.saturating_add(a).saturating_mul(2))?;
         let (ei, rest) = all.split_at(e);
         let (ai, rest) = rest.split_at(a);
         let (er, ar) = rest.split_at(e);
@@ -153,8 +187,7 @@ impl Keys {
 
     /// prf(SK_px, RestOfIDPayload): `initiator` chooses the side.
     pub(crate) fn maced_id(&self, initiator: bool, rest_of_id: &[u8]) -> Result<Secret, Fault> {
-        let key = if initiator { &self.sk_pi } else { &self.sk_pr };
-        Ok(prf::compute(prf_of(&self.suite)?, key.as_slice(), &[rest_of_id])?)
+        Ok(prf::compute(prf_of(&self.suite)?, self.sk_p(initiator), &[rest_of_id])?)
     }
 
     /// IntAuth_x(N) = prf(SK_px, IntAuth_x(N-1) | A | P) (RFC 9242 3.3.2) with the keys that protected the message.
@@ -165,8 +198,7 @@ impl Keys {
         a: &[u8],
         p: &[u8],
     ) -> Result<Vec<u8>, Fault> {
-        let key = if initiator { &self.sk_pi } else { &self.sk_pr };
-        let mac = prf::compute(prf_of(&self.suite)?, key.as_slice(), &[before, a, p])?;
+        let mac = prf::compute(prf_of(&self.suite)?, self.sk_p(initiator), &[before, a, p])?;
         Ok(mac.as_slice().to_vec())
     }
 }

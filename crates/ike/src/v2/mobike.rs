@@ -40,7 +40,7 @@ pub(crate) fn note_additional(sa: &mut IkeSa, p: &[Payload]) {
     }
     if any {
         list.truncate(MAX_ADDRESSES);
-        sa.remote_addresses = list;
+        sa.remote_addresses = list.into_iter().collect();
     }
 }
 
@@ -73,7 +73,7 @@ fn set_path(core: &mut Core, sa: &mut IkeSa, local: SocketAddr, remote: SocketAd
 fn update_children(core: &mut Core, sa: &mut IkeSa) {
     let (local, remote, encap) = (sa.local, sa.remote, sa.nat.any());
     let mut ids = Vec::new();
-    for (id, c) in &mut sa.children {
+    for c in sa.children.values_mut() {
         if !c.in_plane || c.state == crate::child::ChildState::Removing {
             continue;
         }
@@ -82,7 +82,7 @@ fn update_children(core: &mut Core, sa: &mut IkeSa) {
             order.local = local;
             order.remote = remote;
             order.encap = encap;
-            ids.push(*id);
+            ids.push(c.sa.id);
         }
     }
     for child in ids {
@@ -130,7 +130,7 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
     sa.path_lost = false;
     if sa.features.mobike {
         say!(core, sa, Ike 1, "path changed, moving to {} - {}", path.0, path.1);
-        sa.new_path = Some(path);
+        sa.new_path = Some(Box::new(path));
         // What is on its way goes on over the new path (RFC 4555 3.5).
         if sa.window.flight.is_some() {
             sa.local.set_ip(path.0);
@@ -156,7 +156,7 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
 
 /// Sends UPDATE_SA_ADDRESSES over the new path.
 pub(crate) fn start(core: &mut Core, sa: &mut IkeSa) {
-    let Some((local, remote)) = sa.new_path.take() else { return };
+    let Some((local, remote)) = sa.new_path.take().map(|path| *path) else { return };
     let (local, remote) =
         (SocketAddr::new(local, sa.local.port()), SocketAddr::new(remote, sa.remote.port()));
     if (local, remote) != (sa.local, sa.remote) {

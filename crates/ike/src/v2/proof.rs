@@ -60,37 +60,21 @@ pub(crate) fn secrets(core: &Core, sa: &IkeSa, me: &Identity, other: &Identity) 
     found
 }
 
-/// The secret that explains the peer's AUTH value, so that ours is made with the same.
-pub(crate) fn secrets_of(
-    core: &Core,
-    hs: &Handshake,
-    (me, other): (&Identity, &Identity),
-    (auth, octets): (&[u8], &[u8]),
-) -> Result<Option<Secret>, Fault> {
-    for s in credential::shared(&core.snapshot, SecretKind::Ike, me, other) {
-        if crypto::secret::ct_eq(hs.keys.psk_auth(&s.data, &[octets])?.as_slice(), auth) {
-            return Ok(Some(s.data.clone()));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a secret explains the peer's AUTH value.
+/// Whether a secret explains the peer's AUTH value, and which: ours is made with the same.
 pub(crate) fn verify(
     core: &mut Core,
     sa: &IkeSa,
     hs: &Handshake,
     auth: &[u8],
-    me: &Identity,
-    other: &Identity,
+    (me, other): (&Identity, &Identity),
     octets: &[u8],
-) -> Result<Option<Proven>, Fault> {
+) -> Result<Option<(Proven, Option<Secret>)>, Fault> {
     let keys = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
     for s in &keys {
         let expected = hs.keys.psk_auth(&s.data, &[octets])?;
         if crypto::secret::ct_eq(expected.as_slice(), auth) {
             say!(core, sa, Ike 1, "authentication of '{other}' with pre-shared key successful");
-            return Ok(Some(Proven(())));
+            return Ok(Some((Proven(()), Some(s.data.clone()))));
         }
     }
     if keys.is_empty() {
@@ -121,6 +105,5 @@ pub(crate) fn by_signature(verified: &Verified, octets: &[u8]) -> Option<Proven>
 
 /// The key of an AUTH value after EAP, or without any authentication.
 pub(crate) fn auth_key(hs: &Handshake, msk: Option<&Secret>, initiators: bool) -> Secret {
-    let own = if initiators { &hs.keys.sk_pi } else { &hs.keys.sk_pr };
-    msk.unwrap_or(own).clone()
+    msk.cloned().unwrap_or_else(|| Secret::from(hs.keys.sk_p(initiators)))
 }

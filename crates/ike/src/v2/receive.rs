@@ -48,7 +48,7 @@ fn open(
     let max = usize::try_from(core.snapshot.settings.max_packet).unwrap_or(10_000).max(1_280);
     let collected = opened.and_then(|plain| {
         if let Some(digest) = digest {
-            sa.window.arriving = digest.to_vec();
+            sa.window.arriving = Some(*digest);
         }
         let response = m.header.flags.contains(Flags::RESPONSE);
         let slot = if response { &mut sa.reassembly_out } else { &mut sa.reassembly_in };
@@ -170,7 +170,7 @@ fn again(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
     }
     // "A retransmission … MUST be bitwise identical to the original message"; one that is fragmented anew is not,
     // and must open. (The keys may have changed since, by IKE_INTERMEDIATE.)
-    let identical = sa.window.answered == crypto::prf::sha1(&[&d.bytes]);
+    let identical = sa.window.answered == Some(crypto::prf::sha1(&[&d.bytes]));
     let initiator = sa.initiator;
     if !identical
         && !matches!(sa.keys().map(|k| seal::open(k, !initiator, &mut d.bytes, sealed)), Some(Ok(_)))
@@ -179,8 +179,7 @@ fn again(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
         return;
     }
     say!(core, sa, Ike 1, "received retransmit of request with ID {}, retransmitting response", m.header.message_id);
-    let cached = sa.window.cached.clone();
-    send::transmit(core, sa, &cached, Some((d.local, d.remote)));
+    send::repeat(core, sa, (d.local, d.remote));
 }
 
 /// Answers a request that cannot be processed (RFC 7296 2.21.3).

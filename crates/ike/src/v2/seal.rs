@@ -12,8 +12,9 @@ use wire::ike::{Header, Sealed};
 const MAX_FRAGMENTS: u16 = 255;
 
 fn cipher(keys: &Keys, initiators: bool) -> Result<IkeCipher, Fault> {
-    let (e, a) = if initiators { (&keys.sk_ei, &keys.sk_ai) } else { (&keys.sk_er, &keys.sk_ar) };
-    Ok(IkeCipher::new(keys.suite.encr.0, keys.suite.encr.1, keys.suite.integ, e.as_slice(), a.as_slice())?)
+    let suite = &keys.suite;
+    let (e, a) = (keys.sk_e(initiators), keys.sk_a(initiators));
+    Ok(IkeCipher::new(suite.encr.0, suite.encr.1, suite.integ, e, a)?)
 }
 
 /// Seals a message into one datagram, or into several of at most `limit` bytes each.
@@ -100,7 +101,7 @@ pub(crate) struct Reassembly {
 /// Adds an opened fragment. `Some` when the message is whole. One message at a time and direction is put together, of at most
 /// `max` bytes; a fragment of another message starts over.
 pub(crate) fn collect(
-    state: &mut Option<Reassembly>,
+    state: &mut Option<Box<Reassembly>>,
     header: &Header,
     sealed: &Sealed,
     plain: Vec<u8>,
@@ -119,13 +120,13 @@ pub(crate) fn collect(
         return Ok(None);
     }
     if !same || total > known {
-        *state = Some(Reassembly {
+        *state = Some(Box::new(Reassembly {
             id: header.message_id,
             total,
             first: PayloadType::None,
             parts: BTreeMap::new(),
             bytes: 0,
-        });
+        }));
     }
     let Some(r) = state.as_mut() else { return Ok(None) };
     if number == 1 {

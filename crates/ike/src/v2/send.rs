@@ -1,5 +1,6 @@
 //! Messages of an IKE_SA onto the wire.
 use super::seal;
+use super::window::Datagrams;
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::io::{Datagram, Group, Output};
@@ -37,17 +38,23 @@ pub(crate) fn host(a: SocketAddr) -> String {
     format!("{}[{}]", a.ip(), a.port())
 }
 
+/// Puts the cached response on the wire once more.
+pub(crate) fn repeat(core: &mut Core, sa: &mut IkeSa, to: (SocketAddr, SocketAddr)) {
+    let again: Vec<Vec<u8>> = sa.window.cached.iter().map(<[u8]>::to_vec).collect();
+    transmit(core, sa, again, Some(to));
+}
+
 /// Puts datagrams of the SA on the wire.
 pub(crate) fn transmit(
     core: &mut Core,
     sa: &mut IkeSa,
-    datagrams: &[Vec<u8>],
+    datagrams: impl IntoIterator<Item = Vec<u8>>,
     to: Option<(SocketAddr, SocketAddr)>,
 ) {
     let (local, remote) = to.unwrap_or((sa.local, sa.remote));
     for bytes in datagrams {
         say!(core, sa, Net 1, "sending packet: from {} to {} ({} bytes)", host(local), host(remote), bytes.len());
-        core.push(Output::Send(Datagram { local, remote, bytes: bytes.clone(), dscp: sa.conn.dscp }));
+        core.push(Output::Send(Datagram { local, remote, bytes, dscp: sa.conn.dscp }));
     }
     sa.last_out = core.now.mono;
 }
@@ -140,10 +147,11 @@ pub(crate) fn fly(core: &mut Core, sa: &mut IkeSa, exchange: ExchangeType, datag
     if let Some(name) = counter(exchange, false, false) {
         core.count(name, Some(&sa.conn.name));
     }
-    transmit(core, sa, &datagrams, None);
+    let kept = Datagrams::of(&datagrams);
+    transmit(core, sa, datagrams, None);
     let random = core.rng.u64();
     let at = core.now.mono.saturating_add(super::window::wait_ms(&core.snapshot.settings, 0, random));
-    sa.window.request(exchange, datagrams, at);
+    sa.window.request(exchange, kept, at);
 }
 
 /// Answers the peer's request number `window.next_in`.
@@ -166,12 +174,12 @@ pub(crate) fn respond_inner(
             if let Some(name) = counter(exchange, true, false) {
                 core.count(name, Some(&sa.conn.name));
             }
-            transmit(core, sa, &datagrams, None);
-            sa.window.respond(datagrams);
+            sa.window.respond(Datagrams::of(&datagrams));
+            transmit(core, sa, datagrams, None);
         }
         Err(e) => {
             core.log(Group::Enc, 0, Some(&sa.tag()), format!("unable to generate response: {e}"));
-            sa.window.respond(Vec::new());
+            sa.window.respond(Datagrams::default());
         }
     }
 }

@@ -5,45 +5,47 @@ use crate::child::{self, ChildState, Farewell};
 use crate::core::{Core, Later, StartChild};
 use crate::io::{Datagram, Event, Output};
 use crate::sa::{IkeSa, Phase, Standing};
+use thin_vec::ThinVec;
 
 /// The earliest deadline, monotonic ms.
 pub(crate) fn next(core: &Core, sa: &IkeSa) -> Option<u64> {
-    let mut at: Vec<u64> = Vec::new();
-    at.extend(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
+    let mut first = u64::MAX;
+    let mut at = |t: Option<u64>| first = t.map_or(first, |t| t.min(first));
+    at(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
     if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_) | Phase::Resolving) {
-        at.extend(sa.half_open_until);
+        at(sa.half_open_until);
     }
-    at.extend(late_at(sa));
-    at.extend(crate::nat::keepalive_at(core, sa));
-    at.extend(dpd_at(sa));
+    at(late_at(sa));
+    at(crate::nat::keepalive_at(core, sa));
+    at(dpd_at(sa));
     if let Some(e) = sa.established() {
         if matches!(e.standing, Standing::Up) {
-            at.extend(e.rekey_at);
-            at.extend(e.reauth_at);
+            at(e.rekey_at);
+            at(e.reauth_at);
         }
         if matches!(e.standing, Standing::Up | Standing::Rekeying) {
-            at.extend(e.expire_at);
+            at(e.expire_at);
         }
         if e.standing != Standing::Deleting {
-            at.extend(e.close_at);
-            at.extend(sa.retries.iter().map(|(at, _)| *at));
+            at(e.close_at);
+            sa.retries.iter().for_each(|(retry, _)| at(Some(*retry)));
         }
-        at.extend(e.followup.as_ref().map(|f| f.until));
+        at(e.followup.as_ref().map(|f| f.until));
         for c in sa.children.values() {
             if c.state == ChildState::Installed {
-                at.extend(c.rekey_at);
-                at.extend(c.retry_at);
-                at.extend(inactive_at(c));
+                at(c.rekey_at);
+                at(c.retry_at);
+                at(inactive_at(c));
             }
             if !matches!(c.state, ChildState::Removing | ChildState::Deleting) {
-                at.extend(c.expires_at);
+                at(c.expires_at);
             }
             if c.state == ChildState::Rekeyed {
-                at.extend(c.remove_at);
+                at(c.remove_at);
             }
         }
     }
-    at.into_iter().min()
+    (first != u64::MAX).then_some(first)
 }
 
 fn inactive_at(c: &child::ChildLife) -> Option<u64> {
@@ -146,7 +148,7 @@ fn established(core: &mut Core, sa: &mut IkeSa, now: u64) {
     } else if rekey {
         enqueue(core, sa, Job::IkeRekey);
     }
-    let (ready, rest): (Vec<_>, Vec<_>) =
+    let (ready, rest): (ThinVec<_>, ThinVec<_>) =
         std::mem::take(&mut sa.retries).into_iter().partition(|(at, _)| *at <= now);
     sa.retries = rest;
     for (_, job) in ready {
@@ -221,14 +223,15 @@ fn retransmit(core: &mut Core, sa: &mut IkeSa) {
     }
     f.tries = f.tries.saturating_add(1);
     f.at = core.now.mono.saturating_add(wait_ms(&settings, f.tries, random));
-    let (tries, id, datagrams) = (f.tries, f.id, f.datagrams.clone());
+    let (tries, id) = (f.tries, f.id);
+    let datagrams: Vec<Vec<u8>> = f.datagrams.iter().map(<[u8]>::to_vec).collect();
     say!(core, sa, Ike 1, "retransmit {tries} of request with message ID {id}");
     core.tell(Event::Alert {
         kind: "retransmit-send",
         sa: Some(Box::new(crate::view::bare(sa))),
         detail: Vec::new(),
     });
-    send::transmit(core, sa, &datagrams, None);
+    send::transmit(core, sa, datagrams, None);
 }
 
 fn timed_out(core: &mut Core, sa: &mut IkeSa) {
@@ -274,7 +277,7 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
     if !sa.candidates.is_empty() {
         let pairs = std::mem::take(&mut sa.candidates);
         sa.phase = Phase::Resolving;
-        return init::resolved(core, sa, pairs, None);
+        return init::resolved(core, sa, pairs.into_iter().collect(), None);
     }
     let limit = sa.conn.keyingtries;
     sa.attempts = sa.attempts.saturating_add(1);

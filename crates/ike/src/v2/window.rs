@@ -11,15 +11,15 @@ pub(crate) struct Window {
     /// The peer's request with ID `next_in` is being worked on (parked on a question).
     pub(crate) busy: bool,
     /// Our response to the request before `next_in`.
-    pub(crate) cached: Vec<Vec<u8>>,
+    pub(crate) cached: Datagrams,
     /// SHA-1 of the request (of its first fragment) that is being worked on.
-    pub(crate) arriving: Vec<u8>,
+    pub(crate) arriving: Option<[u8; 20]>,
     /// SHA-1 of the request that `cached` answers.
-    pub(crate) answered: Vec<u8>,
+    pub(crate) answered: Option<[u8; 20]>,
     /// Message ID of our next request.
     pub(crate) next_out: u32,
     /// Our request that has no response yet.
-    pub(crate) flight: Option<Flight>,
+    pub(crate) flight: Option<Box<Flight>>,
 }
 
 /// A request on its way.
@@ -30,11 +30,43 @@ pub(crate) struct Flight {
     /// Exchange.
     pub(crate) exchange: ExchangeType,
     /// As sent; more than one when fragmented.
-    pub(crate) datagrams: Vec<Vec<u8>>,
+    pub(crate) datagrams: Datagrams,
     /// Retransmissions so far.
     pub(crate) tries: u32,
     /// Monotonic ms when to send again or give up.
     pub(crate) at: u64,
+}
+
+/// A message as sent: one datagram, or several when it is fragmented; in one piece of memory, each behind its length.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Datagrams(Box<[u8]>);
+
+impl Datagrams {
+    /// Datagrams of up to 65535 octets; no message of ours is longer.
+    pub(crate) fn of(datagrams: &[Vec<u8>]) -> Self {
+        let room = datagrams.iter().map(|d| d.len().saturating_add(2)).sum();
+        let mut bytes = Vec::with_capacity(room);
+        for d in datagrams {
+            let len = u16::try_from(d.len()).unwrap_or(u16::MAX);
+            bytes.extend_from_slice(&len.to_be_bytes());
+            bytes.extend_from_slice(d.get(..usize::from(len)).unwrap_or_default());
+        }
+        Self(bytes.into_boxed_slice())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (len, behind) = rest.split_first_chunk::<2>()?;
+            let (one, others) = behind.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+            rest = others;
+            Some(one)
+        })
+    }
 }
 
 /// What a request's message ID says.
@@ -61,16 +93,16 @@ impl Window {
     }
 
     /// The request with ID `next_in` has this response.
-    pub(crate) fn respond(&mut self, datagrams: Vec<Vec<u8>>) {
+    pub(crate) fn respond(&mut self, datagrams: Datagrams) {
         self.cached = datagrams;
-        self.answered = std::mem::take(&mut self.arriving);
+        self.answered = self.arriving.take();
         self.busy = false;
         self.next_in = self.next_in.wrapping_add(1);
     }
 
     /// A new request leaves.
-    pub(crate) fn request(&mut self, exchange: ExchangeType, datagrams: Vec<Vec<u8>>, at: u64) {
-        self.flight = Some(Flight { id: self.next_out, exchange, datagrams, tries: 0, at });
+    pub(crate) fn request(&mut self, exchange: ExchangeType, datagrams: Datagrams, at: u64) {
+        self.flight = Some(Box::new(Flight { id: self.next_out, exchange, datagrams, tries: 0, at }));
         self.next_out = self.next_out.wrapping_add(1);
     }
 }
@@ -130,9 +162,18 @@ mod tests {
         assert_eq!(w.judge(1), Arrival::Ignore);
         w.busy = true;
         assert_eq!(w.judge(0), Arrival::Ignore);
-        w.respond(vec![vec![1]]);
+        w.respond(Datagrams::of(&[vec![1]]));
         assert_eq!(w.judge(0), Arrival::Again);
         assert_eq!(w.judge(1), Arrival::Fresh);
         assert_eq!(w.judge(u32::MAX), Arrival::Ignore);
+    }
+
+    #[test]
+    fn datagrams_come_out_as_they_went_in() {
+        for all in [vec![], vec![vec![]], vec![vec![1, 2, 3]], vec![vec![7; 1200], vec![], vec![9; 60_000]]] {
+            let packed = Datagrams::of(&all);
+            assert!(packed.iter().eq(all.iter().map(Vec::as_slice)));
+            assert_eq!(packed.is_empty(), all.is_empty());
+        }
     }
 }

@@ -44,7 +44,7 @@ fn a_client_may_have_a_whole_prefix() {
         // One address on the interface, `dynamic` is all of it.
         assert_eq!(w.nodes[0].vips, [ip("10.3.0.1"), ip("fec3:0:0:5::1")]);
         let child = w.nodes[0].installed.values().next().unwrap();
-        assert_eq!(child.local_vips, [ip("10.3.0.1"), ip("fec3:0:0:5::1")]);
+        assert_eq!(*child.local_vips, [ip("10.3.0.1"), ip("fec3:0:0:5::1")]);
         let texts: Vec<String> = child.local_ts.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["10.3.0.1/32", "fec3:0:0:5::/64"]);
         assert_eq!(w.nodes[1].installed.values().next().unwrap().remote_ts, child.local_ts);

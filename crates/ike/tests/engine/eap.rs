@@ -106,8 +106,8 @@ fn an_eap_identity_is_who_the_client_is() {
     };
     let mut w = established(snapshots());
     let view = w.nodes[1].engine.list(&all())[0].clone();
-    assert_eq!(view.remote_eap_id, Some(Identity::parse("carol").unwrap()));
-    assert_eq!(view.remote_id, Some(Identity::parse(CAROL).unwrap()));
+    assert_eq!(view.remote_eap_id.as_deref(), Some(&Identity::parse("carol").unwrap()));
+    assert_eq!(view.remote_id.as_deref(), Some(&Identity::parse(CAROL).unwrap()));
     assert!(w.has_log(1, "received EAP identity 'carol'"));
     assert!(w.has_log(1, "assigning virtual IP 10.3.0.1 to peer 'carol'"));
     // It stays with the IKE_SA through rekeying and a change of engines.
@@ -116,7 +116,7 @@ fn an_eap_identity_is_who_the_client_is() {
     w.advance(20_000);
     w.handover(1);
     let view = w.nodes[1].engine.list(&all())[0].clone();
-    assert_eq!(view.remote_eap_id, Some(Identity::parse("carol").unwrap()));
+    assert_eq!(view.remote_eap_id.as_deref(), Some(&Identity::parse("carol").unwrap()));
     // Of two with that name one goes.
     w.nodes[1].pool = [ip("10.3.0.2"), ip("fec3::2")].into();
     w.command(0, |id| Command::Rekey { id, filter: all(), reauth: true });

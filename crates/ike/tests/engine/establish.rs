@@ -6,7 +6,7 @@ use ike::io::Event;
 fn a_road_warrior_comes_up() {
     let w = established(road_warrior());
     let c = &w.nodes[0].installed.values().next().unwrap();
-    assert_eq!(c.local_vips, [ip("10.3.0.1"), ip("fec3::1")]);
+    assert_eq!(*c.local_vips, [ip("10.3.0.1"), ip("fec3::1")]);
     assert_eq!(c.local_ts.len(), 2);
     assert_eq!(w.nodes[0].vips, [ip("10.3.0.1"), ip("fec3::1")]);
     let v = &w.nodes[1].engine.list(&all())[0];
@@ -43,8 +43,8 @@ fn another_address_than_asked_for_is_as_good() {
     let fixed = |c: &mut policy::Connection| c.vips = vec![ip("172.31.9.9").into()];
     let w = established(road_warrior_with(fixed, |_| {}, policy::Settings::default()));
     let c = &w.nodes[0].installed.values().next().unwrap();
-    assert_eq!(c.local_vips, [ip("10.3.0.1")]);
-    assert_eq!(c.local_ts, [policy::Selector::host(ip("10.3.0.1"))]);
+    assert_eq!(*c.local_vips, [ip("10.3.0.1")]);
+    assert_eq!(*c.local_ts, [policy::Selector::host(ip("10.3.0.1"))]);
     w.assert_agreement();
 }
 

@@ -312,6 +312,6 @@ fn a_trap_for_anybody_goes_where_the_packet_goes() {
     }
     w.run();
     assert_eq!(w.nodes[0].installed.len(), 1);
-    assert_eq!(w.nodes[0].installed.values().next().unwrap().remote_ts, [sel("192.0.2.2")]);
+    assert_eq!(*w.nodes[0].installed.values().next().unwrap().remote_ts, [sel("192.0.2.2")]);
     w.assert_agreement();
 }

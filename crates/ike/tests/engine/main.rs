@@ -24,4 +24,5 @@ mod paths;
 mod ppk;
 mod rekey;
 mod rounds;
+mod scale;
 mod signatures;

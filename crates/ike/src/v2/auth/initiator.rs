@@ -262,7 +262,7 @@ fn hear(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, inner: &Inner, p: &[Payl
         let signed = c.peer_octets()?;
         let key = auth_key(&c.hs, done.msk.as_ref(), false);
         let proof = by_key(&c.hs, &key, &auth.data, &signed)?.filter(|_| auth.method == AuthMethod::Psk);
-        let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+        let other = sa.other();
         let Some(proof) = proof else {
             say!(core, sa, Ike 1, "verification of AUTH payload with{} EAP MSK failed", if done.msk.is_some() { "" } else { "out" });
             return Err(refused());
@@ -285,7 +285,7 @@ fn hear(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, inner: &Inner, p: &[Payl
         Fault::Local(format!("peer authenticated by {:?}, which is not supported", auth.method))
     })?;
     if !how.fits(&round.class) {
-        let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+        let other = sa.other();
         let passed = Passed { how, identity: other, eap_identity: None, groups: Vec::new() };
         let why = rounds::violated(&round, &passed).unwrap_or_default();
         say!(core, sa, Cfg 1, "{why}");
@@ -339,20 +339,20 @@ fn note_identity(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, p: &[Payload]) 
         say!(core, sa, Ike 0, "IDr '{other}' does not match to '{pattern}'");
         return Err(refused());
     }
-    sa.remote_id = Some(other);
+    sa.remote_id = Some(Arc::new(other));
     c.idr = Some(raw);
     Ok(())
 }
 
 fn by_psk(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, round: &Auth, value: &[u8]) -> Result<(), Fault> {
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
+    let me = sa.me();
     let signed = c.peer_octets()?;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
-    let mut good = verify(core, sa, &c.hs, value, &me, &other, &signed)?;
+    let other = sa.other();
+    let mut good = verify(core, sa, &c.hs, value, (&me, &other), &signed)?;
     if good.is_none() && round.id.as_ref().is_none_or(|id| *id == Identity::Any) {
-        good = verify(core, sa, &c.hs, value, &me, &Identity::Ip(sa.remote.ip()), &signed)?;
+        good = verify(core, sa, &c.hs, value, (&me, &Identity::Ip(sa.remote.ip())), &signed)?;
     }
-    c.proof = Some(good.ok_or_else(refused)?);
+    c.proof = Some(good.ok_or_else(refused)?.0);
     Ok(())
 }
 
@@ -362,7 +362,7 @@ fn judging(sa: &IkeSa, c: &Claim, p: &[Payload]) -> Result<JudgeRequest, Fault> 
     Ok(JudgeRequest {
         ike_id: sa.id,
         candidates: vec![candidate],
-        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
+        peer: sa.other(),
         certs: certs_of(p),
         method: auth.method,
         auth: auth.data.clone(),
@@ -377,7 +377,7 @@ pub(super) fn told(core: &mut Core, sa: &mut IkeSa, said: Said) {
     go(core, sa, |core, sa, c| match said {
         Said::Signed(answer) => {
             let (_, last) = round_of(sa, c)?;
-            let me = sa.local_id.clone().unwrap_or(Identity::Any);
+            let me = sa.me();
             let own = Own::signed(core, sa, &me, answer)?;
             say_round(core, sa, c, &me, Some(own), last)
         }
@@ -407,7 +407,7 @@ fn judged(
     let trusted = judged.verdict.map_err(Fault::Distrusted)?;
     let signed = c.peer_octets()?;
     let proof = by_signature(&trusted.verified, &signed).ok_or_else(refused)?;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let other = sa.other();
     let round = due(sa, c)?;
     say!(core, sa, Ike 1, "authentication of '{other}' with {} successful", trusted.verified.scheme());
     let passed = Passed { how: How::Signature, identity: other, eap_identity: None, groups: trusted.groups };
@@ -457,8 +457,8 @@ fn eap_input(sa: &IkeSa, c: &Claim, packet: &[u8]) -> Result<EapInput, Fault> {
         ike_id: sa.id,
         connection: sa.conn.name.clone(),
         auth,
-        me: sa.local_id.clone().unwrap_or(Identity::Any),
-        server: sa.remote_id.clone().unwrap_or(Identity::Any),
+        me: sa.me(),
+        server: sa.other(),
         server_proven: c.proof.is_some(),
         packet: packet.to_vec(),
     })))
@@ -489,7 +489,7 @@ fn stepped(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, step: EapStep) -> Res
             run.done = Some(Done { msk: msk.clone() });
             c.eap = Some(run);
             let (_, last) = round_of(sa, c)?;
-            let me = sa.local_id.clone().unwrap_or(Identity::Any);
+            let me = sa.me();
             let proofs = to_prove(sa, c, &me, last)?;
             let own = macs(&proofs, |hs| auth_key(hs, msk.as_ref(), true), AuthMethod::Psk)?;
             say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
@@ -533,7 +533,7 @@ pub(super) fn ask_again(sa: &IkeSa, c: &Claim, wait: &Wait) -> Option<Ask> {
     match (&c.stage, wait) {
         (Stage::Signing, Wait::Sign) => {
             let (round, last) = round_of(sa, c).ok()?;
-            let request = signing(sa, c, &round, sa.local_id.as_ref()?, last).ok()?;
+            let request = signing(sa, c, &round, sa.local_id.as_deref()?, last).ok()?;
             Some(Ask::Sign(Box::new(request)))
         }
         (Stage::Judging(inner), Wait::Judge) => {

@@ -19,11 +19,12 @@ use crate::sa::{IkeSa, Phase, Wait};
 use crate::select;
 use crate::v2::init::Handshake;
 use crate::v2::ppk::{self, Verdict};
-use crate::v2::proof::{Proven, auth_key, by_key, by_signature, octets, secrets_of, verify};
+use crate::v2::proof::{Proven, auth_key, by_key, by_signature, octets, verify};
 use crate::v2::{close, send, take_phase};
 use crypto::Secret;
 use policy::{Connection, Identity};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 use wire::iana::{AuthMethod, ExchangeType, NotifyType};
 use wire::ike::{Auth, Payload};
@@ -200,8 +201,8 @@ fn meet(
         let idi = RawId::of(idi);
         let other = idi.identity().ok_or(Fault::Broken("illegal IDi payload"))?;
         let asked = pick!(p, IdR).and_then(|id| Identity::from_wire(id.kind, &id.data).ok());
-        sa.remote_id = Some(other.clone());
-        sa.local_id = asked.clone();
+        sa.remote_id = Some(Arc::new(other.clone()));
+        sa.local_id = asked.as_ref().map(|id| core.selves.share(id));
         say!(core, sa, Cfg 1, "looking for peer configs matching {}", sa.ends());
         let (l, r) = (sa.local.ip(), sa.remote.ip());
         let candidates = select::by_identity(&core.snapshot, l, r, asked.as_ref(), &other);
@@ -262,7 +263,10 @@ fn hear(
     }
     if let Some(idi) = pick!(p, IdI) {
         let idi = RawId::of(idi);
-        sa.remote_id = Some(idi.identity().ok_or(Fault::Broken("illegal IDi payload"))?);
+        let identity = idi.identity().ok_or(Fault::Broken("illegal IDi payload"))?;
+        if sa.remote_id.as_deref() != Some(&identity) {
+            sa.remote_id = Some(Arc::new(identity));
+        }
         v.idi = idi;
     }
     let Some(auth) = pick!(p, Auth) else {
@@ -286,23 +290,47 @@ fn hear(
     }
 }
 
+/// What is to be checked with which keys.
+struct Mixed<'a> {
+    /// With the post-quantum pre-shared key, if it is used.
+    hs: Cow<'a, Handshake>,
+    /// The value of the AUTH payload, or the one that stands for it.
+    value: Vec<u8>,
+}
+
+impl Mixed<'_> {
+    fn is_mixed(&self) -> bool {
+        matches!(self.hs, Cow::Owned(_))
+    }
+
+    /// The handshake to go on with, if it is another one.
+    fn changed(self) -> Option<Handshake> {
+        match self.hs {
+            Cow::Owned(hs) => Some(hs),
+            Cow::Borrowed(_) => None,
+        }
+    }
+}
+
 /// How RFC 8784 has it for the AUTH payload at hand: the keys, and the value to check.
-fn with_ppk(
+fn with_ppk<'a>(
     core: &mut Core,
     sa: &IkeSa,
-    v: &Vetting,
+    v: &'a Vetting,
     value: &[u8],
     p: &[Payload],
-) -> Result<(Handshake, Vec<u8>, bool), Fault> {
+) -> Result<Mixed<'a>, Fault> {
+    let plain = |value: Vec<u8>| Mixed { hs: Cow::Borrowed(&v.hs), value };
     // Of several AUTH payloads the last one is made with it.
     if v.follows {
-        return Ok((v.hs.clone(), value.to_vec(), false));
+        return Ok(plain(value.to_vec()));
     }
     Ok(match ppk::judge(core, sa, &v.hs, p)? {
-        Verdict::Plain => (v.hs.clone(), value.to_vec(), false),
-        Verdict::Fallback(without) => (v.hs.clone(), without, false),
+        Verdict::Plain => plain(value.to_vec()),
+        Verdict::Fallback(without) => plain(without),
         Verdict::Use(secret) => {
-            (Handshake { keys: v.hs.keys.with_ppk(&secret)?, ..v.hs.clone() }, value.to_vec(), true)
+            let hs = Handshake { keys: v.hs.keys.with_ppk(&secret)?, ..v.hs.clone() };
+            Mixed { hs: Cow::Owned(hs), value: value.to_vec() }
         }
     })
 }
@@ -316,25 +344,29 @@ fn by_mac(
     auth: &Auth,
     p: &[Payload],
 ) -> Result<(), Fault> {
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let other = sa.other();
     let mut tried: Vec<(Identity, Option<String>, bool)> = Vec::new();
     loop {
         let me = own_of(sa, v);
-        sa.local_id = Some(me.clone());
+        sa.local_id = Some(core.selves.share(&me));
         let key = (me.clone(), sa.conn.ppk_id.clone(), sa.conn.ppk_required);
         if !tried.contains(&key) {
             match with_ppk(core, sa, v, &auth.data, p) {
-                Ok((hs, value, mixed)) => {
-                    let signed = v.peer_octets(&hs)?;
+                Ok(mixed) => {
+                    let (hs, value) = (&*mixed.hs, &mixed.value);
+                    let signed = v.peer_octets(hs)?;
                     let proof = if how == How::Psk {
-                        verify(core, sa, &hs, &value, &me, &other, &signed)?
+                        verify(core, sa, hs, value, (&me, &other), &signed)?
                     } else {
-                        by_key(&hs, &auth_key(&hs, None, true), &value, &signed)?
+                        by_key(hs, &auth_key(hs, None, true), value, &signed)?.map(|proof| (proof, None))
                     };
-                    if let Some(proof) = proof {
-                        v.psk = secrets_of(core, &hs, (&me, &other), (&value, &signed))?;
-                        v.hs = hs;
-                        confirm_ppk(sa, v, mixed);
+                    if let Some((proof, secret)) = proof {
+                        let is_mixed = mixed.is_mixed();
+                        if let Some(hs) = mixed.changed() {
+                            v.hs = hs;
+                        }
+                        v.psk = secret;
+                        confirm_ppk(sa, v, is_mixed);
                         let passed = Passed { how, identity: other, eap_identity: None, groups: Vec::new() };
                         v.proof = Some(proof);
                         return pass(core, sa, v, passed);
@@ -387,9 +419,9 @@ fn judge(
 
 fn judging(core: &mut Core, sa: &IkeSa, v: &Vetting, p: &[Payload]) -> Result<JudgeRequest, Fault> {
     let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    let (hs, value, _) = with_ppk(core, sa, v, &auth.data, p)?;
-    let octets = v.peer_octets(&hs)?;
-    Ok(judge_request(sa, v, auth.method, value, octets, p))
+    let mixed = with_ppk(core, sa, v, &auth.data, p)?;
+    let octets = v.peer_octets(&mixed.hs)?;
+    Ok(judge_request(sa, v, auth.method, mixed.value, octets, p))
 }
 
 fn judge_request(
@@ -407,7 +439,7 @@ fn judge_request(
     JudgeRequest {
         ike_id: sa.id,
         candidates: candidates.collect(),
-        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
+        peer: sa.other(),
         certs: certs_of(p),
         method,
         auth,
@@ -448,10 +480,11 @@ fn judged(
         drop_first(core, sa, v, "constraint checking failed")?;
     }
     let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    let (hs, _, mixed) = with_ppk(core, sa, v, &auth.data, &p)?;
-    let signed = v.peer_octets(&hs)?;
+    let mixed = with_ppk(core, sa, v, &auth.data, &p)?;
+    let signed = v.peer_octets(&mixed.hs)?;
+    let (is_mixed, changed) = (mixed.is_mixed(), mixed.changed());
     let proof = by_signature(&trusted.verified, &signed).ok_or_else(refused)?;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let other = sa.other();
     say!(core, sa, Ike 1, "authentication of '{other}' with {} successful", trusted.verified.scheme());
     let passed = Passed { how: How::Signature, identity: other, eap_identity: None, groups: trusted.groups };
     let at = v.passed.len();
@@ -467,8 +500,10 @@ fn judged(
         }
         return judge(core, sa, v, &inner, &p);
     }
-    v.hs = hs;
-    confirm_ppk(sa, v, mixed);
+    if let Some(hs) = changed {
+        v.hs = hs;
+    }
+    confirm_ppk(sa, v, is_mixed);
     v.proof = Some(proof);
     pass(core, sa, v, passed)?;
     own_round(core, sa, v)
@@ -495,7 +530,7 @@ pub(super) fn ask_again(core: &mut Core, sa: &IkeSa, v: &Vetting, wait: &Wait) -
     match (&v.stage, wait) {
         (Stage::Signing, Wait::Sign) => {
             let round = own_due(sa, v)?;
-            Some(Ask::Sign(Box::new(signing(sa, v, &round, sa.local_id.as_ref()?).ok()?)))
+            Some(Ask::Sign(Box::new(signing(sa, v, &round, sa.local_id.as_deref()?).ok()?)))
         }
         (Stage::Judging(inner), Wait::Judge) => {
             let p = inner.payloads().ok()?;

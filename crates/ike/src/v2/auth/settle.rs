@@ -4,15 +4,15 @@ use crate::core::{Core, Later, Waiter};
 use crate::fault::Fault;
 use crate::io::{Ask, Event, LeaseRequest};
 use crate::message::{Inner, error, find, has, notify, notify_name, pick};
-use crate::sa::{IkeSa, Peers, Phase, Wait};
+use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::child_plan::{self, Answered as ChildAnswered, Offer};
 use crate::v2::establish::{end_within, establish};
 use crate::v2::init::Handshake;
 use crate::v2::proof::Proven;
 use crate::v2::{Job, Passive, child_create, close, send, take_phase};
 use crate::vip;
+use policy::VirtualIp;
 use policy::connection::{Childless, Unique};
-use policy::{Identity, VirtualIp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::iana::{ConfigType, ExchangeType, NotifyType, ProtocolId};
@@ -54,10 +54,10 @@ pub(super) fn settled(
         for v in bad {
             say!(core, sa, Ike 1, "ignoring virtual IP {v} from the peer, it cannot be ours");
         }
-        sa.local_vips = good;
+        sa.local_vips = good.into_iter().collect();
         attributes = rest;
     }
-    sa.attributes = vip::plain(&attributes);
+    sa.attributes = vip::plain(&attributes).into_iter().collect();
     for v in sa.local_vips.clone() {
         say!(core, sa, Ike 0, "installing new virtual IP {v}");
     }
@@ -77,7 +77,7 @@ pub(super) fn settled(
             up: true,
         };
         let ticket = core.ask(Waiter::Ike(sa.id), ask);
-        sa.waiting.insert(ticket, Wait::Vips { up: true, ike_id: sa.id, attributes: sa.attributes.clone() });
+        sa.waiting.insert(ticket, Wait::Vips { up: true, ike_id: sa.id, attributes: sa.attributes.to_vec() });
     }
     if let Some(offer) = offer {
         let name = offer.config.name.clone();
@@ -128,19 +128,10 @@ fn accept_peer(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) -> Result<(), Fau
     if super::anonymous(&sa.conn) {
         return Ok(());
     }
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
+    let me = sa.me();
     let other = sa.peer_identity();
-    let ids: Vec<u32> = core
-        .peers
-        .iter()
-        .filter(|(id, x)| {
-            **id != sa.id
-                && x.local == me
-                && x.remote == other
-                && x.remote_ip.is_ipv4() == sa.remote.is_ipv4()
-        })
-        .map(|(id, _)| *id)
-        .collect();
+    let same_family = |x: &&IkeSa| x.remote.is_ipv4() == sa.remote.is_ipv4();
+    let ids: Vec<u32> = core.table.between(&me, &other).filter(same_family).map(|x| x.id).collect();
     let contact = has(p, NotifyType::InitialContact) && sa.conn.unique != Unique::Never;
     if contact {
         for id in ids {
@@ -172,7 +163,6 @@ fn accept_peer(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) -> Result<(), Fau
             Unique::Never | Unique::No => {}
         }
     }
-    core.peers.insert(sa.id, Peers { local: me, remote: other, remote_ip: sa.remote.ip() });
     Ok(())
 }
 
@@ -242,7 +232,7 @@ pub(crate) fn leased(core: &mut Core, sa: &mut IkeSa, request: &LeaseRequest, gi
             say!(core, sa, Ike 1, "no virtual IP found for {} requested by '{peer}'", vip::show(*v));
         }
     }
-    sa.remote_vips.clone_from(&given.addresses);
+    sa.remote_vips = given.addresses.iter().copied().collect();
     proceed(core, sa, *state, given);
 }
 
@@ -325,12 +315,12 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
             let id = child.sa.id;
             sa.children.insert(id, child);
             if let Some(e) = sa.established_mut() {
-                e.passive = Some(Passive {
+                e.passive = Some(Box::new(Passive {
                     exchange: ExchangeType::IkeAuth,
                     child: id,
                     ok: Inner::of(&head),
                     failed: Inner::of(&failed),
-                });
+                }));
             }
             crate::child::install(core, sa, id);
         }

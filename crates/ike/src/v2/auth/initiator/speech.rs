@@ -63,14 +63,14 @@ pub(super) fn macs(
 pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, c: &mut Claim) -> Result<Next, Fault> {
     let (round, last) = round_of(sa, c)?;
     let me = own_identity(sa, &round, None);
-    sa.local_id = Some(me.clone());
+    sa.local_id = Some(core.selves.share(&me));
     if c.theirs == 0 {
         let other = rounds::theirs(&sa.conn).first().and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
-        sa.remote_id = Some(other);
+        sa.remote_id = Some(Arc::new(other));
     }
     let own = match &round.class {
         AuthClass::Psk => {
-            let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let other = sa.other();
             let Some(secret) = secrets(core, sa, &me, &other).first().cloned() else {
                 return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
             };
@@ -122,15 +122,14 @@ pub(super) fn say_round(
     last: bool,
 ) -> Result<Next, Fault> {
     let first = !c.begun;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+    let other = sa.other();
     let mut p = vec![Payload::IdI(wire_id(me))];
     p.extend(own.iter().flat_map(|o| o.certs.iter().cloned().map(Payload::Cert)));
     if first {
         // RFC 7296 2.4: INITIAL_CONTACT says that this is the only IKE_SA between the two identities.
-        let alone = !core
-            .peers
-            .values()
-            .any(|x| x.local == *me && (x.remote == other || x.remote_ip == sa.remote.ip()));
+        let ours = |x: &IkeSa| x.counts_for_unique() && x.local_id.as_deref() == Some(me);
+        let alone =
+            core.table.between(me, &other).next().is_none() && !core.table.at(sa.remote.ip()).any(ours);
         if sa.conn.unique != Unique::Never && alone && sa.replaces.is_none() {
             p.push(notify(NotifyType::InitialContact, &[]));
         }

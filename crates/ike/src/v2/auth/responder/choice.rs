@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::fault::Fault;
 use crate::negotiate;
 use crate::sa::IkeSa;
-use policy::{AuthClass, Connection, Identity};
+use policy::{AuthClass, Connection};
 use std::sync::Arc;
 
 /// Why a connection cannot be meant. `follows`: whether the peer announced a further round, where it is known yet.
@@ -27,12 +27,7 @@ pub(super) fn unfit(
         return Some("peer requested EAP, config unacceptable".to_owned());
     }
     if !how.fits(&round.class) {
-        let passed = Passed {
-            how,
-            identity: sa.remote_id.clone().unwrap_or(Identity::Any),
-            eap_identity: None,
-            groups: Vec::new(),
-        };
+        let passed = Passed { how, identity: sa.other(), eap_identity: None, groups: Vec::new() };
         return violated(round, &passed);
     }
     if let (Some(id), Some(peer)) = (&round.id, &sa.remote_id)
@@ -137,7 +132,8 @@ pub(super) fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Pas
             drop_first(core, sa, v, "non-matching authentication done")?;
         }
     }
-    sa.remote_eap_id = passed.eap_identity.clone().or(sa.remote_eap_id.take());
+    let eap_id = passed.eap_identity.clone().map(Arc::new);
+    sa.remote_eap_id = eap_id.or(sa.remote_eap_id.take());
     sa.groups.extend(passed.groups.iter().cloned());
     v.passed.push(passed);
     Ok(())

@@ -11,7 +11,7 @@ use crate::io::{Candidate, EapInput, EapServe, EapStep};
 use crate::message::{Inner, has, notify, pick};
 use crate::sa::IkeSa;
 use crate::v2::proof::{auth_key, by_key, octets, wire_id};
-use policy::{AuthClass, Connection, Identity};
+use policy::{AuthClass, Connection};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, NotifyType};
 use wire::ike::{Auth, Payload};
@@ -51,8 +51,8 @@ pub(super) fn serve(sa: &IkeSa, v: &Vetting, p: &[Payload]) -> EapInput {
     EapInput::Serve(Box::new(EapServe {
         ike_id: sa.id,
         candidates: candidates.collect(),
-        peer: sa.remote_id.clone().unwrap_or(Identity::Any),
-        me: sa.local_id.clone().unwrap_or(Identity::Any),
+        peer: sa.other(),
+        me: sa.me(),
         local: sa.local,
         remote: sa.remote,
         radius: eap::radius(p),
@@ -87,7 +87,7 @@ pub(super) fn stepped(
                     "EAP method does not authenticate us, EAP-only authentication is not possible".to_owned(),
                 ));
             }
-            let identity_of_round = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let identity_of_round = sa.other();
             let passed =
                 Passed { how: How::Eap, identity: identity_of_round, eap_identity: identity, groups };
             // It counts when AUTH shows that it was the same peer (RFC 7296 2.16): until then there is no proof.
@@ -131,23 +131,27 @@ pub(super) fn eap_auth(
             drop_first(core, sa, v, why)?;
         }
     }
-    let (hs, value, mixed) = with_ppk(core, sa, v, &auth.data, p)?;
-    let signed = v.peer_octets(&hs)?;
-    let other = sa.remote_id.clone().unwrap_or(Identity::Any);
-    let Some(proof) = by_key(&hs, &auth_key(&hs, done.msk.as_ref(), true), &value, &signed)? else {
+    let mixed = with_ppk(core, sa, v, &auth.data, p)?;
+    let (hs, value) = (&*mixed.hs, &mixed.value);
+    let signed = v.peer_octets(hs)?;
+    let other = sa.other();
+    let Some(proof) = by_key(hs, &auth_key(hs, done.msk.as_ref(), true), value, &signed)? else {
         say!(core, sa, Ike 1, "verification of AUTH payload with{} EAP MSK failed", if done.msk.is_some() { "" } else { "out" });
         return Err(refused());
     };
     say!(core, sa, Ike 1, "authentication of '{other}' with EAP successful");
-    v.hs = hs;
+    let is_mixed = mixed.is_mixed();
+    if let Some(hs) = mixed.changed() {
+        v.hs = hs;
+    }
     v.proof = Some(proof);
     v.eap = None;
-    let me = sa.local_id.clone().unwrap_or(Identity::Any);
+    let me = sa.me();
     let ours = octets(&v.hs, false, &wire_id(&me), v.auth_id)?;
     let data = v.hs.keys.psk_auth(&auth_key(&v.hs, done.msk.as_ref(), false), &[&ours])?;
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
     v.add(vec![Payload::Auth(Auth { method: AuthMethod::Psk, data: data.as_slice().to_vec() })]);
-    confirm_ppk(sa, v, mixed);
+    confirm_ppk(sa, v, is_mixed);
     if own_due(sa, v).is_some() {
         v.add(vec![notify(NotifyType::AnotherAuthFollows, &[])]);
     }

@@ -24,7 +24,7 @@ pub(super) fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<Auth>> {
 pub(super) fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
     let all = rounds::ours(&sa.conn);
     let due = own_due(sa, v);
-    if let (None, Some(said)) = (&due, sa.local_id.clone().filter(|_| v.ours > 0)) {
+    if let (None, Some(said)) = (&due, sa.local_id.as_deref().cloned().filter(|_| v.ours > 0)) {
         // We stay who we said last.
         return said;
     }
@@ -36,7 +36,7 @@ pub(super) fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
 
 pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
     let me = own_of(sa, v);
-    sa.local_id = Some(me.clone());
+    sa.local_id = Some(core.selves.share(&me));
     let Some(round) = own_due(sa, v) else {
         if v.eap.is_some() && v.ours == 0 {
             // EAP-only: who we are, the method proves (RFC 5998 3).
@@ -50,7 +50,7 @@ pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Res
     };
     let own = match &round.class {
         AuthClass::Psk => {
-            let other = sa.remote_id.clone().unwrap_or(Identity::Any);
+            let other = sa.other();
             let found = secrets(core, sa, &me, &other).first().map(|s| s.data.clone());
             let Some(key) = v.psk.clone().or(found) else {
                 return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
