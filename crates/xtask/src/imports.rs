@@ -61,6 +61,7 @@ const LAW: &[(&str, &[&str])] = &[
             "dataplane",
         ],
     ),
+    ("count", &["wire", "crypto", "policy", "pki", "ike", "esp", "pool"]),
     ("xtask", &[]),
 ];
 

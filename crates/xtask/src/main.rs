@@ -1,6 +1,7 @@
 //! Checks and chores of the project. `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a terminal")]
 
+mod count;
 mod docs;
 mod imports;
 mod kernel;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   kernel-test tests of the kernel's ESP, on a kernel booted for them where this one has none (root); FILTER
   world       long simulation; CYGNET_SEEDS=n sets how many seeds
   bench       all benchmarks, one after the other
+  count       instruction counts against their bounds (valgrind); --accept takes new ones; NAME… narrows them
   imports     does every crate import only what the house allows?
   sizes       list files that have grown too long
   docs        do the documents name only paths that exist?
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "kernel-test" => kernel::test(rest.first().map(String::as_str)),
         "world" => test::world(),
         "bench" => test::bench(),
+        "count" => count::run(&rest),
         "imports" => imports::check(),
         "sizes" => sizes::check(),
         "docs" => docs::check(),

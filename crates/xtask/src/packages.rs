@@ -30,6 +30,7 @@ const WANTED: &[(&str, &str)] = &[
     ("keepalived", "keepalived"),
     ("bird", "bird2"),
     ("iptables", "iptables"),
+    ("valgrind", "valgrind"),
 ];
 /// Packages without a program of their own; `(file, package)`.
 const PLUGINS: &[(&str, &str)] = &[

@@ -1,13 +1,13 @@
 //! The test run: what CI does, step by step, and what was skipped and why.
 use crate::run::{ci, command, exists, is_root, run, run_command};
-use crate::{docs, imports, kernel, packages, sizes};
+use crate::{count, docs, imports, kernel, packages, sizes};
 use anyhow::{Result, bail};
 use std::time::Instant;
 
 /// Crates whose tests need neither root nor a peer.
-const PURE: &[&str] = &[
+pub(crate) const PURE: &[&str] = &[
     "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "dhcp", "config", "vici",
-    "cli", "testkit", "xtask",
+    "cli", "testkit", "count", "xtask",
 ];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "token", "sql", "daemon"];
@@ -80,6 +80,11 @@ pub(crate) fn all() -> Result<()> {
     })?;
     timed("format, structure, lints", &mut check)?;
     timed("unit, property and simulation tests", &mut unit)?;
+    match count::hindrance() {
+        None => timed("instruction counts", &mut || count::run(&[]))?,
+        Some(why) if ci() => bail!("under CI instructions must be counted: {why}"),
+        Some(why) => skipped.push(format!("instruction counts: {why}")),
+    }
     let reason = match (is_root(), left.is_empty()) {
         (true, true) => None,
         (false, _) => Some("namespaces and TUN devices need root".to_owned()),
