@@ -16,14 +16,15 @@ impl Checksum {
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<4>();
-        // 64 bits hold 2^32 such sums, 16 GiB of input.
-        let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_be_bytes(*w))).sum();
+        // The sum does not depend on the order of bytes but for its own (RFC 1071 2 B): taking them as the processor
+        // does is twice as fast. 64 bits hold 2^32 such sums, 16 GiB of input.
+        let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
         let mut last = [0; 4];
         for (to, from) in last.iter_mut().zip(rest) {
             *to = *from;
         }
-        sum = sum.wrapping_add(u32::from_be_bytes(last).into());
-        Self(fold32(self.0.wrapping_add(fold32(sum))))
+        sum = sum.wrapping_add(u32::from_ne_bytes(last).into());
+        Self(self.0.wrapping_add(u16::from_be(fold16(sum)).into()))
     }
 
     /// Adds the pseudo header of an upper layer with `len` bytes (RFC 9293 3.1, RFC 8200 8.1). Both addresses
