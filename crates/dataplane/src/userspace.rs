@@ -3,17 +3,23 @@
 //! The kernel's routes decide what enters the device (the daemon declares them); the policies here decide which
 //! SA takes it. What no policy wants is dropped: nothing leaves unprotected by accident.
 //!
-//! The walk: [`lane`](self) is the packet path, its stages numbered; `split` and `coalesce` are the arithmetic of
-//! streams; `outbox` and `wires` the way out; `trap` what waits for an SA; `plane` what lanes share.
+//! The walk: [`lane`](self) is the packet path, its stages numbered, `sealer` and `opener` do them; `flows` remembers
+//! what policies said; `split` and `coalesce` are the arithmetic of streams; `outbox` and `wires` the way out; `trap`
+//! what waits for an SA; `plane` what lanes share.
 //!
 //! The outer packet's Don't Fragment bit is the kernel's: set while the packet fits the path MTU it knows. Routers
 //! can so tell it a smaller one; inner senders are told in turn.
 
 mod coalesce;
 mod counters;
+mod flows;
 mod lane;
+mod opener;
 mod outbox;
 mod plane;
+#[cfg(test)]
+mod sample;
+mod sealer;
 mod split;
 mod trap;
 mod wires;
@@ -30,10 +36,12 @@ use linux::sysctl;
 use linux::tun::{Tun, TunOptions, TunQueue};
 use linux::udp::UdpSocket;
 use linux::wait::Waker;
+use opener::Opener;
 use plane::Plane;
 use policy::sa::{PolicyOnly, Usage};
-use policy::{ChildSa, Mode, Selector};
-use std::collections::BTreeMap;
+use policy::{ChildSa, Mode};
+use sealer::Sealer;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,8 +90,6 @@ struct Installed {
     outbound: Arc<OutSa>,
     /// Owner of its policies, once it sends.
     owner: Option<u32>,
-    local_ts: Vec<Selector>,
-    remote_ts: Vec<Selector>,
     priority: u32,
     reqid: u32,
 }
@@ -103,6 +109,8 @@ pub struct Userspace {
     wires: Wires,
     children: BTreeMap<u32, Installed>,
     shunts: BTreeMap<u32, Shunt>,
+    /// Their reqids.
+    reqids: BTreeSet<(u32, u32)>,
     /// Last owner number given to a set of policies.
     owners: u32,
     threads: Vec<JoinHandle<()>>,
@@ -156,6 +164,7 @@ impl Userspace {
             wires: wires.clone(),
             children: BTreeMap::new(),
             shunts: BTreeMap::new(),
+            reqids: BTreeSet::new(),
             owners: 0,
             threads: Vec::new(),
         };
@@ -168,10 +177,8 @@ impl Userspace {
             let out = Out {
                 plane: plane.clone(),
                 tun: queue.clone(),
-                wires: own,
+                sealer: Sealer::new(plane.clone(), queue.clone(), own, options.mark),
                 waker: out_waker,
-                shared: lanes > 1,
-                mark: options.mark,
                 first: lane == 0,
             };
             this.spawn(format!("esp-out-{lane}"), move || out.run())?;
@@ -182,11 +189,10 @@ impl Userspace {
             }
             let inbound = In {
                 plane: plane.clone(),
-                tun: queue.clone(),
+                opener: Opener::new(plane.clone(), queue.clone(), tun.udp_offload),
                 udp,
                 raw,
                 waker: in_waker,
-                udp_offload: tun.udp_offload,
             };
             this.spawn(format!("esp-in-{lane}"), move || inbound.run())?;
         }
@@ -227,13 +233,14 @@ impl Userspace {
         }
         installed.owner = Some(owner);
         let target = Target::Protect(installed.outbound.clone());
-        self.plane.spd.insert(owner, installed.priority, &installed.local_ts, &installed.remote_ts, &target);
+        let (local, remote) = installed.inbound.selectors();
+        self.plane.spd.insert(owner, installed.priority, local, remote, &target);
         let reqid = installed.reqid;
-        let traps: Vec<u32> =
-            self.shunts.iter().filter(|(_, s)| s.reqid == reqid && reqid != 0).map(|(id, _)| *id).collect();
-        for trap in traps {
-            let packets = self.plane.traps.release(trap);
-            self.plane.release(packets);
+        if reqid != 0 {
+            for (_, trap) in self.reqids.range((reqid, 0)..=(reqid, u32::MAX)) {
+                let packets = self.plane.traps.release(*trap);
+                self.plane.release(packets);
+            }
         }
         Ok(())
     }
@@ -256,15 +263,8 @@ impl Backend for Userspace {
             let exists = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(DataplaneError::Os(format!("installing SPI {:08x}", child.spi_in), exists));
         }
-        let installed = Installed {
-            inbound,
-            outbound,
-            owner: None,
-            local_ts: child.local_ts.clone(),
-            remote_ts: child.remote_ts.clone(),
-            priority: child.config.priority,
-            reqid: child.reqid,
-        };
+        let installed =
+            Installed { inbound, outbound, owner: None, priority: child.config.priority, reqid: child.reqid };
         self.children.insert(child.id, installed);
         if child.inbound_only { Ok(()) } else { self.enable(child.id) }
     }
@@ -321,13 +321,16 @@ impl Backend for Userspace {
         self.plane.spd.insert(owner, policy.config.priority, &policy.local_ts, &policy.remote_ts, &target);
         if let Some(old) = self.shunts.insert(policy.id, Shunt { owner, reqid: policy.reqid }) {
             self.plane.spd.remove(old.owner);
+            self.reqids.remove(&(old.reqid, policy.id));
         }
+        self.reqids.insert((policy.reqid, policy.id));
         Ok(())
     }
 
     fn remove_policy(&mut self, id: u32) -> Result<(), DataplaneError> {
         let shunt = self.shunts.remove(&id).ok_or(DataplaneError::Unknown(id))?;
         self.plane.spd.remove(shunt.owner);
+        self.reqids.remove(&(shunt.reqid, id));
         drop(self.plane.traps.release(id));
         Ok(())
     }

@@ -5,9 +5,10 @@
 mod sample;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use esp::{Flow, HEADROOM, InSa, OutSa, Packet, Spd, Target};
+use esp::{Flow, HEADROOM, InSa, OutSa, Packet, Sad, Spd, Target};
 use policy::{Mode, Selector};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::ip::IpView;
 
@@ -18,9 +19,10 @@ fn packets(c: &mut Criterion) {
     {
         for len in [64usize, 1400] {
             let (a, b) = sample::pair(sample::SUITES[at], Mode::Tunnel, |s| {
-                std::sync::Arc::make_mut(&mut s.config).replay_window = 0
+                Arc::make_mut(&mut s.config).replay_window = 0
             });
-            let (out, sa) = (OutSa::new(&a).unwrap(), InSa::new(&b).unwrap());
+            let (out, sa) = (Arc::new(OutSa::new(&a).unwrap()), InSa::new(&b).unwrap());
+            let mut turn = out.try_turn().unwrap();
             let inner = sample::udp("10.0.0.1", "10.0.0.2", len - 28);
             let view = IpView::parse(&inner).unwrap();
             group.throughput(Throughput::Bytes(len as u64));
@@ -29,12 +31,12 @@ fn packets(c: &mut Criterion) {
             group.bench_function(format!("seal/{name}/{len}"), |bench| {
                 bench.iter(|| {
                     let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + len).unwrap();
-                    black_box(out.seal(&mut packet, &view, 1, 1400)).unwrap();
+                    black_box(turn.seal(&mut packet, &view, 1, 1400)).unwrap();
                 });
             });
             memory[HEADROOM..HEADROOM + len].copy_from_slice(&inner);
             let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + len).unwrap();
-            out.seal(&mut packet, &view, 1, 1400).unwrap();
+            turn.seal(&mut packet, &view, 1, 1400).unwrap();
             let sealed = packet.bytes().to_vec();
             group.bench_function(format!("open/{name}/{len}"), |bench| {
                 bench.iter_batched_ref(
@@ -91,5 +93,49 @@ fn policies(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets, policies);
+/// A packet of 64 bytes from its look-up until it is sealed, and opened again: on the only CHILD_SA, on one of many,
+/// and on many in turn.
+fn scale(c: &mut Criterion) {
+    let mut group = c.benchmark_group("scale");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for (count, used) in [(1u32, 1u32), (100_000, 1), (100_000, 100_000)] {
+        let (spd, sad) = (Spd::default(), Sad::default());
+        let host = |n: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + n);
+        for n in 0..count {
+            let (mut a, mut b) = sample::pair(sample::SUITES[0], Mode::Tunnel, |s| {
+                Arc::make_mut(&mut s.config).replay_window = 0
+            });
+            (a.spi_out, b.spi_in) = (1000 + n, 1000 + n);
+            a.remote_ts = [Selector::host(host(n).into())].into();
+            b.local_ts = a.remote_ts.clone();
+            let out = Arc::new(OutSa::new(&a).unwrap());
+            spd.insert(n, 0, &a.local_ts, &a.remote_ts, &Target::Protect(out));
+            sad.insert(Arc::new(InSa::new(&b).unwrap()));
+        }
+        let mut inner = sample::udp("10.0.0.1", "10.0.0.2", 36);
+        let mut memory = vec![0u8; 2048];
+        let from = "192.0.2.1:4500".parse().unwrap();
+        let mut n = 0u32;
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("seal+open/{used} of {count}"), |bench| {
+            bench.iter(|| {
+                n = n.wrapping_add(7919);
+                inner[16..20].copy_from_slice(&host(n % used).octets());
+                memory[HEADROOM..HEADROOM + inner.len()].copy_from_slice(&inner);
+                let view = IpView::parse(&inner).unwrap();
+                let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + inner.len()).unwrap();
+                spd.lookup(&Flow::outbound(&view), |target| match target {
+                    Target::Protect(sa) => sa.try_turn().unwrap().seal(&mut packet, &view, 1, 1400).unwrap(),
+                    other => panic!("{other:?}"),
+                })
+                .unwrap();
+                let spi = u32::from_be_bytes(*packet.bytes().first_chunk().unwrap());
+                black_box(sad.get(spi).unwrap().open(&mut packet, from, 0, 1)).unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, packets, policies, scale);
 criterion_main!(benches);

@@ -10,7 +10,7 @@ use policy::sa::Usage;
 use policy::{ChildSa, Mode, Selector};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::esp::{EspHeader, EspTrailer, NEXT_HEADER_DUMMY};
 use wire::ip::{IpView, protocol, set_ecn};
 
@@ -25,12 +25,14 @@ pub struct InSa {
     pub mode: Mode,
     cipher: EspCipher,
     esn: bool,
-    /// The SA's own lock, never shared between SAs: held for some instructions to look and to note a number.
+    /// The SA's own lock, never shared between SAs: held while its packets are opened.
     window: Mutex<Window>,
     path: ArcSwap<Path>,
     meter: Meter,
-    local_ts: Box<[Selector]>,
-    remote_ts: Box<[Selector]>,
+    /// Our side's, then the peer's.
+    selectors: Box<[Selector]>,
+    /// How many are our side's.
+    ours: usize,
     copy_ecn: bool,
     copy_dscp: bool,
     /// Nobody has told yet that the first packet came.
@@ -70,8 +72,8 @@ impl InSa {
                 encap: child.encap,
             }),
             meter: Meter::new(child),
-            local_ts: child.local_ts.clone(),
-            remote_ts: child.remote_ts.clone(),
+            selectors: [&*child.local_ts, &*child.remote_ts].concat().into_boxed_slice(),
+            ours: child.local_ts.len(),
             copy_ecn: child.config.copy_ecn,
             copy_dscp: matches!(child.config.copy_dscp.as_str(), "in" | "yes"),
             waiting: AtomicBool::new(child.inbound_only),
@@ -87,6 +89,12 @@ impl InSa {
         let sa = Self::new(child)?;
         sa.window.lock().unwrap_or_else(PoisonError::into_inner).resume(top);
         Ok(sa)
+    }
+
+    /// Traffic selectors: our side's and the peer's.
+    #[must_use]
+    pub fn selectors(&self) -> (&[Selector], &[Selector]) {
+        self.selectors.split_at_checked(self.ours).unwrap_or_default()
     }
 
     /// Outer addresses packets are expected from.
@@ -106,8 +114,14 @@ impl InSa {
         self.meter.usage()
     }
 
-    /// Opens an ESP packet (from SPI to ICV) in place: it becomes the inner IP packet. `from` is where it came from,
-    /// `class` the outer DSCP and ECN, `now` monotonic milliseconds.
+    /// Begins to open packets. Whoever else does so for this SA meanwhile waits: make it short.
+    #[must_use]
+    pub fn begin(&self) -> Opening<'_> {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        Opening { window, path: self.path(), sa: self }
+    }
+
+    /// Opens one packet: [`Opening::open`].
     ///
     /// # Errors
     /// Why the packet must be dropped.
@@ -118,50 +132,7 @@ impl InSa {
         class: u8,
         now: u64,
     ) -> Result<Opened, Drop> {
-        if self.meter.expired() {
-            return Err(Drop::Expired);
-        }
-        let header = EspHeader::parse(packet.bytes()).map_err(|_| Drop::Malformed)?;
-        let seq = {
-            let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-            let seq = window.infer(header.seq);
-            // 3.4.3: "the receiver MUST ... verify that the packet contains a Sequence Number that does not duplicate".
-            if !window.fresh(seq) {
-                return Err(Drop::Replay);
-            }
-            seq
-        };
-        let high = self.esn.then_some(split(seq).0);
-        let plain = self.cipher.open(high, packet.bytes_mut()).map_err(|_| Drop::Integrity)?;
-        let newest = {
-            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-            let newest = seq > window.top();
-            // "The receive window is updated only if the integrity verification succeeds."
-            if !window.accept(seq) {
-                return Err(Drop::Replay);
-            }
-            newest
-        };
-        packet.narrow(plain).ok_or(Drop::Malformed)?;
-        let (payload, trailer) = EspTrailer::parse(packet.bytes()).map_err(|_| Drop::Padding)?;
-        let len = payload.len();
-        if trailer.next_header == NEXT_HEADER_DUMMY {
-            return Err(Drop::Dummy);
-        }
-        packet.narrow(0..len).ok_or(Drop::Padding)?;
-        let path = self.path();
-        let view = match self.mode {
-            Mode::Transport => transport::rebuild(packet, trailer.next_header, &path, class)?,
-            _ => self.decapsulate(packet, trailer.next_header, class)?,
-        };
-        if !self.admits(&view) {
-            return Err(Drop::Selector);
-        }
-        let limit = self.meter.count(view.total_len, now);
-        // A look first: a write on every packet would bounce between the workers.
-        let first = self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed);
-        let moved = newest && path.encap && from != path.remote;
-        Ok(Opened { view, limit, moved, first })
+        self.begin().open(packet, from, class, now)
     }
 
     fn decapsulate(&self, packet: &mut Packet<'_>, next_header: u8, class: u8) -> Result<IpView, Drop> {
@@ -200,8 +171,75 @@ impl InSa {
                 && (s.protocol == 0 || s.protocol == view.protocol)
                 && crate::spd::port_matches(s.ports, port)
         };
-        self.remote_ts.iter().any(|s| matches(s, view.source, ports.map(|p| p.0)))
-            && self.local_ts.iter().any(|s| matches(s, view.destination, ports.map(|p| p.1)))
+        let (local, remote) = self.selectors();
+        remote.iter().any(|s| matches(s, view.source, ports.map(|p| p.0)))
+            && local.iter().any(|s| matches(s, view.destination, ports.map(|p| p.1)))
+    }
+}
+
+/// An SA whose packets are being opened, with its replay window.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    sa: &'a InSa,
+    window: MutexGuard<'a, Window>,
+    path: Path,
+}
+
+impl Opening<'_> {
+    /// The SA.
+    #[must_use]
+    pub fn sa(&self) -> &InSa {
+        self.sa
+    }
+
+    /// Opens an ESP packet (from SPI to ICV) in place: it becomes the inner IP packet. `from` is where it came from,
+    /// `class` the outer DSCP and ECN, `now` monotonic milliseconds.
+    ///
+    /// # Errors
+    /// Why the packet must be dropped.
+    pub fn open(
+        &mut self,
+        packet: &mut Packet<'_>,
+        from: SocketAddr,
+        class: u8,
+        now: u64,
+    ) -> Result<Opened, Drop> {
+        let sa = self.sa;
+        if sa.meter.expired() {
+            return Err(Drop::Expired);
+        }
+        let header = EspHeader::parse(packet.bytes()).map_err(|_| Drop::Malformed)?;
+        let seq = self.window.infer(header.seq);
+        // 3.4.3: "the receiver MUST ... verify that the packet contains a Sequence Number that does not duplicate".
+        if !self.window.fresh(seq) {
+            return Err(Drop::Replay);
+        }
+        let high = sa.esn.then_some(split(seq).0);
+        let plain = sa.cipher.open(high, packet.bytes_mut()).map_err(|_| Drop::Integrity)?;
+        let newest = seq > self.window.top();
+        // "The receive window is updated only if the integrity verification succeeds."
+        if !self.window.accept(seq) {
+            return Err(Drop::Replay);
+        }
+        packet.narrow(plain).ok_or(Drop::Malformed)?;
+        let (payload, trailer) = EspTrailer::parse(packet.bytes()).map_err(|_| Drop::Padding)?;
+        let len = payload.len();
+        if trailer.next_header == NEXT_HEADER_DUMMY {
+            return Err(Drop::Dummy);
+        }
+        packet.narrow(0..len).ok_or(Drop::Padding)?;
+        let view = match sa.mode {
+            Mode::Transport => transport::rebuild(packet, trailer.next_header, &self.path, class)?,
+            _ => sa.decapsulate(packet, trailer.next_header, class)?,
+        };
+        if !sa.admits(&view) {
+            return Err(Drop::Selector);
+        }
+        let limit = sa.meter.count(view.total_len, now);
+        // A look first: a write on every packet would bounce between the workers.
+        let first = sa.waiting.load(Ordering::Relaxed) && sa.waiting.swap(false, Ordering::Relaxed);
+        let moved = newest && self.path.encap && from != self.path.remote;
+        Ok(Opened { view, limit, moved, first })
     }
 }
 

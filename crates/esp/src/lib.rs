@@ -15,10 +15,11 @@ pub mod replay;
 pub mod sad;
 pub mod spd;
 pub mod stats;
+mod table;
 mod transport;
 
-pub use inbound::{InSa, Opened};
-pub use outbound::{Limit, OutSa, Path, Sealed};
+pub use inbound::{InSa, Opened, Opening};
+pub use outbound::{Limit, OutSa, Path, Sealed, Turn};
 pub use packet::{HEADROOM, Packet, TAILROOM};
 pub use sad::Sad;
 pub use spd::{Flow, Spd, Target};

@@ -33,7 +33,7 @@ pub enum Limit {
     Hard,
 }
 
-/// Counters and limits of one direction.
+/// Counters and limits of one direction. Only who seals or opens alone for the moment may count; anybody may read.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     bytes: AtomicU64,
@@ -59,9 +59,8 @@ impl Meter {
 
     /// Counts a packet; says when it reached a limit.
     pub(crate) fn count(&self, bytes: usize, now: u64) -> Option<Limit> {
-        let bytes = bytes as u64;
-        let total = self.bytes.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
-        let packets = self.packets.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let total = add(&self.bytes, bytes as u64);
+        let packets = add(&self.packets, 1);
         self.last.store(now.wrapping_add(1), Ordering::Relaxed);
         let over = |limit: (u64, u64)| limit.0 != 0 && total >= limit.0 || limit.1 != 0 && packets >= limit.1;
         if over(self.hard) && !self.told_hard.swap(true, Ordering::Relaxed) {
@@ -87,6 +86,13 @@ impl Meter {
     }
 }
 
+/// Adds to what nobody else changes meanwhile: cheaper than an addition that nobody can come between.
+fn add(counter: &AtomicU64, n: u64) -> u64 {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(n);
+    counter.store(sum, Ordering::Relaxed);
+    sum
+}
+
 /// The outbound half of a CHILD_SA.
 #[derive(Debug)]
 pub struct OutSa {
@@ -98,9 +104,9 @@ pub struct OutSa {
     pub mode: Mode,
     cipher: EspCipher,
     esn: bool,
-    /// Last number used.
+    /// Last number used; changed by who has the turn.
     sequence: AtomicU64,
-    /// Somebody is sealing and sending.
+    /// There is a [`Turn`].
     turn: AtomicBool,
     path: ArcSwap<Path>,
     meter: Meter,
@@ -171,16 +177,10 @@ impl OutSa {
         self.path.store(Arc::new(path));
     }
 
-    /// Takes the right to seal and send, where several threads do so: whoever holds it until what was sealed has
-    /// left keeps packets in the order of their numbers. False when another holds it.
+    /// Takes the right to seal and send. `None` when another has it.
     #[must_use]
-    pub fn try_turn(&self) -> bool {
-        !self.turn.swap(true, Ordering::Acquire)
-    }
-
-    /// Gives it back.
-    pub fn end_turn(&self) {
-        self.turn.store(false, Ordering::Release);
+    pub fn try_turn(self: &Arc<Self>) -> Option<Turn> {
+        (!self.turn.swap(true, Ordering::Acquire)).then(|| Turn { path: self.path(), sa: Arc::clone(self) })
     }
 
     /// Bytes and packets sealed.
@@ -195,76 +195,25 @@ impl OutSa {
         self.sequence.load(Ordering::Relaxed)
     }
 
+    /// Bytes before the payload: header and IV.
+    #[must_use]
+    pub fn head_len(&self) -> usize {
+        EspHeader::LEN + self.cipher.iv_len()
+    }
+
     /// Bytes that an inner packet of `len` bytes has as ESP, without outer IP and UDP headers and TFC padding.
     #[must_use]
     pub fn sealed_len(&self, len: usize) -> usize {
         let plain = (len + EspTrailer::LEN).next_multiple_of(self.cipher.align());
-        EspHeader::LEN + self.cipher.iv_len() + plain + self.cipher.icv_len()
+        self.head_len() + plain + self.cipher.icv_len()
     }
 
     /// The biggest inner packet whose ESP has at most `room` bytes.
     #[must_use]
     pub fn inner_room(&self, room: usize) -> usize {
-        let fixed = EspHeader::LEN + self.cipher.iv_len() + self.cipher.icv_len();
+        let fixed = self.head_len() + self.cipher.icv_len();
         let plain = room.saturating_sub(fixed);
         (plain - plain % self.cipher.align()).saturating_sub(EspTrailer::LEN)
-    }
-
-    /// Seals the IP packet in place: it becomes ESP from SPI to ICV, without outer headers. `now` is monotonic
-    /// milliseconds; `room` how many bytes of ESP the path takes (for TFC padding up to the MTU).
-    ///
-    /// # Errors
-    /// Why the packet must be dropped.
-    pub fn seal(
-        &self,
-        packet: &mut Packet<'_>,
-        view: &IpView,
-        now: u64,
-        room: usize,
-    ) -> Result<Sealed, Drop> {
-        if self.meter.expired() {
-            return Err(Drop::Expired);
-        }
-        let whole = view.total_len;
-        packet.narrow(0..whole).ok_or(Drop::Malformed)?;
-        let next_header = match self.mode {
-            Mode::Transport => transport::strip(packet, view)?,
-            _ if view.source.is_ipv4() => protocol::IPV4,
-            _ => protocol::IPV6,
-        };
-        let align = self.cipher.align();
-        // TFC padding hides what it can: it never costs the packet.
-        let needed = align + EspTrailer::LEN + self.cipher.icv_len();
-        let tfc = self.tfc_bytes(packet.len(), room).min(packet.tailroom().saturating_sub(needed));
-        let padding = (align - (packet.len() + tfc + EspTrailer::LEN) % align) % align;
-        let (payload, tail) = (packet.len(), tfc + padding + EspTrailer::LEN + self.cipher.icv_len());
-        let head = EspHeader::LEN + self.cipher.iv_len();
-        packet.grow_back(tail).ok_or(Drop::NoRoom)?;
-        packet.grow_front(head).ok_or(Drop::NoRoom)?;
-        let pad_len = u8::try_from(padding).map_err(|_| Drop::NoRoom)?;
-        let filler = packet.bytes_mut().get_mut(head + payload..).ok_or(Drop::NoRoom)?;
-        let (zeros, rest) = filler.split_at_mut_checked(tfc).ok_or(Drop::NoRoom)?;
-        zeros.fill(0);
-        // RFC 4303 2.4: "the padding bytes are initialized with a series of (unsigned, 1-byte) integer values".
-        let trailer = (1..=pad_len).chain([pad_len, next_header]);
-        rest.iter_mut().zip(trailer).for_each(|(to, from)| *to = from);
-
-        // 3.3.3: "The transmitted sequence number must never be allowed to cycle" (not even with ESN).
-        let limit = if self.esn { u64::MAX } else { u64::from(u32::MAX) };
-        let seq = self
-            .sequence
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |s| (s < limit).then(|| s + 1))
-            .map_err(|_| Drop::Exhausted)?
-            + 1;
-        let (high, low) = split(seq);
-        packet.write(0, &EspHeader { spi: self.spi, seq: low }.encode()).ok_or(Drop::NoRoom)?;
-        self.cipher.seal(self.esn.then_some(high), packet.bytes_mut(), seq).map_err(|_| Drop::NoRoom)?;
-        let counted = self.meter.count(whole, now);
-        Ok(Sealed {
-            class: self.class(view),
-            dont_fragment: self.copy_df && view.dont_fragment && view.source.is_ipv4(),
-            limit: self.meter.numbers(seq, limit).or(counted),
-        })
     }
 
     /// Outer DSCP and ECN. ECN in normal mode copies (RFC 6040 4.1); off means Not-ECT.
@@ -282,6 +231,90 @@ impl OutSa {
             n => (n as usize).min(self.inner_room(room)),
         };
         want.saturating_sub(len)
+    }
+}
+
+/// The right to seal with an SA: there is one at a time, and only its holder draws sequence numbers. Whoever holds it
+/// until what was sealed has left keeps packets in the order of their numbers, however many threads seal.
+#[derive(Debug)]
+pub struct Turn {
+    sa: Arc<OutSa>,
+    path: Path,
+}
+
+impl Turn {
+    /// The SA.
+    #[must_use]
+    pub fn sa(&self) -> &Arc<OutSa> {
+        &self.sa
+    }
+
+    /// Where its packets went when the turn began.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Seals the IP packet in place: it becomes ESP from SPI to ICV, without outer headers. `now` is monotonic
+    /// milliseconds; `room` how many bytes of ESP the path takes (for TFC padding up to the MTU).
+    ///
+    /// # Errors
+    /// Why the packet must be dropped.
+    pub fn seal(
+        &mut self,
+        packet: &mut Packet<'_>,
+        view: &IpView,
+        now: u64,
+        room: usize,
+    ) -> Result<Sealed, Drop> {
+        let sa = &*self.sa;
+        if sa.meter.expired() {
+            return Err(Drop::Expired);
+        }
+        let whole = view.total_len;
+        packet.narrow(0..whole).ok_or(Drop::Malformed)?;
+        let next_header = match sa.mode {
+            Mode::Transport => transport::strip(packet, view)?,
+            _ if view.source.is_ipv4() => protocol::IPV4,
+            _ => protocol::IPV6,
+        };
+        let align = sa.cipher.align();
+        // TFC padding hides what it can: it never costs the packet.
+        let needed = align + EspTrailer::LEN + sa.cipher.icv_len();
+        let tfc = sa.tfc_bytes(packet.len(), room).min(packet.tailroom().saturating_sub(needed));
+        let padding = (align - (packet.len() + tfc + EspTrailer::LEN) % align) % align;
+        let (payload, tail) = (packet.len(), tfc + padding + EspTrailer::LEN + sa.cipher.icv_len());
+        let head = sa.head_len();
+        packet.grow_back(tail).ok_or(Drop::NoRoom)?;
+        packet.grow_front(head).ok_or(Drop::NoRoom)?;
+        let pad_len = u8::try_from(padding).map_err(|_| Drop::NoRoom)?;
+        let filler = packet.bytes_mut().get_mut(head + payload..).ok_or(Drop::NoRoom)?;
+        let (zeros, rest) = filler.split_at_mut_checked(tfc).ok_or(Drop::NoRoom)?;
+        zeros.fill(0);
+        // RFC 4303 2.4: "the padding bytes are initialized with a series of (unsigned, 1-byte) integer values".
+        let trailer = (1..=pad_len).chain([pad_len, next_header]);
+        rest.iter_mut().zip(trailer).for_each(|(to, from)| *to = from);
+
+        // 3.3.3: "The transmitted sequence number must never be allowed to cycle" (not even with ESN).
+        let limit = if sa.esn { u64::MAX } else { u64::from(u32::MAX) };
+        let last = sa.sequence.load(Ordering::Relaxed);
+        let seq = last.checked_add(1).filter(|seq| *seq <= limit).ok_or(Drop::Exhausted)?;
+        sa.sequence.store(seq, Ordering::Relaxed);
+        let (high, low) = split(seq);
+        packet.write(0, &EspHeader { spi: sa.spi, seq: low }.encode()).ok_or(Drop::NoRoom)?;
+        sa.cipher.seal(sa.esn.then_some(high), packet.bytes_mut(), seq).map_err(|_| Drop::NoRoom)?;
+        let counted = sa.meter.count(whole, now);
+        Ok(Sealed {
+            class: sa.class(view),
+            dont_fragment: sa.copy_df && view.dont_fragment && view.source.is_ipv4(),
+            limit: sa.meter.numbers(seq, limit).or(counted),
+        })
+    }
+}
+
+impl std::ops::Drop for Turn {
+    fn drop(&mut self) {
+        self.sa.turn.store(false, Ordering::Release);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The anti-replay window (RFC 4303 3.4.3) with extended sequence numbers (Appendix A2), as a ring of words
 //! (RFC 6479): moving it forward clears words, it never shifts bits.
 
+use smallvec::{SmallVec, smallvec};
+
 /// Largest window in packets.
 pub const MAX_WINDOW: u32 = 4096;
 
@@ -12,7 +14,8 @@ pub struct Window {
     /// Packets; 0 turns the service off.
     size: u32,
     esn: bool,
-    words: Box<[u64]>,
+    /// Those of the usual small windows lie here, not elsewhere.
+    words: SmallVec<[u64; 2]>,
 }
 
 impl Window {
@@ -20,9 +23,10 @@ impl Window {
     #[must_use]
     pub fn new(size: u32, esn: bool) -> Self {
         let size = size.min(MAX_WINDOW);
-        // One word more than the window, so that the word being filled is never one still needed.
-        let words = (size as usize).div_ceil(64) + 1;
-        Self { top: 0, size, esn, words: vec![0; words].into_boxed_slice() }
+        // One word more than the window, so that the word being filled is never one still needed; a power of two, so
+        // that finding a word takes no division.
+        let words = ((size as usize).div_ceil(64) + 1).next_power_of_two();
+        Self { top: 0, size, esn, words: smallvec![0; words] }
     }
 
     /// The whole sequence number that `low` most likely stands for (Appendix A2.2).
@@ -110,8 +114,8 @@ impl Window {
     }
 
     fn slot(&self, seq: u64) -> usize {
-        let len = self.words.len() as u64;
-        usize::try_from((seq >> 6) % len).unwrap_or(0)
+        let last = (self.words.len() as u64).wrapping_sub(1);
+        usize::try_from(seq >> 6 & last).unwrap_or(0)
     }
 
     fn word(&self, seq: u64) -> u64 {

@@ -2,16 +2,18 @@
 //!
 //! Each pair of a local and a remote selector is filed once, under the smallest prefixes that hold its addresses;
 //! a range that is no prefix is compared exactly on top. A look-up tries each pair of prefix lengths in use (a few,
-//! in practice), best priority first, and stops when nothing better can follow. Readers see immutable snapshots; a
-//! change copies one shard of the table.
+//! in practice), best priority first, and stops when nothing better can follow.
 //!
 //! Known limit: policies that differ in nothing but protocol and ports share a place and are tried one by one.
 use crate::OutSa;
-use arc_swap::{ArcSwap, Guard};
+use crate::table::{Chain, Table, mix, short};
+use arc_swap::ArcSwap;
 use policy::Selector;
 use policy::selector::ANY_PORT;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::ip::IpView;
 
@@ -95,44 +97,49 @@ pub(crate) fn port_matches(ports: (u16, u16), port: Option<u16>) -> bool {
 
 /// One policy: one pair of selectors.
 #[derive(Debug, Clone)]
-struct Entry {
-    key: Key,
-    order: Order,
-    policy: Arc<Policy>,
-}
-
-#[derive(Debug)]
 struct Policy {
     local: Selector,
     remote: Selector,
     target: Target,
+    order: Order,
 }
 
 /// Priority, rank, and the newest of equals: lower first.
 type Order = (u32, u8, u64);
 
-/// Where an entry is filed. Addresses stand at the high end of their 128 bits, masked to the lengths.
+/// A pair of prefix lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct Lengths {
     v4: bool,
-    /// Prefix lengths: remote, local.
-    lengths: (u8, u8),
-    remote: u128,
-    local: u128,
+    remote: u8,
+    local: u8,
 }
 
-impl Key {
-    fn new(v4: bool, lengths: (u8, u8), remote: u128, local: u128) -> Self {
-        Self { v4, lengths, remote: masked(remote, lengths.0), local: masked(local, lengths.1) }
+impl Lengths {
+    fn of(local: &Selector, remote: &Selector) -> Self {
+        Self { v4: remote.is_ipv4(), remote: cover(remote), local: cover(local) }
     }
 
-    fn of(local: &Selector, remote: &Selector) -> Self {
-        let lengths = (cover(remote), cover(local));
-        Self::new(remote.is_ipv4(), lengths, high(remote.start), high(local.start))
+    /// Where policies of these lengths are filed that hold these addresses (at the high end of 128 bits).
+    #[inline]
+    fn hash(self, remote: u128, local: u128) -> u32 {
+        let [r0, r1] = words(masked(remote, self.remote));
+        let [l0, l1] = words(masked(local, self.local));
+        let lengths = u64::from(self.remote) << 8 | u64::from(self.local);
+        let ends = mix(r0 ^ lengths, l0 ^ u64::from(self.v4));
+        if self.v4 { short(ends) } else { short(mix(ends ^ r1, l1)) }
     }
 }
 
 impl Policy {
+    fn lengths(&self) -> Lengths {
+        Lengths::of(&self.local, &self.remote)
+    }
+
+    fn hash(&self) -> u32 {
+        self.lengths().hash(high(self.remote.start), high(self.local.start))
+    }
+
     fn matches(&self, flow: &Flow) -> bool {
         let protocol = |s: &Selector| s.protocol == 0 || s.protocol == flow.protocol;
         self.local.contains_address(flow.local)
@@ -144,57 +151,43 @@ impl Policy {
     }
 
     /// As strongSwan computes them: every bit of prefix is worth 512, a protocol 256, a port 64.
-    fn priority(&self, key: &Key) -> u32 {
-        let bits = u32::from(key.lengths.0) + u32::from(key.lengths.1);
+    fn computed_priority(&self) -> u32 {
+        let lengths = self.lengths();
+        let bits = u32::from(lengths.remote) + u32::from(lengths.local);
         let protocol = u32::from(self.local.protocol != 0 || self.remote.protocol != 0);
         let ports = u32::from(self.local.ports != ANY_PORT) + u32::from(self.remote.ports != ANY_PORT);
         self.target.base().saturating_sub(512 * bits + 256 * protocol + 64 * ports)
     }
 }
 
-/// The entries of a shard in order of key, then [`Order`].
-type Shard = Vec<Entry>;
-/// With 100,000 policies a shard holds some 25; more and smaller ones were measured and found no faster.
-const SHARDS: usize = 1 << 12;
-
 /// A pair of prefix lengths in use.
 #[derive(Debug, Clone, Copy)]
-struct Lengths {
-    v4: bool,
-    lengths: (u8, u8),
-    /// No entry of these lengths has a smaller priority.
+struct InUse {
+    lengths: Lengths,
+    /// No policy of these lengths has a smaller priority.
     best: u32,
 }
 
 /// The outbound policies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Spd {
     /// Best priority first.
-    in_use: ArcSwap<Vec<Lengths>>,
-    shards: Box<[ArcSwap<Shard>]>,
+    in_use: ArcSwap<Vec<InUse>>,
+    policies: Table<Policy>,
+    /// Changes so far.
+    generation: AtomicU64,
     /// Writers take turns; readers never touch it.
     writer: Mutex<Owned>,
 }
 
 #[derive(Debug, Default)]
 struct Owned {
-    /// Entries made so far: later ones win among equals.
+    /// Policies made so far: later ones win among equals.
     serial: u64,
-    /// The entries of an owner.
-    entries: BTreeMap<u32, Vec<(Key, Order)>>,
-    /// How many entries have these lengths.
-    counts: BTreeMap<(bool, (u8, u8)), usize>,
-}
-
-impl Default for Spd {
-    fn default() -> Self {
-        let empty = Arc::new(Shard::new());
-        Self {
-            in_use: ArcSwap::default(),
-            shards: (0..SHARDS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect(),
-            writer: Mutex::default(),
-        }
-    }
+    /// The policies of an owner: where each is filed, and its serial number.
+    policies: BTreeMap<u32, SmallVec<[(u32, u64); 1]>>,
+    /// How many policies have these lengths.
+    counts: BTreeMap<Lengths, usize>,
 }
 
 impl Spd {
@@ -213,111 +206,99 @@ impl Spd {
         for l in local {
             for r in remote.iter().filter(|r| r.is_ipv4() == l.is_ipv4()) {
                 turn.serial += 1;
-                let policy = Policy { local: *l, remote: *r, target: target.clone() };
-                let key = Key::of(l, r);
-                let priority = if priority == 0 { policy.priority(&key) } else { priority };
                 let order = (priority, target.rank(), u64::MAX - turn.serial);
-                self.announce(&key, priority);
-                *turn.counts.entry((key.v4, key.lengths)).or_default() += 1;
-                turn.entries.entry(owner).or_default().push((key, order));
-                let entry = Entry { key, order, policy: Arc::new(policy) };
-                self.change(&key, |shard| {
-                    let at = shard.partition_point(|e| (e.key, e.order) < (key, order));
-                    shard.insert(at, entry);
-                });
+                let mut policy = Policy { local: *l, remote: *r, target: target.clone(), order };
+                if priority == 0 {
+                    policy.order.0 = policy.computed_priority();
+                }
+                let (lengths, hash, order) = (policy.lengths(), policy.hash(), policy.order);
+                self.announce(lengths, order.0);
+                *turn.counts.entry(lengths).or_default() += 1;
+                turn.policies.entry(owner).or_default().push((hash, order.2));
+                self.policies.insert(hash, policy, |other| other.order > order);
             }
         }
+        self.changed();
     }
 
     /// Removes the policies of `owner`; false when it had none.
     pub fn remove(&self, owner: u32) -> bool {
         let mut turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entries) = turn.entries.remove(&owner) else { return false };
-        for (key, order) in entries {
-            self.change(&key, |shard| shard.retain(|e| e.key != key || e.order != order));
-            let lengths = (key.v4, key.lengths);
+        let Some(policies) = turn.policies.remove(&owner) else { return false };
+        for (hash, serial) in policies {
+            let gone = self.policies.remove(hash, |policy| policy.order.2 == serial);
+            let Some(lengths) = gone.map(|policy| policy.lengths()) else { continue };
             let left = turn.counts.get(&lengths).map_or(0, |n| n.saturating_sub(1));
             if left > 0 {
                 turn.counts.insert(lengths, left);
             } else {
                 turn.counts.remove(&lengths);
-                let rest =
-                    self.in_use.load().iter().filter(|l| (l.v4, l.lengths) != lengths).copied().collect();
+                let rest = self.in_use.load().iter().filter(|l| l.lengths != lengths).copied().collect();
                 self.in_use.store(Arc::new(rest));
             }
         }
+        self.changed();
         true
+    }
+
+    /// Differs after every change from what it was before: whoever remembers an answer remembers this as well, asked
+    /// before the answer.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Hands the policy that wants this flow to `act`. `None` when no policy does.
     pub fn lookup<R>(&self, flow: &Flow, act: impl FnOnce(&Target) -> R) -> Option<R> {
-        self.find(flow, |entry| act(&entry.policy.target))
+        self.find(flow, |policy| act(&policy.target))
     }
 
     /// The policy that wants this flow, for people: its selectors, its priority and what it does.
     #[must_use]
     pub fn explain(&self, flow: &Flow) -> Option<(String, u32, Target)> {
-        self.find(flow, |entry| {
-            let Policy { local, remote, target } = &*entry.policy;
-            (format!("{local} === {remote}"), entry.order.0, target.clone())
+        self.find(flow, |policy| {
+            let Policy { local, remote, target, order } = policy;
+            (format!("{local} === {remote}"), order.0, target.clone())
         })
     }
 
     #[inline]
-    fn find<R>(&self, flow: &Flow, act: impl FnOnce(&Entry) -> R) -> Option<R> {
+    fn find<R>(&self, flow: &Flow, act: impl FnOnce(&Policy) -> R) -> Option<R> {
         let in_use = self.in_use.load();
         let v4 = flow.remote.is_ipv4();
         let (remote, local) = (high(flow.remote), high(flow.local));
-        // The snapshot is kept, not the policy: counting references to it would be a write that all workers share.
-        let mut best: Option<(Order, Guard<Arc<Shard>>, usize)> = None;
-        for candidate in in_use.iter().filter(|l| l.v4 == v4) {
-            if best.as_ref().is_some_and(|(order, ..)| order.0 < candidate.best) {
+        // The chain is kept, not the policy: counting references to it would be a write that all workers share.
+        let mut best: Option<(Order, Chain<Policy>)> = None;
+        for candidate in in_use.iter().filter(|l| l.lengths.v4 == v4) {
+            if best.as_ref().is_some_and(|(order, _)| order.0 < candidate.best) {
                 break;
             }
-            let key = Key::new(v4, candidate.lengths, remote, local);
-            let Some(shard) = self.shard(&key).map(ArcSwap::load) else { continue };
-            let start = shard.partition_point(|e| e.key < key);
-            let place = shard.get(start..).unwrap_or_default().iter().take_while(|e| e.key == key);
-            let found = place.enumerate().find(|(_, e)| e.policy.matches(flow));
-            let Some((order, at)) = found.map(|(n, e)| (e.order, start + n)) else { continue };
-            if best.as_ref().is_none_or(|(other, ..)| order < *other) {
-                best = Some((order, shard, at));
+            let chain = self.policies.chain(candidate.lengths.hash(remote, local));
+            let found = chain.iter().find(|policy| policy.matches(flow)).map(|policy| policy.order);
+            if let Some(order) = found
+                && best.as_ref().is_none_or(|(other, _)| order < *other)
+            {
+                best = Some((order, chain));
             }
         }
-        let (_, shard, at) = best?;
-        shard.get(at).map(act)
+        let (order, chain) = best?;
+        chain.iter().find(|policy| policy.order == order).map(act)
     }
 
-    /// Makes the lengths of an entry known, before the entry itself.
-    fn announce(&self, key: &Key, priority: u32) {
+    /// Makes the lengths of a policy known, before the policy itself.
+    fn announce(&self, lengths: Lengths, priority: u32) {
         let in_use = self.in_use.load();
-        let same = |l: &Lengths| l.v4 == key.v4 && l.lengths == key.lengths;
-        if in_use.iter().any(|l| same(l) && l.best <= priority) {
+        if in_use.iter().any(|l| l.lengths == lengths && l.best <= priority) {
             return;
         }
-        let mut new: Vec<Lengths> = in_use.iter().filter(|l| !same(l)).copied().collect();
+        let mut new: Vec<InUse> = in_use.iter().filter(|l| l.lengths != lengths).copied().collect();
         let at = new.partition_point(|l| l.best < priority);
-        new.insert(at, Lengths { v4: key.v4, lengths: key.lengths, best: priority });
+        new.insert(at, InUse { lengths, best: priority });
         self.in_use.store(Arc::new(new));
-    }
-
-    fn change(&self, key: &Key, change: impl FnOnce(&mut Shard)) {
-        if let Some(shard) = self.shard(key) {
-            let old = shard.load();
-            let mut new = Shard::with_capacity(old.len() + 1);
-            new.extend(old.iter().cloned());
-            change(&mut new);
-            shard.store(Arc::new(new));
-        }
-    }
-
-    fn shard(&self, key: &Key) -> Option<&ArcSwap<Shard>> {
-        let mut mixed = u128::from(key.lengths.0) << 8 | u128::from(key.lengths.1);
-        for part in [key.remote, key.local] {
-            mixed = (mixed ^ part ^ part >> 64).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-            mixed ^= mixed >> 67;
-        }
-        self.shards.get(usize::try_from(mixed & 0xffff_ffff).unwrap_or(0) % SHARDS)
     }
 }
 
@@ -334,6 +315,13 @@ fn high(address: IpAddr) -> u128 {
     }
 }
 
+#[inline]
+fn words(bits: u128) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bits.to_be_bytes();
+    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+}
+
+#[inline]
 fn masked(bits: u128, len: u8) -> u128 {
     u128::MAX.checked_shl(128u32.saturating_sub(len.into())).map_or(0, |mask| bits & mask)
 }
@@ -348,8 +336,7 @@ mod tests {
         if let Some((protocol, port)) = restrict {
             remote = remote.restricted(protocol, (port, port));
         }
-        let key = Key::of(&local, &remote);
-        Policy { local, remote, target }.priority(&key)
+        Policy { local, remote, target, order: (0, 0, 0) }.computed_priority()
     }
 
     /// What strongSwan 5.9 gave the kernel for the same shunts and traps.

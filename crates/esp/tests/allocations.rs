@@ -24,7 +24,7 @@ fn no_packet_allocates() {
                 let view = IpView::parse(&inner).unwrap();
                 let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + inner.len()).unwrap();
                 spd.lookup(&Flow::outbound(&view), |target| match target {
-                    Target::Protect(sa) => sa.seal(&mut packet, &view, 1, 1400).unwrap(),
+                    Target::Protect(sa) => sa.try_turn().unwrap().seal(&mut packet, &view, 1, 1400).unwrap(),
                     other => panic!("{other:?}"),
                 })
                 .unwrap();

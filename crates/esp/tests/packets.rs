@@ -20,12 +20,18 @@ use wire::ip::IpView;
 
 const GCM: (wire::iana::Encr, u16, wire::iana::Integ) = SUITES[0];
 
-fn seal_with(out: &OutSa, inner: &[u8]) -> Result<(Vec<u8>, esp::Sealed), Drop> {
+fn seal_with(out: &Arc<OutSa>, inner: &[u8]) -> Result<(Vec<u8>, esp::Sealed), Drop> {
     let mut memory = vec![0xee; HEADROOM + inner.len() + 4096];
     memory[HEADROOM..HEADROOM + inner.len()].copy_from_slice(inner);
     let view = IpView::parse(inner).map_err(|_| Drop::Malformed)?;
     let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + inner.len()).unwrap();
-    let sealed = out.seal(&mut packet, &view, 7, 1400)?;
+    let mut turn = loop {
+        match out.try_turn() {
+            Some(turn) => break turn,
+            None => std::thread::yield_now(),
+        }
+    };
+    let sealed = turn.seal(&mut packet, &view, 7, 1400)?;
     Ok((packet.bytes().to_vec(), sealed))
 }
 
@@ -37,8 +43,8 @@ fn open_with(sa: &InSa, esp: &[u8], class: u8) -> Result<(Vec<u8>, esp::Opened),
     Ok((packet.bytes().to_vec(), opened))
 }
 
-fn halves(a: &ChildSa, b: &ChildSa) -> (OutSa, InSa) {
-    (OutSa::new(a).unwrap(), InSa::new(b).unwrap())
+fn halves(a: &ChildSa, b: &ChildSa) -> (Arc<OutSa>, InSa) {
+    (Arc::new(OutSa::new(a).unwrap()), InSa::new(b).unwrap())
 }
 
 #[test]
@@ -138,16 +144,16 @@ fn numbers_running_out_are_told_in_time() {
     let (a, _) = pair(GCM, Mode::Tunnel, |_| {});
     let inner = udp("10.0.0.1", "10.0.0.2", 4);
     let last = u64::from(u32::MAX);
-    let limit = |out: &OutSa| seal_with(out, &inner).unwrap().1.limit;
-    let out = OutSa::resumed(&a, last - (last >> 4) - 2).unwrap();
+    let limit = |out: &Arc<OutSa>| seal_with(out, &inner).unwrap().1.limit;
+    let out = Arc::new(OutSa::resumed(&a, last - (last >> 4) - 2).unwrap());
     assert_eq!([limit(&out), limit(&out), limit(&out)], [None, Some(Limit::Soft), None]);
-    let out = OutSa::resumed(&a, last - 2).unwrap();
+    let out = Arc::new(OutSa::resumed(&a, last - 2).unwrap());
     assert_eq!([limit(&out), limit(&out)], [Some(Limit::Soft), Some(Limit::Hard)]);
     assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
     let (a, _) = pair(GCM, Mode::Tunnel, |c| c.esn = true);
-    let out = OutSa::resumed(&a, last - 2).unwrap();
+    let out = Arc::new(OutSa::resumed(&a, last - 2).unwrap());
     assert_eq!([limit(&out), limit(&out), limit(&out)], [None; 3], "extended numbers go on");
-    let out = OutSa::resumed(&a, u64::MAX - 1).unwrap();
+    let out = Arc::new(OutSa::resumed(&a, u64::MAX - 1).unwrap());
     assert_eq!(limit(&out), Some(Limit::Hard));
     assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
     assert_eq!(seal_with(&out, &inner).unwrap_err(), Drop::Exhausted);
@@ -207,7 +213,7 @@ fn any_changed_byte_is_refused() {
 #[test]
 fn sequence_numbers_never_cycle() {
     let (a, b) = pair(GCM, Mode::Tunnel, |_| {});
-    let out = OutSa::resumed(&a, u64::from(u32::MAX) - 1).unwrap();
+    let out = Arc::new(OutSa::resumed(&a, u64::from(u32::MAX) - 1).unwrap());
     let sa = InSa::new(&b).unwrap();
     let inner = udp("10.0.0.1", "10.0.0.2", 4);
     assert!(open_with(&sa, &seal_with(&out, &inner).unwrap().0, 0).is_ok());
@@ -218,7 +224,7 @@ fn sequence_numbers_never_cycle() {
 fn extended_numbers_pass_into_the_next_subspace() {
     let (a, b) = pair(SUITES[8], Mode::Tunnel, |c| c.esn = true);
     let start = u64::from(u32::MAX) - 20;
-    let (out, sa) = (OutSa::resumed(&a, start).unwrap(), InSa::resumed(&b, start).unwrap());
+    let (out, sa) = (Arc::new(OutSa::resumed(&a, start).unwrap()), InSa::resumed(&b, start).unwrap());
     let inner = udp("10.0.0.1", "10.0.0.2", 4);
     let mut late = None;
     for n in 0..60 {

@@ -16,6 +16,7 @@ use policy::Mode;
 use proptest::prelude::*;
 use sample::{SUITES, pair, udp};
 use std::net::IpAddr;
+use std::sync::Arc;
 use wire::ip::{Checksum, IPV4_LEN, IPV6_LEN, IpView};
 
 fn ip(text: &str) -> IpAddr {
@@ -37,11 +38,11 @@ fn checksum_over(header: &[u8]) -> [u8; 2] {
     Checksum::new().bytes(&header).finish().to_be_bytes()
 }
 
-fn sealed_len(sa: &OutSa, inner: &[u8]) -> usize {
+fn sealed_len(sa: &Arc<OutSa>, inner: &[u8]) -> usize {
     let mut memory = vec![0; HEADROOM + inner.len() + 128];
     memory[HEADROOM..HEADROOM + inner.len()].copy_from_slice(inner);
     let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + inner.len()).unwrap();
-    sa.seal(&mut packet, &IpView::parse(inner).unwrap(), 0, 65535).unwrap();
+    sa.try_turn().unwrap().seal(&mut packet, &IpView::parse(inner).unwrap(), 0, 65535).unwrap();
     packet.len()
 }
 
@@ -51,7 +52,7 @@ fn the_inner_mtu_is_exact() {
     for suite in SUITES {
         for mode in [Mode::Tunnel, Mode::Transport] {
             let (a, _) = pair(*suite, mode, |_| {});
-            let sa = OutSa::new(&a).unwrap();
+            let sa = Arc::new(OutSa::new(&a).unwrap());
             for path_mtu in 1280..1301 {
                 let room = esp_room(&sa.path(), path_mtu);
                 let most = inner_mtu(&sa, path_mtu);

@@ -126,6 +126,22 @@ proptest! {
     }
 }
 
+/// Whoever remembers answers until the generation changes never gives a stale one.
+#[test]
+fn a_change_is_a_new_generation() {
+    let spd = Spd::default();
+    let mut seen = std::collections::BTreeSet::new();
+    assert!(seen.insert(spd.generation()));
+    spd.insert(1, 0, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")], &Target::Pass);
+    assert!(seen.insert(spd.generation()));
+    spd.insert(2, 0, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")], &Target::Drop);
+    assert!(seen.insert(spd.generation()));
+    assert!(spd.remove(1));
+    assert!(seen.insert(spd.generation()));
+    assert!(!spd.remove(1));
+    assert!(!seen.insert(spd.generation()), "nothing changed");
+}
+
 /// Many policies, each with its own host or all behind one prefix, stay quick to add, find and remove: a table that
 /// copied or searched all of them at each step would need minutes here.
 #[test]

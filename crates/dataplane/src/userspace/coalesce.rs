@@ -354,9 +354,8 @@ mod tests {
             }
             let train = Train::parse(&read, true).unwrap();
             for i in 0..train.count() {
-                let mut p = vec![0; 3000];
-                let n = train.write(i, &mut p).unwrap();
-                p.truncate(n);
+                let mut p = vec![0; train.len(i)];
+                train.write(i, &mut p).unwrap();
                 assert!(sound(&p));
                 out.push(p);
             }

@@ -1,6 +1,7 @@
-//! Sealing into groups: packets of one SA, one after the other in one buffer, so that one call sends them all.
+//! Sealing into groups: packets of one path, one after the other in one buffer, so that one call sends them all,
+//! whichever SAs they belong to.
 use super::wires::Wires;
-use esp::{Drop, HEADROOM, OutSa, Packet, Path, Sealed, TAILROOM};
+use esp::{Drop, HEADROOM, Limit, OutSa, Packet, Path, TAILROOM, Turn};
 use policy::Mode;
 use std::sync::Arc;
 use wire::ip::IpView;
@@ -11,14 +12,26 @@ const MOST: usize = 64;
 const LONGEST: usize = 65_507;
 /// Room behind the largest packet for padding, ICV and TFC padding up to a jumbo frame.
 const SLACK: usize = 9216 + HEADROOM + TAILROOM;
-/// SAs a lane collects for at the same time.
+/// Paths a lane collects for at the same time.
 const GROUPS: usize = 8;
+/// SAs a lane seals for at the same time.
+const TURNS: usize = 64;
+
+/// A lane's groups.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    groups: Vec<Group>,
+    /// How many of them are in use.
+    used: usize,
+    /// The SAs' turns, and the group each seals into. Given back when all has left.
+    turns: Vec<(Turn, usize)>,
+    wires: Wires,
+}
 
 /// Sealed packets to be sent by one call: all of one length, the last may be shorter.
 #[derive(Debug)]
 struct Group {
     memory: Box<[u8]>,
-    sa: Option<Arc<OutSa>>,
     path: Path,
     class: u8,
     len: usize,
@@ -26,80 +39,79 @@ struct Group {
     count: usize,
     /// A shorter packet ended it.
     closed: bool,
-    /// Bytes before the next inner packet that sealing will fill.
-    lead: usize,
-}
-
-/// A lane's groups.
-#[derive(Debug)]
-pub(super) struct Outbox {
-    groups: Vec<Group>,
-    wires: Wires,
-    /// Several lanes may seal for one SA: they take turns, so that packets leave in the order of their numbers.
-    turns: bool,
 }
 
 impl Outbox {
-    pub(super) fn new(wires: Wires, turns: bool) -> Self {
-        Self { groups: Vec::new(), wires, turns }
+    pub(super) fn new(wires: Wires) -> Self {
+        Self { groups: Vec::new(), used: 0, turns: Vec::with_capacity(TURNS), wires }
     }
 
-    /// Seals a packet of at most `len` bytes that `write` puts down, and queues it. `room`: bytes of ESP the path
-    /// takes.
+    /// Seals the packet of `view` that `write` puts down, and queues it. `room`: bytes of ESP the path takes. Gives the
+    /// limit that it reached.
     pub(super) fn seal(
         &mut self,
         sa: &Arc<OutSa>,
-        len: usize,
+        view: &IpView,
         now: u64,
         room: usize,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Result<Sealed, Drop> {
-        let at = self.group(sa);
-        let wires = &self.wires;
-        let group = self.groups.get_mut(at).ok_or(Drop::NoRoom)?;
-        if group.len + len + SLACK > group.memory.len() {
-            group.send(wires);
-        }
-        group.seal(wires, sa, now, room, write)
+        write: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Result<Option<Limit>, Drop> {
+        // the newest first: packets come in trains
+        let held = self.turns.iter().rposition(|(turn, _)| Arc::ptr_eq(turn.sa(), sa));
+        let at = match held {
+            Some(at) => at,
+            None => self.begin(sa),
+        };
+        let (turn, group) = self.turns.get_mut(at).ok_or(Drop::NoRoom)?;
+        let group = self.groups.get_mut(*group).ok_or(Drop::NoRoom)?;
+        group.seal(turn, &self.wires, view, now, room, write)
     }
 
-    /// The group of this SA, made if there is none.
-    fn group(&mut self, sa: &Arc<OutSa>) -> usize {
-        let same = |g: &Group| g.sa.as_ref().is_some_and(|have| Arc::ptr_eq(have, sa));
-        if let Some(at) = self.groups.iter().position(same) {
-            return at;
-        }
-        if !self.groups.iter().any(|g| g.sa.is_none()) {
-            if self.groups.len() < GROUPS {
-                self.groups.push(Group::new(sa.path()));
-            } else {
-                self.flush();
-            }
-        }
-        // Whoever waits for a turn holds none: lanes cannot wait for each other in a ring.
-        if self.turns && !sa.try_turn() {
+    /// Takes a turn of this SA, and finds its path's group.
+    fn begin(&mut self, sa: &Arc<OutSa>) -> usize {
+        if self.turns.len() >= TURNS {
             self.flush();
-            while !sa.try_turn() {
+        }
+        let turn = sa.try_turn().unwrap_or_else(|| {
+            // Whoever waits for a turn holds none: lanes cannot wait for each other in a ring.
+            self.flush();
+            loop {
+                if let Some(turn) = sa.try_turn() {
+                    return turn;
+                }
                 std::thread::yield_now();
             }
+        });
+        let group = self.group(turn.path());
+        self.turns.push((turn, group));
+        self.turns.len() - 1
+    }
+
+    /// The group of a path, made if there is none.
+    fn group(&mut self, path: &Path) -> usize {
+        let same = self.groups.iter().take(self.used).position(|group| group.path == *path);
+        if let Some(at) = same {
+            return at;
         }
-        let at = self.groups.iter().position(|g| g.sa.is_none()).unwrap_or(0);
-        if let Some(group) = self.groups.get_mut(at) {
-            group.begin(sa);
+        if self.used >= GROUPS {
+            self.flush();
         }
+        let at = self.used;
+        match self.groups.get_mut(at) {
+            Some(group) => group.path = *path,
+            None => self.groups.push(Group::new(*path)),
+        }
+        self.used += 1;
         at
     }
 
     /// Sends everything.
     pub(super) fn flush(&mut self) {
-        for group in &mut self.groups {
+        for group in self.groups.iter_mut().take(self.used) {
             group.send(&self.wires);
-            if let Some(sa) = group.sa.take()
-                && self.turns
-            {
-                sa.end_turn();
-            }
         }
+        self.used = 0;
+        self.turns.clear();
     }
 }
 
@@ -107,52 +119,44 @@ impl Group {
     fn new(path: Path) -> Self {
         Self {
             memory: vec![0; LONGEST + HEADROOM + 65_535 + SLACK].into_boxed_slice(),
-            sa: None,
             path,
             class: 0,
             len: 0,
             segment: 0,
             count: 0,
             closed: false,
-            lead: HEADROOM,
         }
-    }
-
-    fn begin(&mut self, sa: &Arc<OutSa>) {
-        self.path = sa.path();
-        self.lead = HEADROOM;
-        self.sa = Some(sa.clone());
     }
 
     fn send(&mut self, wires: &Wires) {
         if self.count > 0 {
-            wires.send(&self.path, self.class, self.segment, self.memory.get(..self.len).unwrap_or_default());
+            let data = self.memory.get(..self.len).unwrap_or_default();
+            wires.send(&self.path, self.class, self.segment, data);
         }
         (self.len, self.segment, self.count, self.closed) = (0, 0, 0, false);
     }
 
     fn seal(
         &mut self,
+        turn: &mut Turn,
         wires: &Wires,
-        sa: &OutSa,
+        view: &IpView,
         now: u64,
         room: usize,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Result<Sealed, Drop> {
-        let start = self.len + self.lead;
-        let inner = self.memory.get_mut(start..).ok_or(Drop::NoRoom)?;
-        let len = write(inner).ok_or(Drop::NoRoom)?;
-        let view = IpView::parse(inner.get(..len).unwrap_or_default()).map_err(|_| Drop::Malformed)?;
-        let mut packet = Packet::new(&mut self.memory, start..start + len).ok_or(Drop::NoRoom)?;
-        let sealed = sa.seal(&mut packet, &view, now, room)?;
+        write: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Result<Option<Limit>, Drop> {
+        if self.len + view.total_len + SLACK > self.memory.len() {
+            self.send(wires);
+        }
+        // In tunnel mode the ESP packet begins where the one before it ends; in transport mode it is moved there.
+        let lead = if turn.sa().mode == Mode::Tunnel { turn.sa().head_len() } else { HEADROOM };
+        let start = self.len + lead;
+        write(self.memory.get_mut(start..).ok_or(Drop::NoRoom)?).ok_or(Drop::NoRoom)?;
+        let mut packet = Packet::new(&mut self.memory, start..start + view.total_len).ok_or(Drop::NoRoom)?;
+        let sealed = turn.seal(&mut packet, view, now, room)?;
         let range = packet.range();
         if range.start != self.len {
-            let gap = range.start.saturating_sub(self.len);
             self.memory.copy_within(range.clone(), self.len);
-            // in tunnel mode the gap is the same for every packet: leave none the next time
-            if sa.mode == Mode::Tunnel {
-                self.lead = self.lead.saturating_sub(gap);
-            }
         }
         let n = range.len();
         let joins = !self.closed
@@ -171,6 +175,103 @@ impl Group {
         self.closed = n < self.segment;
         self.count += 1;
         self.len += n;
-        Ok(sealed)
+        Ok(sealed.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counters::Counters;
+    use super::super::sample;
+    use super::*;
+    use linux::message::{Batch, SLOTS};
+    use linux::udp::{UdpOptions, UdpSocket};
+    use linux::wait;
+    use std::net::SocketAddr;
+    use std::os::fd::AsFd;
+    use wire::esp::EspHeader;
+    use wire::ip::ipv4_header;
+
+    fn socket() -> Arc<UdpSocket> {
+        Arc::new(UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap())
+    }
+
+    /// SPI and sequence number of everything that comes until `count` came, and how many datagrams the kernel joined
+    /// at most.
+    fn received(socket: &UdpSocket, count: usize) -> (Vec<(u32, u32)>, usize) {
+        let mut batch = Batch::new(SLOTS, 65_535);
+        let (mut all, mut joined) = (Vec::new(), 0);
+        while all.len() < count && wait::readable(&[socket.as_fd()], Some(5000)).unwrap() != 0 {
+            socket.receive(&mut batch).unwrap();
+            for (meta, bytes) in batch.iter_mut() {
+                joined = joined.max(meta.len.div_ceil(meta.stride));
+                all.extend(bytes.chunks(meta.stride).map(|esp| {
+                    let header = EspHeader::parse(esp).unwrap();
+                    (header.spi, header.seq)
+                }));
+            }
+        }
+        (all, joined)
+    }
+
+    fn seal(outbox: &mut Outbox, sa: &Arc<OutSa>, len: usize) {
+        let address = "192.0.2.1".parse().unwrap();
+        let header = ipv4_header(address, address, 17, len, 64, 0, true);
+        let packet = [&header[..], &vec![7; len]].concat();
+        let view = IpView::parse(&packet).unwrap();
+        let sealed = outbox.seal(sa, &view, 1, 1400, |out| {
+            out[..packet.len()].copy_from_slice(&packet);
+            Some(())
+        });
+        assert_eq!(sealed, Ok(None));
+    }
+
+    #[test]
+    fn one_call_takes_packets_of_many_sas_in_order() {
+        let (ours, theirs) = (socket(), socket());
+        let to = |id| sample::sa(id, ours.local(), theirs.local());
+        let sas: Vec<_> = (0..3).map(to).collect();
+        let wires =
+            Wires { udp: vec![ours.clone()], raw: Vec::new(), counters: Arc::new(Counters::default()) };
+        let mut outbox = Outbox::new(wires);
+        for _ in 0..10 {
+            sas.iter().for_each(|sa| seal(&mut outbox, sa, 100));
+        }
+        assert!(sas[0].try_turn().is_none(), "the turn is held while packets wait");
+        outbox.flush();
+        assert!(sas.iter().all(|sa| sa.try_turn().is_some()), "and given back when they left");
+        let (got, joined) = received(&theirs, 30);
+        let expected: Vec<(u32, u32)> =
+            (1..11).flat_map(|seq| (0..3).map(move |id| (2000 + id, seq))).collect();
+        assert_eq!((got, joined), (expected, 30));
+    }
+
+    /// More SAs, more paths, more and bigger packets than are held at once: everything leaves, each SA's in order.
+    #[test]
+    fn nothing_is_lost_beyond_the_bounds() {
+        let ours = socket();
+        let theirs: Vec<_> = (0..GROUPS + 3).map(|_| socket()).collect();
+        let wires =
+            Wires { udp: vec![ours.clone()], raw: Vec::new(), counters: Arc::new(Counters::default()) };
+        let mut outbox = Outbox::new(wires);
+        let remote = |id: usize| -> SocketAddr { theirs[id % theirs.len()].local() };
+        let sas: Vec<_> = (0..TURNS * 2)
+            .map(|id| sample::sa(u32::try_from(id).unwrap(), ours.local(), remote(id)))
+            .collect();
+        for round in 0..4 {
+            for (id, sa) in sas.iter().enumerate() {
+                seal(&mut outbox, sa, 40 + (id + round) % 3 * 300);
+            }
+        }
+        outbox.flush();
+        for (n, socket) in theirs.iter().enumerate() {
+            let own: Vec<u32> =
+                (n..sas.len()).step_by(theirs.len()).map(|id| 2000 + u32::try_from(id).unwrap()).collect();
+            let (got, _) = received(socket, own.len() * 4);
+            for spi in own {
+                let numbers: Vec<u32> = got.iter().filter(|(s, _)| *s == spi).map(|(_, seq)| *seq).collect();
+                assert_eq!(numbers, [1, 2, 3, 4], "SPI {spi}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! This is the slow path; its lock is never taken for a packet that has an SA.
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Milliseconds until a trap asks again, if nothing was installed.
 const ASK_AGAIN: u64 = 30_000;
@@ -14,7 +14,14 @@ const KEPT_BYTES: usize = 1 << 20;
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Traps {
-    waiting: Mutex<BTreeMap<u32, Waiting>>,
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    waiting: BTreeMap<u32, Waiting>,
+    /// Bytes of all their packets.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -26,16 +33,18 @@ struct Waiting {
 impl Traps {
     /// A packet (as read from the device) met `trap`. True when the engine is to be asked.
     pub(super) fn caught(&self, trap: u32, packet: &[u8], now: u64) -> bool {
-        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept: usize = all.values().flat_map(|w| w.packets.iter().map(Vec::len)).sum();
-        let known = all.contains_key(&trap);
-        let waiting = all.entry(trap).or_insert_with(|| Waiting { asked: now, packets: Vec::new() });
+        let mut all = self.lock();
+        let All { waiting, kept } = &mut *all;
+        let known = waiting.contains_key(&trap);
+        let waiting = waiting.entry(trap).or_insert_with(|| Waiting { asked: now, packets: Vec::new() });
         let ask = !known || now.saturating_sub(waiting.asked) > ASK_AGAIN;
         if ask {
             waiting.asked = now;
+            *kept = kept.saturating_sub(waiting.bytes());
             waiting.packets.clear();
         }
-        if waiting.packets.len() < KEPT && kept + packet.len() <= KEPT_BYTES {
+        if waiting.packets.len() < KEPT && *kept + packet.len() <= KEPT_BYTES {
+            *kept += packet.len();
             waiting.packets.push(packet.to_vec());
         }
         ask
@@ -43,14 +52,25 @@ impl Traps {
 
     /// The question could not be put: ask again with the next packet.
     pub(super) fn not_asked(&self, trap: u32) {
-        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&trap);
+        drop(self.release(trap));
     }
 
     /// The trap is served or gone; what was kept for it.
     pub(super) fn release(&self, trap: u32) -> Vec<Vec<u8>> {
-        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&trap).map(|w| w.packets).unwrap_or_default()
+        let mut all = self.lock();
+        let Some(gone) = all.waiting.remove(&trap) else { return Vec::new() };
+        all.kept = all.kept.saturating_sub(gone.bytes());
+        gone.packets
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.packets.iter().map(Vec::len).sum()
     }
 }
 
@@ -85,5 +105,8 @@ mod tests {
         }
         let kept: usize = (0..100).flat_map(|t| traps.release(t)).map(|p| p.len()).sum();
         assert!(kept <= KEPT_BYTES && kept > KEPT_BYTES / 2);
+        // all of it is given back: there is room again
+        assert!(traps.caught(1, &big, 1));
+        assert_eq!(traps.release(1).len(), 1);
     }
 }
