@@ -24,7 +24,7 @@ use crate::observers::log::{Log, Origin, Voice};
 use crate::observers::{Observers, updown};
 use crate::reload::Reloader;
 use crate::shard::{self, Shard};
-use crate::sockets::{self, Port, Sockets};
+use crate::sockets::{Port, Sockets};
 use crate::stores::chosen::Chosen;
 use crate::stores::detours::Detours;
 use crate::stores::dhcp::Dhcp;
@@ -57,9 +57,6 @@ const RECORDS: Duration = Duration::from_secs(5);
 const SCRIPT: Duration = Duration::from_secs(30);
 /// How often counters are looked at for liveness and inactivity.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How often leases that have ended are looked for where nobody asks.
-const EXPIRY: Duration = Duration::from_secs(60);
 
 /// Runs the daemon until it is told to end.
 pub(crate) async fn run(args: Args) -> Result<()> {
@@ -94,7 +91,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
     // 3. Host state; what a crashed predecessor left is undone here.
     let mut wishes = wishes(conf.network());
-    let network = Network::open(state_file("network", &log).as_deref()).context("opening netlink")?;
+    let mut network = Network::open(state_file("network", &log).as_deref()).context("opening netlink")?;
     let names = names(&conf, &log)?;
     let returns = Returns::open(state_file("connmark", &log));
 
@@ -116,25 +113,24 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     wishes.install_routes |= backend.as_ref().is_some_and(|backend| backend.device().is_some());
     if backend.is_none() {
         log.say(Voice::Main, Group::Knl, 0, format!("no data plane: {missing}; IKE_SAs only, no CHILD_SAs"));
-        for socket in sockets.nat_t.all() {
-            tokio::spawn(sockets::read(socket.clone(), true, shard.clone(), log.clone()));
-        }
-    }
-    for socket in sockets.ike.all() {
-        tokio::spawn(sockets::read(socket.clone(), false, shard.clone(), log.clone()));
     }
     let device = backend.as_ref().and_then(|backend| backend.device());
+    // ESP in user space has lanes that read the NAT-T port.
+    let ears = sockets.ears(device.is_none());
     let firewall = firewall(&conf, device.as_deref(), [settings.port, settings.port_nat_t], &log)?;
     let paths = wishes.paths;
     let returns = conf.loads("connmark", false).then_some(returns);
+    let own_changes = network.netlink().port();
     Plane {
         backend,
+        device: device.map(Into::into),
         missing,
         network,
         firewall,
         names,
         returns,
         wishes,
+        addresses: Default::default(),
         shard: shard.clone(),
         log: log.clone(),
     }
@@ -146,7 +142,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         true => neighbours::Handle::start(log.clone()),
         false => neighbours::Handle::default(),
     };
-    notices::watch_network(&plane, &shard, &neighbours, interfaces, &log);
+    notices::watch_network(&plane, own_changes, &shard, &neighbours, interfaces, &log);
 
     // 5. RADIUS, observers, engine.
     let (radius, radius_inbox) = radius::Handle::new();
@@ -197,11 +193,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         signers: Signers::new(shard.clone(), credentials.clone()),
         judges: Judges::new(shard.clone(), credentials.clone(), log.clone()),
     };
-    let machine = Shard { engine, sockets: sockets.clone(), asks, observers: observers.clone() };
-    tokio::spawn(machine.run(shard_inbox));
-    let (ticking, ending) = (plane.clone(), memory.clone());
-    tokio::spawn(every(TICK, move || ticking.tick()));
-    tokio::spawn(every(EXPIRY, move || ending.tick()));
+    let machine = Shard::new(engine, sockets.clone(), ears, asks, observers.clone(), &shard_inbox)?;
+    machine.start(shard_inbox, tokio::runtime::Handle::current()).context("starting the engine's thread")?;
+    tokio::spawn(plane.clone().keep_looking(TICK));
+    tokio::spawn(memory.clone().keep_time());
 
     // 6. Operators.
     let desk = Arc::new(Desk {
@@ -223,6 +218,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     control::credentials::read_tokens(&desk).await;
     control::database::read(&desk, conf.text("plugins.sql.database")).await;
     let _beside = run_scripts(&conf, "start-scripts", &log);
+    linux::memory::give_back();
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
     // 7. Work, until a signal.
@@ -258,15 +254,6 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let _ended = run_scripts(&conf, "stop-scripts", &log).await;
     log.flush();
     Ok(())
-}
-
-/// Does this now and then, for good.
-async fn every(period: Duration, work: impl Fn() + Send) {
-    let mut interval = tokio::time::interval(period);
-    loop {
-        interval.tick().await;
-        work();
-    }
 }
 
 /// Becomes `charon.user` and `charon.group` where they are set, and keeps what a keying daemon needs.

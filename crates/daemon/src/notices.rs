@@ -5,9 +5,9 @@ use crate::data_plane::DataPlane;
 use crate::interfaces::Interfaces;
 use crate::observers::log::{Log, Voice};
 use crate::shard;
-use crate::sockets::{self, Sockets};
+use crate::sockets::Sockets;
 use dataplane::{Backend, Notice, Userspace, UserspaceOptions, Xfrm, XfrmOptions};
-use ike::io::{Command, Datagram, Group};
+use ike::io::{Command, Group};
 use linux::netlink::{Change, Events};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,6 @@ use tokio::sync::mpsc;
 
 /// Notices that may wait.
 const NOTICES: usize = 4096;
-/// IKE messages from port 4500 that may wait.
-const DATAGRAMS: usize = 4096;
 /// Threads that seal, at most.
 const MOST_LANES: usize = 4;
 /// Changes of the network come in swarms: this long we wait for the end of one.
@@ -42,7 +40,6 @@ pub(crate) fn start_backend(
         return start_xfrm(conf, sockets, wishes, shard, plane, log);
     }
     let (notices_tx, notices) = mpsc::channel(NOTICES);
-    let (ike_tx, mut ike) = mpsc::channel(DATAGRAMS);
     let defaults = UserspaceOptions::default();
     let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES);
     let options = UserspaceOptions {
@@ -53,19 +50,17 @@ pub(crate) fn start_backend(
         mark: wishes.paths.mark,
         ..defaults
     };
-    let backend = match Userspace::start(&options, sockets.nat_t.all().cloned().collect(), ike_tx, notices_tx)
-    {
+    let backend = match Userspace::start(
+        &options,
+        sockets.nat_t.all().cloned().collect(),
+        shard.datagrams(),
+        notices_tx,
+    ) {
         Ok(backend) => backend,
         Err(e) => return (None, format!("the userspace data plane cannot start: {}", chain(&e))),
     };
     let device = backend.device().unwrap_or_default();
     log.say(Voice::Plane, Group::Lib, 1, format!("created TUN device: {device}"));
-    let to_engine = shard.clone();
-    tokio::spawn(async move {
-        while let Some((local, remote, bytes)) = ike.recv().await {
-            to_engine.datagram(Datagram { local, remote, bytes, dscp: 0 });
-        }
-    });
     tokio::spawn(pass_on(notices, shard.clone(), plane.clone()));
     (Some(Box::new(backend)), String::new())
 }
@@ -95,7 +90,6 @@ fn start_xfrm(
         if let Err(e) = socket.take_esp() {
             log.say(Voice::Plane, Group::Knl, 0, format!("{e}; ESP in UDP does not come in there"));
         }
-        tokio::spawn(sockets::read(socket.clone(), true, shard.clone(), log.clone()));
     }
     tokio::spawn(pass_on(notices, shard.clone(), plane.clone()));
     (Some(Box::new(backend)), String::new())
@@ -112,15 +106,17 @@ async fn pass_on(mut notices: mpsc::Receiver<Notice>, shard: shard::Handle, plan
     }
 }
 
-/// Watches the kernel's tables: addresses and routes of ours may be gone, paths may be others.
+/// Watches the kernel's tables: addresses and routes of ours may be gone, paths may be others. What the netlink socket
+/// of number `own` does to routes is not looked at.
 pub(crate) fn watch_network(
     plane: &plane::Handle,
+    own: u32,
     shard: &shard::Handle,
     neighbours: &crate::neighbours::Handle,
     interfaces: Interfaces,
     log: &Arc<Log>,
 ) {
-    let mut events = match Events::open() {
+    let mut events = match Events::open(Some(own)) {
         Ok(events) => events,
         Err(e) => {
             log.say(Voice::Main, Group::Knl, 1, format!("network changes will not be noticed: {e}"));
@@ -140,6 +136,7 @@ pub(crate) fn watch_network(
                     continue;
                 }
             }
+            plane.network_changing();
             let end = tokio::time::Instant::now() + SETTLE;
             while let Ok(Ok(_)) = tokio::time::timeout_at(end, events.next()).await {}
             shard.ignore(interfaces.ignored(&log));
@@ -150,8 +147,7 @@ pub(crate) fn watch_network(
     });
 }
 
-/// Whether a change can concern us. Changes of our own making do: they cannot be told apart, and looking again
-/// costs little.
+/// Whether a change can concern us. Addresses and interfaces of our own making do: they are few.
 fn matters(change: &Change) -> bool {
     match change {
         Change::Link(_)

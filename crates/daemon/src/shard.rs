@@ -1,32 +1,37 @@
-//! One engine, its queues and its timer.
+//! One engine, its queues and its timer, on a thread of its own.
 //!
 //! There is one shard for now: the engine handles some thousand handshakes a second on one core, and everything
 //! that is slow happens outside of it. The SPIs carry the shard's number already, so that more shards need no new
 //! protocol.
 //!
-//! The task never waits for anybody: datagrams that do not fit the queue are dropped (the peer retransmits),
+//! The thread never waits for anybody: datagrams that do not fit the queue are dropped (the peer retransmits),
 //! questions go to workers through queues with room or are answered with a failure, events go to observers that
-//! do not block.
-use crate::asks::Asks;
-use crate::observers::Observers;
-use crate::sockets::Sockets;
+//! do not block. What would take long (a list of all IKE_SAs) is asked for in pages.
+//!
+//! The walk: this file is what others hold; [`machine`] is the thread, [`bell`] what wakes it.
+
+mod bell;
+mod machine;
+
+pub(crate) use machine::{Ear, Shard};
+
 use arc_swap::ArcSwap;
-use ike::Engine;
-use ike::io::{Answer, Command, Datagram, Filter, IkeView, Now, Output, Ticket};
+use dataplane::userspace::IkeDatagram;
+use ike::Page;
+use ike::io::{Answer, Command, Filter, IkeView, Now, Ticket};
 use policy::sa::PolicyOnly;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// Datagrams that may wait for the engine.
 const DATAGRAMS: usize = 4096;
 /// Commands, answers and queries that may wait for the engine.
 const CONTROL: usize = 8192;
-/// The longest sleep: a suspended machine must notice passed deadlines soon after it wakes.
-const LONGEST_SLEEP: u64 = 10_000;
+/// IKE_SAs in one page of a list: one page keeps the engine from its other work for well under a millisecond.
+pub(crate) const PAGE: usize = 128;
 
 /// Both clocks, now.
 pub(crate) fn now() -> Now {
@@ -42,7 +47,8 @@ enum Input {
 
 /// A question of the operator, answered from the engine's memory.
 enum Query {
-    List(Filter, oneshot::Sender<Vec<IkeView>>),
+    /// IKE_SAs after this one, one page of them.
+    List(Filter, Option<u32>, oneshot::Sender<Page>),
     Policies(oneshot::Sender<Vec<Arc<PolicyOnly>>>),
     Counts(oneshot::Sender<Counts>),
 }
@@ -54,38 +60,62 @@ pub(crate) struct Counts {
     pub(crate) half_open: usize,
 }
 
+/// How the thread does.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// The longest it was away from its queues, in microseconds.
+    longest: AtomicU64,
+    /// The most IKE_SAs it showed at once.
+    largest_page: AtomicUsize,
+}
+
+impl Gauges {
+    /// The longest the engine was away from its queues since the start, in microseconds.
+    pub(crate) fn longest(&self) -> u64 {
+        self.longest.load(Ordering::Relaxed)
+    }
+
+    /// The most IKE_SAs it showed at once.
+    pub(crate) fn largest_page(&self) -> usize {
+        self.largest_page.load(Ordering::Relaxed)
+    }
+}
+
 /// The way to the shard.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    datagrams: mpsc::Sender<Datagram>,
+    datagrams: mpsc::Sender<IkeDatagram>,
     control: mpsc::Sender<Input>,
-    dropped: Arc<AtomicU64>,
+    gauges: Arc<Gauges>,
     /// Addresses of ours that IKE is not spoken on.
     ignored: Arc<ArcSwap<BTreeSet<IpAddr>>>,
 }
 
 /// The queues' other ends, until the shard starts.
 pub(crate) struct Inbox {
-    datagrams: mpsc::Receiver<Datagram>,
+    datagrams: mpsc::Receiver<IkeDatagram>,
     control: mpsc::Receiver<Input>,
+    gauges: Arc<Gauges>,
+    ignored: Arc<ArcSwap<BTreeSet<IpAddr>>>,
 }
 
 impl Handle {
     pub(crate) fn new() -> (Self, Inbox) {
         let (datagrams, datagrams_rx) = mpsc::channel(DATAGRAMS);
         let (control, control_rx) = mpsc::channel(CONTROL);
-        let handle = Self { datagrams, control, dropped: Arc::default(), ignored: Arc::default() };
-        (handle, Inbox { datagrams: datagrams_rx, control: control_rx })
+        let handle = Self { datagrams, control, gauges: Arc::default(), ignored: Arc::default() };
+        let (gauges, ignored) = (handle.gauges.clone(), handle.ignored.clone());
+        (handle, Inbox { datagrams: datagrams_rx, control: control_rx, gauges, ignored })
     }
 
-    /// Hands over a datagram, or drops it when the engine is behind.
-    pub(crate) fn datagram(&self, datagram: Datagram) {
-        if self.ignores(datagram.local.ip()) {
-            return;
-        }
-        if self.datagrams.try_send(datagram).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// The queue for IKE messages that others read from sockets.
+    pub(crate) fn datagrams(&self) -> mpsc::Sender<IkeDatagram> {
+        self.datagrams.clone()
+    }
+
+    /// How the engine does.
+    pub(crate) fn gauges(&self) -> &Gauges {
+        &self.gauges
     }
 
     /// IKE is not spoken on these addresses of ours.
@@ -95,13 +125,7 @@ impl Handle {
 
     /// Whether IKE is not spoken on this address of ours.
     pub(crate) fn ignores(&self, address: IpAddr) -> bool {
-        let ignored = self.ignored.load();
-        !ignored.is_empty() && ignored.contains(&address)
-    }
-
-    /// Datagrams dropped because the engine was behind.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        ignores(&self.ignored, address)
     }
 
     /// Things waiting for the engine.
@@ -116,9 +140,9 @@ impl Handle {
         let _gone = self.control.send(Input::Command(command)).await;
     }
 
-    /// Gives a command that may be lost when the engine is behind, since it will be repeated.
-    pub(crate) fn hint(&self, command: Command) {
-        let _busy = self.control.try_send(Input::Command(command));
+    /// Gives a command that may be lost when the engine is behind, since it will be repeated. False: it is lost.
+    pub(crate) fn hint(&self, command: Command) -> bool {
+        self.control.try_send(Input::Command(command)).is_ok()
     }
 
     /// Answers a question from a task.
@@ -131,9 +155,19 @@ impl Handle {
         let _gone = self.control.blocking_send(Input::Answer(ticket, answer));
     }
 
-    /// IKE_SAs that match.
+    /// IKE_SAs that match, page by page. What comes and goes meanwhile is on one of the pages or on none.
+    pub(crate) fn pages(&self, filter: Filter) -> Pages {
+        Pages { shard: self.clone(), filter, after: None, last: false }
+    }
+
+    /// All IKE_SAs that match.
     pub(crate) async fn list(&self, filter: Filter) -> Vec<IkeView> {
-        self.query(|tx| Query::List(filter, tx)).await
+        let mut all = Vec::new();
+        let mut pages = self.pages(filter);
+        while let Some(page) = pages.next().await {
+            all.extend(page);
+        }
+        all
     }
 
     /// Traps and shunts.
@@ -153,78 +187,29 @@ impl Handle {
     }
 }
 
-/// A shard.
-pub(crate) struct Shard {
-    pub(crate) engine: Engine,
-    pub(crate) sockets: Arc<Sockets>,
-    pub(crate) asks: Asks,
-    pub(crate) observers: Arc<Observers>,
+fn ignores(ignored: &ArcSwap<BTreeSet<IpAddr>>, address: IpAddr) -> bool {
+    let ignored = ignored.load();
+    !ignored.is_empty() && ignored.contains(&address)
 }
 
-impl Shard {
-    /// Runs until all handles are gone.
-    pub(crate) async fn run(mut self, mut inbox: Inbox) {
-        let mut answers = VecDeque::new();
-        self.drain(&mut answers);
-        loop {
-            let sleep = self.engine.next_wake().map_or(LONGEST_SLEEP, |at| {
-                at.saturating_sub(linux::clock::monotonic_ms()).min(LONGEST_SLEEP)
-            });
-            // Own work first: it ends exchanges, while a datagram may start one.
-            tokio::select! {
-                biased;
-                input = inbox.control.recv() => match input {
-                    Some(input) => self.take(input),
-                    None => return,
-                },
-                Some(datagram) = inbox.datagrams.recv() => self.engine.receive(now(), datagram),
-                () = tokio::time::sleep(Duration::from_millis(sleep)) => self.engine.wake(now()),
-            }
-            self.drain(&mut answers);
-            // Timers must not starve while input keeps coming.
-            if self.engine.next_wake().is_some_and(|at| at <= linux::clock::monotonic_ms()) {
-                self.engine.wake(now());
-                self.drain(&mut answers);
-            }
-        }
-    }
+/// A list of IKE_SAs that is asked for page by page: between two pages the engine does what else there is.
+pub(crate) struct Pages {
+    shard: Handle,
+    filter: Filter,
+    after: Option<u32>,
+    last: bool,
+}
 
-    fn take(&mut self, input: Input) {
-        match input {
-            Input::Command(command) => self.engine.command(now(), command),
-            Input::Answer(ticket, answer) => {
-                self.asks.eap.answered(ticket, &answer);
-                self.engine.answer(now(), ticket, answer);
-            }
-            Input::Query(Query::List(filter, tx)) => {
-                let _gone = tx.send(self.engine.list(&filter));
-            }
-            Input::Query(Query::Policies(tx)) => {
-                let _gone = tx.send(self.engine.policies());
-            }
-            Input::Query(Query::Counts(tx)) => {
-                let counts = Counts { total: self.engine.len(), half_open: self.engine.half_open() };
-                let _gone = tx.send(counts);
-            }
+impl Pages {
+    /// The next page, perhaps with nothing on it; none when there are no more.
+    pub(crate) async fn next(&mut self) -> Option<Vec<IkeView>> {
+        if self.last {
+            return None;
         }
-    }
-
-    /// Carries out what the engine wants; answers known at once are the next inputs.
-    fn drain(&mut self, answers: &mut VecDeque<(Ticket, Answer)>) {
-        loop {
-            while let Some(output) = self.engine.poll() {
-                match output {
-                    Output::Send(datagram) => self.sockets.send(&datagram),
-                    Output::Ask(ticket, ask) => {
-                        if let Some(answer) = self.asks.take(ticket, ask) {
-                            answers.push_back((ticket, answer));
-                        }
-                    }
-                    Output::Tell(event) => self.observers.tell(event),
-                }
-            }
-            let Some((ticket, answer)) = answers.pop_front() else { return };
-            self.engine.answer(now(), ticket, answer);
-        }
+        let (filter, after) = (self.filter.clone(), self.after);
+        let page = self.shard.query(|tx| Query::List(filter, after, tx)).await;
+        self.after = page.next;
+        self.last = page.next.is_none();
+        Some(page.sas)
     }
 }

@@ -1,19 +1,19 @@
 //! From datagram to engine and back.
 //!
-//! Port 500 is ours. Port 4500 is shared with ESP: the data plane's threads read it and hand IKE over. Without a
-//! data plane we read it ourselves and drop what is ESP.
+//! Port 500 is ours. Port 4500 is shared with ESP: the data plane's threads read it and hand IKE over. Without one in
+//! user space the engine's thread reads it too and drops what is ESP.
 use crate::observers::log::{Log, Voice};
-use crate::shard::Handle;
+use crate::shard::Ear;
 use ike::io::{Datagram, Group};
-use linux::message::{Batch, Outgoing, SLOTS};
-use linux::udp::{AsyncUdpSocket, UdpOptions, UdpSocket};
+use linux::message::Outgoing;
+use linux::udp::{UdpOptions, UdpSocket};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::frame::{Frame, KEEPALIVE, with_marker};
 
 /// The largest UDP payload.
-const LARGEST: usize = 65_535;
+pub(crate) const LARGEST: usize = 65_535;
 
 /// One port, both families; a family the system or the configuration does not want is missing.
 #[derive(Debug, Clone, Default)]
@@ -116,48 +116,27 @@ impl Sockets {
         }
     }
 
+    /// The sockets that the engine's thread reads: with `nat_t` also those of the NAT-T port.
+    pub(crate) fn ears(&self, nat_t: bool) -> Vec<Ear> {
+        let ike = self.ike.all().map(|socket| Ear { socket: socket.clone(), nat_t: false });
+        let shared = self.nat_t.all().filter(|_| nat_t);
+        ike.chain(shared.map(|socket| Ear { socket: socket.clone(), nat_t: true })).collect()
+    }
+
+    /// Datagrams the system dropped since nobody read them in time.
+    pub(crate) fn dropped(&self) -> u64 {
+        let all = self.ike.all().chain(self.nat_t.all());
+        all.map(|socket| u64::from(socket.dropped())).sum()
+    }
+
     /// Datagrams the system refused.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 }
 
-/// Reads a socket for ever. `nat_t`: IKE has a marker before it.
-pub(crate) async fn read(socket: Arc<UdpSocket>, nat_t: bool, shard: Handle, log: Arc<Log>) {
-    let port = socket.local().port();
-    let any = socket.local().ip();
-    let socket = match AsyncUdpSocket::new(socket) {
-        Ok(socket) => socket,
-        Err(e) => {
-            log.say(Voice::Net, Group::Net, 0, e.to_string());
-            return;
-        }
-    };
-    let mut batch = Batch::new(SLOTS, LARGEST);
-    loop {
-        if let Err(e) = socket.receive(&mut batch).await {
-            // Errors of earlier sends are reported here; the socket goes on.
-            log.say(Voice::Net, Group::Net, 2, format!("error reading socket: {e}"));
-            tokio::task::yield_now().await;
-            continue;
-        }
-        for (meta, bytes) in batch.iter_mut() {
-            if meta.truncated {
-                continue;
-            }
-            let local = SocketAddr::new(meta.destination.unwrap_or(any), port);
-            // Several datagrams of one size may have been joined by the kernel.
-            for bytes in bytes.chunks(meta.stride.max(1)) {
-                if let Some(bytes) = strip(bytes, nat_t) {
-                    shard.datagram(Datagram { local, remote: meta.source, bytes: bytes.to_vec(), dscp: 0 });
-                }
-            }
-        }
-    }
-}
-
 /// The IKE message in a datagram, if there is one.
-fn strip(bytes: &[u8], nat_t: bool) -> Option<&[u8]> {
+pub(crate) fn strip(bytes: &[u8], nat_t: bool) -> Option<&[u8]> {
     if !nat_t {
         return Some(bytes);
     }

@@ -3,6 +3,7 @@ use crate::trace::{Fate, Flow};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, Selector};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 
 /// Why the data plane could not obey.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,14 @@ pub enum Notice {
     },
 }
 
+/// The handles after one.
+pub(crate) const fn beyond(after: Option<u32>) -> (Bound<u32>, Bound<u32>) {
+    match after {
+        Some(after) => (Bound::Excluded(after), Bound::Unbounded),
+        None => (Bound::Unbounded, Bound::Unbounded),
+    }
+}
+
 /// A data plane.
 pub trait Backend: Send {
     /// `xfrm` or `userspace`.
@@ -76,8 +85,10 @@ pub trait Backend: Send {
     fn remove(&mut self, child: u32, keep_policies: bool) -> Result<(Usage, Usage), DataplaneError>;
     /// Counters (in, out).
     fn query(&mut self, child: u32) -> Result<(Usage, Usage), DataplaneError>;
-    /// Counters (in, out) of all CHILD_SAs, in one go where that is cheaper.
-    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))>;
+    /// Counters (in, out) of CHILD_SAs in the order of their handles: those after `after`, at most `most`. Where it is
+    /// cheaper to ask for all of them in one go, that happens in the first slice (`None`), and the others show what was
+    /// said then.
+    fn usages(&mut self, after: Option<u32>, most: usize) -> Vec<(u32, (Usage, Usage))>;
     /// Installs a trap, pass or drop policy.
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError>;
     /// Removes one.

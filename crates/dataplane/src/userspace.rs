@@ -27,7 +27,7 @@ mod wires;
 pub use counters::{Counter, Counters};
 pub use plane::IkeDatagram;
 
-use crate::backend::{Backend, DataplaneError, Notice};
+use crate::backend::{Backend, DataplaneError, Notice, beyond};
 use crate::trace::{self, Decider, Fate, Sealing};
 use esp::{Flow, InSa, OutSa, Path, SaError, Sad, Spd, Target};
 use lane::{In, Out};
@@ -303,9 +303,9 @@ impl Backend for Userspace {
         Ok((installed.inbound.usage(), installed.outbound.usage()))
     }
 
-    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))> {
-        let all = self.children.iter();
-        all.map(|(id, installed)| (*id, (installed.inbound.usage(), installed.outbound.usage()))).collect()
+    fn usages(&mut self, after: Option<u32>, most: usize) -> Vec<(u32, (Usage, Usage))> {
+        let slice = self.children.range(beyond(after)).take(most);
+        slice.map(|(id, installed)| (*id, (installed.inbound.usage(), installed.outbound.usage()))).collect()
     }
 
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError> {

@@ -18,7 +18,7 @@ mod sa;
 mod selector;
 mod trace;
 
-use crate::backend::{Abilities, Backend, DataplaneError, Notice};
+use crate::backend::{Abilities, Backend, DataplaneError, Notice, beyond};
 use crate::trace::{Fate, Flow, Sealing};
 use book::{Book, Change, Owner};
 use crypto::Secret;
@@ -317,6 +317,23 @@ impl Xfrm {
         Ok(installed.usage)
     }
 
+    /// The counters of all, in one go.
+    fn refresh_all(&mut self) {
+        let (children, shared) = (&mut self.children, &self.shared);
+        let asked = self.xfrm.all_use(|id, found| {
+            let whose = shared.with(|whose| whose.children.get(&(id.destination, id.spi)).copied());
+            let Some(installed) = whose.and_then(|child| children.get_mut(&child)) else { return };
+            if installed.inbound == id {
+                installed.usage.0 = counted(installed.usage.0, &found);
+            } else if installed.outbound == Some(id) {
+                installed.usage.1 = counted(installed.usage.1, &found);
+            }
+        });
+        if let Err(e) = asked {
+            tracing::warn!("{e}");
+        }
+    }
+
     /// Moves one SA; where it lies then.
     fn shift(&mut self, order: &ChildSa, id: StateId, inbound: bool) -> Result<StateId, DataplaneError> {
         let (source, end) = if inbound {
@@ -430,25 +447,16 @@ impl Backend for Xfrm {
         self.refresh(child)
     }
 
-    fn usages(&mut self) -> Vec<(u32, (Usage, Usage))> {
+    fn usages(&mut self, after: Option<u32>, most: usize) -> Vec<(u32, (Usage, Usage))> {
         if self.children.len() < MANY {
-            let all: Vec<u32> = self.children.keys().copied().collect();
-            return all.into_iter().filter_map(|id| Some((id, self.refresh(id).ok()?))).collect();
+            let slice: Vec<u32> = self.children.range(beyond(after)).take(most).map(|(id, _)| *id).collect();
+            return slice.into_iter().filter_map(|id| Some((id, self.refresh(id).ok()?))).collect();
         }
-        let (children, shared) = (&mut self.children, &self.shared);
-        let asked = self.xfrm.all_use(|id, found| {
-            let whose = shared.with(|whose| whose.children.get(&(id.destination, id.spi)).copied());
-            let Some(installed) = whose.and_then(|child| children.get_mut(&child)) else { return };
-            if installed.inbound == id {
-                installed.usage.0 = counted(installed.usage.0, &found);
-            } else if installed.outbound == Some(id) {
-                installed.usage.1 = counted(installed.usage.1, &found);
-            }
-        });
-        if let Err(e) = asked {
-            tracing::warn!("{e}");
+        if after.is_none() {
+            self.refresh_all();
         }
-        self.children.iter().map(|(id, installed)| (*id, installed.usage)).collect()
+        let slice = self.children.range(beyond(after)).take(most);
+        slice.map(|(id, installed)| (*id, installed.usage)).collect()
     }
 
     fn install_policy(&mut self, policy: &PolicyOnly) -> Result<(), DataplaneError> {

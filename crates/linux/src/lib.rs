@@ -14,6 +14,7 @@
 pub mod broadcast;
 pub mod clock;
 pub mod dns;
+pub mod memory;
 pub mod message;
 pub mod multicast;
 pub mod netlink;

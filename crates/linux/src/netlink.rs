@@ -47,6 +47,12 @@ impl Netlink {
         Talk::open(NETLINK_ROUTE).map(Self).attempt(|| "opening a routing netlink socket".to_owned())
     }
 
+    /// The number the kernel knows this socket by: what it changes is told to all with this number.
+    #[must_use]
+    pub const fn port(&self) -> u32 {
+        self.0.port()
+    }
+
     /// Changes something.
     fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.call(message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)

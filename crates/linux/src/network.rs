@@ -6,21 +6,25 @@
 //!
 //! Routes and addresses name interfaces by name, so that the state file still means the same after a restart. They may
 //! be in another, named network namespace, where an interface of ours has been moved.
+//!
+//! Routes may be many (one for each client), and come and go singly: [`Network::change_routes`] looks at those that
+//! changed and at no other.
 
 mod links;
+mod routes;
+mod state;
 
-use crate::netlink::{Address, Netlink, Route, RouteKind, Rule};
-use crate::{Attempt, Error, Result};
-use ipnet::IpNet;
-use links::MadeLink;
+use crate::netlink::{Address, Netlink, Rule};
+use crate::{Error, Result};
 pub use links::within;
 pub use links::{LinkSettings, WantedLink};
+pub use routes::{Routes, WantedRoute};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+use state::{Installed, StateFile};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// A virtual IP on an interface.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,28 +40,6 @@ pub struct WantedAddress {
     pub prefix: u8,
 }
 
-/// A route of ours.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct WantedRoute {
-    /// Where to.
-    pub destination: IpNet,
-    /// Table.
-    pub table: u32,
-    /// Interface name; none for a throw route.
-    pub interface: Option<String>,
-    /// Named network namespace, ours without.
-    #[serde(default)]
-    pub namespace: Option<String>,
-    /// Next hop.
-    pub gateway: Option<IpAddr>,
-    /// Source address of what has none yet.
-    pub source: Option<IpAddr>,
-    /// MTU on this route.
-    pub mtu: Option<u32>,
-    /// What it does.
-    pub kind: RouteKind,
-}
-
 /// What shall be there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Desired {
@@ -66,36 +48,21 @@ pub struct Desired {
     /// Virtual IPs.
     pub addresses: BTreeSet<WantedAddress>,
     /// Routes.
-    pub routes: BTreeSet<WantedRoute>,
+    pub routes: BTreeSet<Arc<WantedRoute>>,
     /// Rules.
     pub rules: BTreeSet<Rule>,
-}
-
-/// What we installed; also the content of the state file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Installed {
-    #[serde(default)]
-    links: BTreeMap<String, MadeLink>,
-    addresses: BTreeSet<WantedAddress>,
-    routes: BTreeSet<WantedRoute>,
-    rules: BTreeSet<Rule>,
-}
-
-impl Installed {
-    fn is_empty(&self) -> bool {
-        let Self { links, addresses, routes, rules } = self;
-        links.is_empty() && addresses.is_empty() && routes.is_empty() && rules.is_empty()
-    }
 }
 
 /// The keeper of the host's state, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Network {
     netlink: Netlink,
-    state_file: Option<PathBuf>,
+    state: StateFile,
     installed: Installed,
     /// Wanted and there, but not by us: not ours to remove.
     foreign: BTreeSet<WantedAddress>,
+    /// Routes that could not be put or removed: tried again at every opportunity.
+    owed: BTreeSet<Arc<WantedRoute>>,
 }
 
 impl Network {
@@ -104,13 +71,15 @@ impl Network {
     /// # Errors
     /// No netlink. What could not be undone is only logged: it must not keep us from starting.
     pub fn open(state_file: Option<&Path>) -> Result<Self> {
+        let (state, left) = StateFile::open(state_file);
         let mut network = Self {
             netlink: Netlink::open()?,
-            state_file: state_file.map(Path::to_owned),
+            state,
             installed: Installed::default(),
             foreign: BTreeSet::new(),
+            owed: BTreeSet::new(),
         };
-        if let Some(left) = state_file.and_then(read_state) {
+        if let Some(left) = left {
             tracing::info!("removing interfaces, addresses, routes and rules left by a previous run");
             network.installed = left;
             for error in network.clear() {
@@ -120,6 +89,12 @@ impl Network {
             network.write_state()?;
         }
         Ok(network)
+    }
+
+    /// This interface is ours and ends with this process, and its routes with it: nobody needs to be told what was on
+    /// it.
+    pub fn set_fleeting(&mut self, interface: &str) {
+        self.state.fleeting = Some(interface.into());
     }
 
     /// The netlink socket, for questions.
@@ -143,23 +118,7 @@ impl Network {
                 Err(e) => failures.push(e),
             }
         }
-        for route in self.installed.routes.difference(&desired.routes).cloned().collect::<Vec<_>>() {
-            // The kernel knows one route per destination and table: another of ours there is put in its place.
-            let heir = desired.routes.iter().find(|r| place(r) == place(&route));
-            let result = match heir {
-                Some(heir) => {
-                    self.installed.routes.remove(heir);
-                    Ok(())
-                }
-                None => self.delete_route(&route),
-            };
-            match result {
-                Ok(()) => {
-                    self.installed.routes.remove(&route);
-                }
-                Err(e) => failures.push(e),
-            }
-        }
+        self.remove_routes(&desired.routes, &mut failures);
         for address in self.installed.addresses.difference(&desired.addresses).cloned().collect::<Vec<_>>() {
             match self.delete_address(&address) {
                 Ok(()) => {
@@ -189,17 +148,7 @@ impl Network {
                 Err(e) => failures.push(e),
             }
         }
-        for route in &desired.routes {
-            if self.installed.routes.contains(route) {
-                continue;
-            }
-            match self.put_route(route) {
-                Ok(()) => {
-                    self.installed.routes.insert(route.clone());
-                }
-                Err(e) => failures.push(e),
-            }
-        }
+        self.put_routes(&desired.routes, &mut failures);
         for rule in &desired.rules {
             if self.installed.rules.contains(rule) {
                 continue;
@@ -236,20 +185,8 @@ impl Network {
                 failures.push(e);
             }
         }
-        // Only what is missing is put: every change is told to all who listen, us included.
-        let mut tables: BTreeMap<Option<&str>, BTreeSet<u32>> = BTreeMap::new();
-        for route in &desired.routes {
-            tables.entry(route.namespace.as_deref()).or_default().insert(route.table);
-        }
-        for (namespace, tables) in tables {
-            match within(&mut self.netlink, namespace, |netlink| seen(netlink, &tables)) {
-                Ok((there, names)) => self.installed.routes.retain(|wanted| {
-                    wanted.namespace.as_deref() != namespace
-                        || there.iter().any(|route| is(wanted, route, &names))
-                }),
-                Err(e) => failures.push(e),
-            }
-        }
+        // Only what is missing is put: every change is told to all who listen.
+        self.look_at_routes(&desired.routes, &mut failures);
         for rule in self.installed.rules.clone() {
             if desired.rules.contains(&rule)
                 && let Err(e) = self.netlink.add_rule(&rule)
@@ -269,7 +206,7 @@ impl Network {
 
     /// Writes what is and what will be to the state file, before anything is done.
     fn announce(&mut self, desired: &Desired, failures: &mut Vec<Error>) {
-        if self.state_file.is_none() {
+        if !self.state.is_kept() {
             return;
         }
         let mut union = self.installed.clone();
@@ -289,27 +226,13 @@ impl Network {
         }
         union.routes.extend(desired.routes.iter().cloned());
         union.rules.extend(desired.rules.iter().copied());
-        if let Err(e) = self.store(&union) {
+        if let Err(e) = self.state.store(&union) {
             failures.push(e);
         }
     }
 
-    fn write_state(&self) -> Result<()> {
-        self.store(&self.installed)
-    }
-
-    fn store(&self, state: &Installed) -> Result<()> {
-        let Some(path) = &self.state_file else { return Ok(()) };
-        let what = || format!("writing {}", path.display());
-        if state.is_empty() {
-            return match fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).attempt(what),
-                _ => Ok(()),
-            };
-        }
-        let text = serde_json::to_string_pretty(state).map_err(io::Error::other).attempt(what)?;
-        let beside = path.with_extension("new");
-        fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).attempt(what)
+    fn write_state(&mut self) -> Result<()> {
+        self.state.store(&self.installed)
     }
 
     fn add_address(&mut self, wanted: &WantedAddress) -> Result<bool> {
@@ -325,68 +248,9 @@ impl Network {
             netlink.delete_address(index, wanted.address, wanted.prefix).map(drop)
         }))
     }
-
-    fn put_route(&mut self, wanted: &WantedRoute) -> Result<()> {
-        within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
-            let interface = wanted.interface.as_ref().map(|name| netlink.link_index(name)).transpose()?;
-            netlink.put_route(&route(wanted, interface))
-        })
-    }
-
-    fn delete_route(&mut self, wanted: &WantedRoute) -> Result<()> {
-        gone_is_fine(within(&mut self.netlink, wanted.namespace.as_deref(), |netlink| {
-            let interface = wanted.interface.as_ref().map(|name| netlink.link_index(name)).transpose()?;
-            netlink.delete_route(&route(wanted, interface)).map(drop)
-        }))
-    }
 }
 
 /// Addresses and routes go with their interface, and that with its namespace.
 fn gone_is_fine(result: Result<()>) -> Result<()> {
     crate::netlink::tolerate(result, &[libc::ENODEV, libc::ENOENT]).map(drop)
-}
-
-/// What the kernel has one route for.
-fn place(route: &WantedRoute) -> (Option<&str>, IpNet, u32) {
-    (route.namespace.as_deref(), route.destination, route.table)
-}
-
-/// Routes of these tables, and names of all interfaces.
-fn seen(netlink: &mut Netlink, tables: &BTreeSet<u32>) -> Result<(Vec<Route>, BTreeMap<u32, String>)> {
-    let mut there = Vec::new();
-    for table in tables {
-        there.extend(netlink.routes(*table)?);
-    }
-    Ok((there, netlink.links()?.into_iter().map(|link| (link.index, link.name)).collect()))
-}
-
-fn route(wanted: &WantedRoute, interface: Option<u32>) -> Route {
-    Route {
-        interface,
-        gateway: wanted.gateway,
-        source: wanted.source,
-        mtu: wanted.mtu,
-        kind: wanted.kind,
-        ..Route::new(wanted.destination, wanted.table)
-    }
-}
-
-/// The kernel's route is the wanted one.
-fn is(wanted: &WantedRoute, route: &Route, names: &BTreeMap<u32, String>) -> bool {
-    let interface = route.interface.and_then(|index| names.get(&index));
-    (wanted.destination, wanted.table, wanted.kind) == (route.destination, route.table, route.kind)
-        && (wanted.gateway, wanted.source, wanted.mtu) == (route.gateway, route.source, route.mtu)
-        // v6 routes that lead nowhere are shown on the loopback interface
-        && (wanted.interface.is_none() || wanted.interface.as_ref() == interface)
-}
-
-fn read_state(path: &Path) -> Option<Installed> {
-    let text = fs::read_to_string(path).ok()?;
-    match serde_json::from_str(&text) {
-        Ok(state) => Some(state),
-        Err(e) => {
-            tracing::warn!("{} is not readable and is ignored: {e}", path.display());
-            None
-        }
-    }
 }

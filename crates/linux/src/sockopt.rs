@@ -43,6 +43,27 @@ pub(crate) fn get_int(socket: BorrowedFd<'_>, level: i32, option: i32) -> io::Re
     if r == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Packets a socket had no room for (`SO_MEMINFO`, since Linux 4.12).
+pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    /// `SK_MEMINFO_DROPS` is the last of them.
+    const VALUES: usize = 9;
+    let mut values = [0u32; VALUES];
+    let mut len = libc::socklen_t::try_from(size_of_val(&values)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `len` bytes into `values`, which is their length, and the true length into
+    // `len`; both outlive the call.
+    let r = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    let [.., drops] = values;
+    if r == 0 { Ok(drops) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets the kernel join datagrams of one flow (since Linux 5.0).
 pub(crate) fn set_gro(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_int(socket, libc::SOL_UDP, UDP_GRO, 1)

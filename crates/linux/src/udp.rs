@@ -151,6 +151,13 @@ impl UdpSocket {
             .attempt(|| format!("letting the kernel take ESP in UDP from {}", self.local))
     }
 
+    /// Datagrams the kernel dropped since nobody read them in time, since the socket was opened (it counts in 32 bits);
+    /// 0 where it does not tell.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        sockopt::drops(self.socket.as_fd()).unwrap_or(0)
+    }
+
     /// Changes what happens to too big packets.
     ///
     /// # Errors

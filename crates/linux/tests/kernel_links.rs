@@ -7,6 +7,7 @@ use linux::network::{Desired, LinkSettings, Network, WantedAddress, WantedLink, 
 use linux::sysctl;
 use std::net::IpAddr;
 use std::process::Command;
+use std::sync::Arc;
 
 const NEEDS: &str = "needs a kernel with tunnel interfaces: cargo xtask kernel-test";
 
@@ -99,7 +100,7 @@ fn an_xfrm_interface_is_made_changed_and_removed() {
                 mtu: None,
                 kind: RouteKind::Unicast,
             };
-            let desired = Desired { routes: [route].into(), ..links(&[wanted.clone()]) };
+            let desired = Desired { routes: [route.into()].into(), ..links(&[wanted.clone()]) };
             assert!(network.apply(&desired).is_empty());
             let now = netlink.link("ipsec0").unwrap();
             assert_eq!((now.index, now.mtu, now.controller), (link.index, 1300, None));
@@ -173,7 +174,7 @@ fn an_xfrm_interface_in_another_namespace() {
                     prefix: 32,
                 }]
                 .into(),
-                routes: [WantedRoute {
+                routes: [Arc::new(WantedRoute {
                     destination: far,
                     table: 254,
                     interface: Some("ipsec0".into()),
@@ -182,7 +183,7 @@ fn an_xfrm_interface_in_another_namespace() {
                     source: Some(address),
                     mtu: None,
                     kind: RouteKind::Unicast,
-                }]
+                })]
                 .into(),
                 ..links(&[wanted])
             };

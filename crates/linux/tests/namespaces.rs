@@ -5,7 +5,7 @@
 use linux::message::{Batch, Outgoing};
 use linux::netlink::{Change, Events, Netlink, PathQuery, Route, RouteKind, Rule};
 use linux::netns::{Namespace, cable, nat};
-use linux::network::{Desired, Network, WantedAddress, WantedRoute};
+use linux::network::{Desired, Network, Routes, WantedAddress, WantedRoute};
 use linux::raw::RawSocket;
 use linux::tun::{Tun, TunOptions, VIRTIO_HEADER};
 use linux::udp::{AsyncUdpSocket, PathMtu, UdpOptions, UdpSocket};
@@ -259,15 +259,17 @@ fn declared_state_is_installed_healed_and_undone() {
             address: ip(address),
             prefix: if ip(address).is_ipv4() { 32 } else { 128 },
         };
-        let route = |to: &str, source: &str| WantedRoute {
-            destination: to.parse().unwrap(),
-            table: 220,
-            interface: Some("ipsec0".into()),
-            namespace: None,
-            gateway: None,
-            source: Some(ip(source)),
-            mtu: None,
-            kind: RouteKind::Unicast,
+        let route = |to: &str, source: &str| {
+            Arc::new(WantedRoute {
+                destination: to.parse().unwrap(),
+                table: 220,
+                interface: Some("ipsec0".into()),
+                namespace: None,
+                gateway: None,
+                source: Some(ip(source)),
+                mtu: None,
+                kind: RouteKind::Unicast,
+            })
         };
         let desired = Desired {
             addresses: ["10.1.0.1", "10.1.0.9", "2001:db8:5::1"].map(wanted).into(),
@@ -296,7 +298,7 @@ fn declared_state_is_installed_healed_and_undone() {
         // nothing to heal: nobody is told of anything
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut events = Events::open().unwrap();
+            let mut events = Events::open(None).unwrap();
             assert!(network.refresh(&desired).is_empty());
             netlink.add_virtual_ip(tun.index, ip("10.1.0.99"), 32).unwrap();
             match events.next().await.unwrap() {
@@ -318,12 +320,12 @@ fn declared_state_is_installed_healed_and_undone() {
         // a throw route, both families
         let mut throws = desired.clone();
         for to in ["10.7.0.0/16", "2001:db8:7::/48"] {
-            throws.routes.insert(WantedRoute {
+            throws.routes.insert(Arc::new(WantedRoute {
                 interface: None,
                 source: None,
                 kind: RouteKind::Throw,
-                ..route(to, "10.1.0.1")
-            });
+                ..(*route(to, "10.1.0.1")).clone()
+            }));
         }
         assert!(network.apply(&throws).is_empty());
         assert_eq!(netlink.routes(220).unwrap().len(), 5);
@@ -372,7 +374,7 @@ fn changes_are_told() {
     ns.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut events = Events::open().unwrap();
+            let mut events = Events::open(None).unwrap();
             let mut netlink = Netlink::open().unwrap();
             let lo = netlink.link_index("lo").unwrap();
             netlink.add_address(lo, ip("10.3.0.1"), 24).unwrap();
@@ -427,4 +429,91 @@ fn programs_are_confined() {
     let lines: Vec<&str> = text.lines().skip(2).collect();
     assert_eq!((lines.len(), lines[1]), (2, "end"), "{text}");
     assert!(lines[0].trim().starts_with("lo:"));
+}
+
+#[test]
+fn routes_come_and_go_singly_and_unheard_by_ourselves() {
+    let Some(ns) = namespace() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("network.json");
+    ns.run(|| {
+        let tun = Tun::create(&TunOptions::default()).unwrap();
+        let mut netlink = Netlink::open().unwrap();
+        let route = |to: &str, mtu: Option<u32>| WantedRoute {
+            destination: to.parse().unwrap(),
+            table: 220,
+            interface: Some("ipsec0".into()),
+            namespace: None,
+            gateway: None,
+            source: None,
+            mtu,
+            kind: RouteKind::Unicast,
+        };
+        let mut network = Network::open(Some(&state)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut events = Events::open(Some(network.netlink().port())).unwrap();
+            let mut routes = Routes::default();
+            let kept: Vec<_> = ["10.1.0.1/32", "10.1.0.2/32", "2001:db8::1/128"]
+                .map(|to| routes.add(route(to, None)))
+                .into();
+            let again = routes.add(route("10.1.0.1/32", None));
+            assert!(Arc::ptr_eq(&again, &kept[0]));
+            assert!(routes.have_changed());
+            assert_eq!(network.change_routes(&mut routes).len(), 0);
+            assert!(!routes.have_changed() && state.exists());
+            assert_eq!(netlink.routes(220).unwrap().len(), 3);
+            // the second user of the first is left, so only the second goes
+            routes.remove(&kept[0]);
+            routes.remove(&kept[1]);
+            assert_eq!(network.change_routes(&mut routes).len(), 0);
+            assert_eq!(netlink.routes(220).unwrap().len(), 2);
+            // another in its place, and back
+            let other = routes.add(route("10.1.0.1/32", Some(1300)));
+            assert_eq!(network.change_routes(&mut routes).len(), 0);
+            routes.remove(&other);
+            assert_eq!(network.change_routes(&mut routes).len(), 0);
+            let mut left = netlink.routes(220).unwrap();
+            left.retain(|route| route.destination.addr().is_ipv4());
+            assert_eq!(left.iter().map(|route| route.mtu).collect::<Vec<_>>(), [None]);
+            // what cannot be put is owed until it can
+            tun_down(&mut netlink, tun.index);
+            let late = routes.add(route("10.1.0.9/32", None));
+            assert_eq!(network.change_routes(&mut routes).len(), 1);
+            netlink.set_up(tun.index, true).unwrap();
+            assert_eq!(network.change_routes(&mut routes).len(), 0);
+            assert!(netlink.routes(220).unwrap().iter().any(|route| route.destination == late.destination));
+            // only what others did was told
+            netlink
+                .put_route(&Route {
+                    interface: Some(tun.index),
+                    ..Route::new("10.9.0.0/16".parse().unwrap(), 221)
+                })
+                .unwrap();
+            loop {
+                match events.next().await.unwrap() {
+                    Change::Route(seen) if seen.table == 220 => panic!("{seen:?}"),
+                    Change::Route(seen) if seen.table == 221 => break,
+                    _ => {}
+                }
+            }
+        });
+        // a successor finds in the file what is left
+        drop(network);
+        let network = Network::open(Some(&state)).unwrap();
+        assert_eq!(netlink.routes(220).unwrap(), []);
+        drop(network);
+        // what is on a device that ends with us needs no file
+        let mut network = Network::open(Some(&state)).unwrap();
+        network.set_fleeting("ipsec0");
+        let mut routes = Routes::default();
+        routes.add(route("10.1.0.1/32", None));
+        assert_eq!(network.change_routes(&mut routes).len(), 0);
+        assert!(!state.exists() && netlink.routes(220).unwrap().len() == 1);
+    })
+    .unwrap();
+}
+
+fn tun_down(netlink: &mut Netlink, index: u32) {
+    netlink.set_up(index, false).unwrap();
 }

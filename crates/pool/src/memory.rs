@@ -407,6 +407,13 @@ impl Pool {
         }
     }
 
+    /// When that which is offline longest ends.
+    pub(crate) fn next_end(&self) -> Option<u64> {
+        let timeout = self.config.timeout?;
+        let lease = self.leases.lease(self.leases.longest_offline()?)?;
+        Some(lease.since().saturating_add(timeout))
+    }
+
     /// Ends what has been offline for longer than the pool's timeout.
     pub(crate) fn expire(&mut self, now: u64, changes: &mut Changes) {
         let Some(timeout) = self.config.timeout else { return };

@@ -193,6 +193,12 @@ impl Pools {
         }
     }
 
+    /// When the next lease has been offline for long enough to end, in seconds as given to [`Self::expire`].
+    #[must_use]
+    pub fn next_end(&self) -> Option<u64> {
+        self.pools.values().filter_map(Pool::next_end).min()
+    }
+
     /// Some leases of one pool in order of address: those above `after`, at most `limit`.
     pub fn leases_after(&self, pool: &str, after: Option<IpAddr>, limit: usize) -> Vec<LeaseView<'_>> {
         self.pools.get(pool).map(|pool| pool.leases_after(after, limit)).unwrap_or_default()

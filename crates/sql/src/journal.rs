@@ -195,9 +195,10 @@ fn same(entry: &Entry, owned: Option<&Owned>) -> bool {
 async fn write(shared: Arc<Shared>, mut file: File, voice: Voice) {
     let mut failing = false;
     loop {
-        let due = tokio::time::timeout(AGAIN, shared.wake.notified()).await;
-        if due.is_err() && !failing {
-            continue;
+        if failing {
+            let _sooner = tokio::time::timeout(AGAIN, shared.wake.notified()).await;
+        } else {
+            shared.wake.notified().await;
         }
         loop {
             let (batch, waiting) = {

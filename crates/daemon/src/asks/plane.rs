@@ -7,14 +7,15 @@ use crate::observers::log::{Log, Voice};
 use crate::shard::Handle as Shard;
 use dataplane::Backend;
 use ike::io::{Answer, Ask, Command, Group, Ticket};
-use linux::netlink::Rule;
-use linux::network::{Desired, Network, WantedRoute};
+use linux::netlink::{Address, Rule};
+use linux::network::{Desired, Network, Routes, WantedRoute};
 use linux::nft::returns::{Return, Returns};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, Mode};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
 
 mod connmark;
 mod firewall;
@@ -35,6 +36,9 @@ const QUEUE: usize = 65_536;
 
 /// Orders carried out before the host's state is looked at.
 const BATCH: usize = 256;
+
+/// CHILD_SAs whose counters are looked at before other orders have their turn.
+const SLICE: usize = 1024;
 
 /// Counters in and out.
 pub(crate) type Usages = (Usage, Usage);
@@ -57,20 +61,33 @@ enum Order {
 
 /// The way to the data plane's thread.
 #[derive(Clone)]
-pub(crate) struct Handle(mpsc::Sender<Order>);
+pub(crate) struct Handle {
+    orders: mpsc::Sender<Order>,
+    /// What is known of the host's addresses may be wrong.
+    stale: Arc<AtomicBool>,
+    /// There is a CHILD_SA.
+    used: watch::Receiver<bool>,
+}
 
 /// The queue's other end, until the thread starts.
-pub(crate) struct Inbox(mpsc::Receiver<Order>);
+pub(crate) struct Inbox {
+    orders: mpsc::Receiver<Order>,
+    stale: Arc<AtomicBool>,
+    used: watch::Sender<bool>,
+}
 
 impl Handle {
     pub(crate) fn new() -> (Self, Inbox) {
-        let (tx, rx) = mpsc::channel(QUEUE);
-        (Self(tx), Inbox(rx))
+        let (orders, inbox) = mpsc::channel(QUEUE);
+        let (used_tx, used) = watch::channel(false);
+        let stale = Arc::new(AtomicBool::new(true));
+        let inbox = Inbox { orders: inbox, stale: stale.clone(), used: used_tx };
+        (Self { orders, stale, used }, inbox)
     }
 
     /// Hands over a question, or refuses it when the thread is hopelessly behind.
     pub(crate) fn start(&self, ticket: Ticket, ask: Ask) -> Option<Answer> {
-        match self.0.try_send(Order::Ask(ticket, Box::new(ask))) {
+        match self.orders.try_send(Order::Ask(ticket, Box::new(ask))) {
             Ok(()) => None,
             Err(_) => Some(Answer::Failed("the data plane is busy".into())),
         }
@@ -79,7 +96,7 @@ impl Handle {
     /// Current counters.
     pub(crate) async fn query(&self, children: Vec<u32>) -> BTreeMap<u32, Usages> {
         let (tx, rx) = oneshot::channel();
-        let _gone = self.0.send(Order::Query(children, tx)).await;
+        let _gone = self.orders.send(Order::Query(children, tx)).await;
         rx.await.unwrap_or_default()
     }
 
@@ -89,29 +106,37 @@ impl Handle {
     /// Why it could not be followed.
     pub(crate) async fn trace(&self, question: trace::Question) -> Result<trace::Trace, String> {
         let (tx, rx) = oneshot::channel();
-        let _gone = self.0.send(Order::Trace(Box::new(question), tx)).await;
+        let _gone = self.orders.send(Order::Trace(Box::new(question), tx)).await;
         rx.await.unwrap_or_else(|_| Err("the data plane has ended".to_owned()))
     }
 
-    /// Time to report traffic.
-    pub(crate) fn tick(&self) {
-        let _busy = self.0.try_send(Order::Tick);
+    /// Has traffic reported every so often, as long as there is a CHILD_SA.
+    pub(crate) async fn keep_looking(mut self, every: std::time::Duration) {
+        while self.used.wait_for(|used| *used).await.is_ok() {
+            tokio::time::sleep(every).await;
+            let _busy = self.orders.try_send(Order::Tick);
+        }
     }
 
     /// Traffic came on a CHILD_SA whose use was awaited.
     pub(crate) async fn traffic(&self, child: u32) {
-        let _gone = self.0.send(Order::Traffic(child)).await;
+        let _gone = self.orders.send(Order::Traffic(child)).await;
     }
 
-    /// The kernel's tables changed.
+    /// The kernel's tables are changing: what is known of them does not hold any more.
+    pub(crate) fn network_changing(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// The kernel's tables changed, and it is time to look at them.
     pub(crate) fn network_changed(&self) {
-        let _busy = self.0.try_send(Order::NetworkChanged);
+        let _busy = self.orders.try_send(Order::NetworkChanged);
     }
 
     /// Undoes everything.
     pub(crate) async fn stop(&self) {
         let (tx, rx) = oneshot::channel();
-        let _gone = self.0.send(Order::Stop(tx)).await;
+        let _gone = self.orders.send(Order::Stop(tx)).await;
         let _gone = rx.await;
     }
 }
@@ -131,18 +156,25 @@ pub(crate) struct Wishes {
     pub(crate) paths: PathRules,
 }
 
+/// A CHILD_SA. There may be very many: what few have is kept apart.
 struct Child {
-    routes: BTreeSet<WantedRoute>,
-    usage: Usages,
+    routes: Shared,
+    /// Packets in and out that the engine knows of.
+    told: (u64, u64),
     /// What routes are made from, where they go by the peer's address.
-    ends: Option<Ends>,
+    ends: Option<Box<Ends>>,
     /// How answers find back to it.
-    answers: Option<Return>,
+    answers: Option<Box<Return>>,
 }
+
+/// Routes of one, shared with all who want the same.
+type Shared = Box<[Arc<WantedRoute>]>;
 
 /// The data plane's thread.
 pub(crate) struct Plane {
     pub(crate) backend: Option<Box<dyn Backend>>,
+    /// The device packets are led to, if any.
+    pub(crate) device: Option<Arc<str>>,
     /// Why there is no backend.
     pub(crate) missing: String,
     pub(crate) network: Network,
@@ -152,6 +184,8 @@ pub(crate) struct Plane {
     /// `plugins.connmark`.
     pub(crate) returns: Option<Returns>,
     pub(crate) wishes: Wishes,
+    /// The host's addresses by namespace, as far as they were asked for since they last changed.
+    pub(crate) addresses: BTreeMap<Option<String>, Vec<Address>>,
     pub(crate) shard: Shard,
     pub(crate) log: Arc<Log>,
 }
@@ -160,7 +194,7 @@ pub(crate) struct Plane {
 #[derive(Default)]
 struct Ledger {
     children: BTreeMap<u32, Child>,
-    policies: BTreeMap<u32, BTreeSet<WantedRoute>>,
+    policies: BTreeMap<u32, Shared>,
     vips: BTreeMap<u32, Vips>,
     /// Connections' own interfaces, by name.
     interfaces: BTreeMap<String, Held>,
@@ -168,32 +202,24 @@ struct Ledger {
     uses: BTreeMap<User, String>,
     /// VTI devices of children.
     devices: vti::Devices,
-    /// All routes with the number of their users: generations of a CHILD_SA share them.
-    routes: BTreeMap<WantedRoute, usize>,
-    /// The host's state is not what this says.
+    /// All routes: generations of a CHILD_SA share them.
+    routes: Routes,
+    /// The host's state is not what this says, apart from routes.
     dirty: bool,
     /// The host's name servers are not what this says.
     names_dirty: bool,
+    /// The last CHILD_SA whose counters were looked at, while that goes on.
+    looking: Option<Option<u32>>,
 }
 
 impl Ledger {
-    fn add_routes(&mut self, routes: &BTreeSet<WantedRoute>) {
-        for route in routes {
-            let users = self.routes.entry(route.clone()).or_default();
-            *users = users.saturating_add(1);
-            self.dirty |= *users == 1;
-        }
+    fn add_routes(&mut self, routes: Vec<WantedRoute>) -> Shared {
+        routes.into_iter().map(|route| self.routes.add(route)).collect()
     }
 
-    fn drop_routes(&mut self, routes: &BTreeSet<WantedRoute>) {
+    fn drop_routes(&mut self, routes: &Shared) {
         for route in routes {
-            if let Some(users) = self.routes.get_mut(route) {
-                *users = users.saturating_sub(1);
-                if *users == 0 {
-                    self.routes.remove(route);
-                    self.dirty = true;
-                }
-            }
+            self.routes.remove(route);
         }
     }
 }
@@ -206,12 +232,22 @@ impl Plane {
 
     fn run(mut self, mut inbox: Inbox) {
         let mut ledger = Ledger::default();
+        if let Some(device) = self.device() {
+            self.network.set_fleeting(&device);
+        }
         self.reconcile(&mut ledger, false);
-        while let Some(first) = inbox.0.blocking_recv() {
+        loop {
+            let mut next = match (ledger.looking, inbox.orders.try_recv()) {
+                (_, Ok(order)) => Some(order),
+                (Some(_), Err(_)) => None,
+                (None, Err(_)) => match inbox.orders.blocking_recv() {
+                    Some(order) => Some(order),
+                    None => return,
+                },
+            };
             // Everything that waits is done before the host's state is looked at once: under load one look serves
             // many CHILD_SAs. Answers wait for it, since routes and addresses must be there first.
             let mut answers = Vec::new();
-            let mut next = Some(first);
             let mut doubt = false;
             let mut stop = None;
             while let Some(order) = next {
@@ -221,6 +257,9 @@ impl Plane {
                             Ask::VirtualIps { up: true, ike_id, .. } => Some(*ike_id),
                             _ => None,
                         };
+                        if inbox.stale.swap(false, Ordering::Relaxed) {
+                            self.addresses.clear();
+                        }
                         answers.push((ticket, self.ask(&mut ledger, *ask), vips));
                     }
                     Order::Query(children, tx) => {
@@ -232,7 +271,7 @@ impl Plane {
                         let _gone = tx.send(self.trace(&ledger, &question));
                     }
                     Order::Tick => {
-                        self.report(&mut ledger);
+                        ledger.looking.get_or_insert(None);
                         self.look_after_answers();
                     }
                     Order::Traffic(child) => {
@@ -246,21 +285,37 @@ impl Plane {
                         break;
                     }
                 }
-                next = if answers.len() < BATCH { inbox.0.try_recv().ok() } else { None };
+                next = if answers.len() < BATCH { inbox.orders.try_recv().ok() } else { None };
             }
-            let failures =
-                if ledger.dirty || doubt { self.reconcile(&mut ledger, doubt) } else { Vec::new() };
+            let failures = self.settle(&mut ledger, doubt);
             self.tell_names(&mut ledger);
             for (ticket, answer, vips) in answers {
                 let missing = vips.and_then(|ike_id| self.note_missing(&mut ledger, ike_id, &failures));
                 self.shard.answer_blocking(ticket, missing.map_or(answer, Answer::Failed));
             }
+            if let Some(after) = ledger.looking {
+                ledger.looking = self.report(&mut ledger, after);
+            }
+            let used = !ledger.children.is_empty();
+            inbox.used.send_if_modified(|was| std::mem::replace(was, used) != used);
             if let Some(done) = stop {
                 self.undo(&ledger);
                 let _gone = done.send(());
                 return;
             }
         }
+    }
+
+    /// Makes the host's state what the ledger says, as far as anything changed.
+    fn settle(&mut self, ledger: &mut Ledger, doubt: bool) -> Vec<String> {
+        if ledger.dirty || doubt {
+            return self.reconcile(ledger, doubt);
+        }
+        if !ledger.routes.have_changed() {
+            return Vec::new();
+        }
+        let failures = self.network.change_routes(&mut ledger.routes);
+        self.complaints(failures)
     }
 
     fn undo(&mut self, ledger: &Ledger) {
@@ -364,13 +419,16 @@ impl Plane {
             self.way_for(vti, interface, sa.if_id_out, Some(sa.remote.ip()))
         };
         let routes = self.routes(way, &sa.local_ts, &sa.remote_ts, &sa.local_vips);
-        ledger.add_routes(&routes);
-        let ends = (by_peer && !routes.is_empty()).then(|| Ends {
-            local_ts: sa.local_ts.to_vec(),
-            remote_ts: sa.remote_ts.to_vec(),
-            vips: sa.local_vips.to_vec(),
+        let routes = ledger.add_routes(routes);
+        let ends = (by_peer && !routes.is_empty()).then(|| {
+            Box::new(Ends {
+                local_ts: sa.local_ts.to_vec(),
+                remote_ts: sa.remote_ts.to_vec(),
+                vips: sa.local_vips.to_vec(),
+            })
         });
-        ledger.children.insert(sa.id, Child { routes, usage: Usages::default(), ends, answers });
+        let answers = answers.map(Box::new);
+        ledger.children.insert(sa.id, Child { routes, told: (0, 0), ends, answers });
         answer
     }
 
@@ -383,7 +441,7 @@ impl Plane {
         self.let_go(ledger, User::Child(child));
         if let Some(child) = ledger.children.remove(&child) {
             ledger.drop_routes(&child.routes);
-            self.forget_answers(child.answers);
+            self.forget_answers(child.answers.map(|answers| *answers));
         }
         match removed {
             Ok((usage_in, usage_out)) => Answer::Removed { usage_in, usage_out },
@@ -411,16 +469,16 @@ impl Plane {
             Mode::Pass if policy.if_id_out == 0 || self.wishes.install_routes_xfrmi => {
                 self.pass_routes(&policy.remote_ts)
             }
-            Mode::Pass => BTreeSet::new(),
+            Mode::Pass => Vec::new(),
             // The kernel finds its policies without being led to them.
-            Mode::Transport | Mode::Drop if self.device().is_none() => BTreeSet::new(),
+            Mode::Transport | Mode::Drop if self.device().is_none() => Vec::new(),
             Mode::Tunnel | Mode::Transport | Mode::TransportProxy | Mode::Beet | Mode::Iptfs | Mode::Drop => {
                 let (vti, interface) = (policy.config.vti.as_ref(), policy.interface.as_deref());
                 let way = self.way_for(vti, interface, policy.if_id_out, policy.remote);
                 self.routes(way, &policy.local_ts, &policy.remote_ts, &[])
             }
         };
-        ledger.add_routes(&routes);
+        let routes = ledger.add_routes(routes);
         ledger.policies.insert(policy.id, routes);
         answer
     }
@@ -428,7 +486,7 @@ impl Plane {
     /// Makes the host's state what the ledger says. `doubt`: somebody else may have changed it.
     fn reconcile(&mut self, ledger: &mut Ledger, doubt: bool) -> Vec<String> {
         ledger.dirty = false;
-        let mut desired = Desired { routes: ledger.routes.keys().cloned().collect(), ..Desired::default() };
+        let mut desired = Desired { routes: ledger.routes.all().cloned().collect(), ..Desired::default() };
         desired.links = ledger.interfaces.values().map(|held| held.link.clone()).collect();
         desired.links.extend(vti::wanted(&ledger.devices));
         for vips in ledger.vips.values() {
@@ -445,6 +503,12 @@ impl Plane {
             }
         }
         let failures = if doubt { self.network.refresh(&desired) } else { self.network.apply(&desired) };
+        ledger.routes.settled();
+        self.addresses.clear();
+        self.complaints(failures)
+    }
+
+    fn complaints(&self, failures: Vec<linux::Error>) -> Vec<String> {
         failures
             .into_iter()
             .map(|e| {
@@ -459,16 +523,20 @@ impl Plane {
         self.backend.as_mut()?.query(child).ok()
     }
 
-    /// Tells the engine about counters that moved.
-    fn report(&mut self, ledger: &mut Ledger) {
-        let Some(backend) = &mut self.backend else { return };
-        for (id, usage) in backend.usages() {
-            if let Some(child) = ledger.children.get_mut(&id).filter(|child| child.usage != usage) {
-                child.usage = usage;
-                let (usage_in, usage_out) = usage;
-                self.shard.hint(Command::Traffic { child: id, usage_in, usage_out });
+    /// Tells the engine about counters that moved, of some CHILD_SAs after this one. The last of them, until there are
+    /// no more.
+    fn report(&mut self, ledger: &mut Ledger, after: Option<u32>) -> Option<Option<u32>> {
+        let slice = self.backend.as_mut()?.usages(after, SLICE);
+        for (id, (usage_in, usage_out)) in &slice {
+            let packets = (usage_in.packets, usage_out.packets);
+            if let Some(child) = ledger.children.get_mut(id).filter(|child| child.told != packets) {
+                let (usage_in, usage_out) = (*usage_in, *usage_out);
+                if self.shard.hint(Command::Traffic { child: *id, usage_in, usage_out }) {
+                    child.told = packets;
+                }
             }
         }
+        slice.last().map(|(id, _)| Some(*id))
     }
 
     fn complain(&self, text: &str) {

@@ -14,9 +14,12 @@ const QUEUE: usize = 512;
 /// Bytes of events that may wait for one client.
 const QUEUE_BYTES: usize = 4 << 20;
 
+/// The event of a log line.
+const LOG: &str = "log";
+
 /// Every event there is.
 pub(crate) const EVENTS: [&str; 15] = [
-    "log",
+    LOG,
     "control-log",
     "list-sa",
     "list-policy",
@@ -113,6 +116,8 @@ pub(crate) struct Registry {
     clients: Mutex<BTreeMap<ClientId, Listener>>,
     /// How many registrations there are in all: nobody builds an event that nobody wants.
     registrations: AtomicUsize,
+    /// How many of them are for the log.
+    log: AtomicUsize,
     dropped: AtomicU64,
 }
 
@@ -126,6 +131,9 @@ impl Registry {
     pub(crate) fn leave(&self, client: ClientId) {
         if let Some(listener) = self.lock().remove(&client) {
             self.registrations.fetch_sub(listener.events.len(), Ordering::Relaxed);
+            if listener.events.contains(LOG) {
+                self.log.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -136,6 +144,9 @@ impl Registry {
             && listener.events.insert(event)
         {
             self.registrations.fetch_add(1, Ordering::Relaxed);
+            if *event == LOG {
+                self.log.fetch_add(1, Ordering::Relaxed);
+            }
         }
         true
     }
@@ -145,8 +156,16 @@ impl Registry {
         let removed = self.lock().get_mut(&client).is_some_and(|listener| listener.events.remove(event));
         if removed {
             self.registrations.fetch_sub(1, Ordering::Relaxed);
+            if event == LOG {
+                self.log.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         removed
+    }
+
+    /// Whether any client listens to the log.
+    pub(crate) fn hears_log(&self) -> bool {
+        self.log.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a client listens to an event.
@@ -208,9 +227,11 @@ mod tests {
             }
         });
         assert_eq!(registry.dropped(), 10);
+        assert!(registry.hears_log());
         assert!(registry.unregister(1, "log"));
         assert!(!registry.unregister(1, "log"));
         registry.leave(2);
+        assert!(!registry.hears_log());
         registry.emit("log", || unreachable!("nobody listens"));
     }
 }

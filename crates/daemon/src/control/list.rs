@@ -12,23 +12,28 @@ pub(crate) async fn sas(client: &mut Client, message: &Section) -> Section {
     let child = message.text("child").filter(|name| !name.is_empty());
     let child_id: Option<u32> = message.number("child-id");
     let filter = Filter { ike: name(message, "ike"), ike_id: message.number("ike-id"), ..Filter::default() };
-    let mut sas = client.desk.shard.list(filter).await;
-    let ids: Vec<u32> = sas.iter().flat_map(|sa| sa.children.iter().map(|c| c.sa.id)).collect();
-    let usages = client.desk.plane.query(ids).await;
-    for child in sas.iter_mut().flat_map(|sa| &mut sa.children) {
-        if let Some((usage_in, usage_out)) = usages.get(&child.sa.id) {
-            child.usage_in = *usage_in;
-            child.usage_out = *usage_out;
+    let mut pages = client.desk.shard.pages(filter);
+    // No more than one page is held: the next is asked for when the client has taken this one.
+    while let Some(mut page) = pages.next().await {
+        let ids: Vec<u32> = page.iter().flat_map(|sa| sa.children.iter().map(|c| c.sa.id)).collect();
+        let usages = client.desk.plane.query(ids).await;
+        for child in page.iter_mut().flat_map(|sa| &mut sa.children) {
+            if let Some((usage_in, usage_out)) = usages.get(&child.sa.id) {
+                child.usage_in = *usage_in;
+                child.usage_out = *usage_out;
+            }
         }
-    }
-    let now = linux::clock::monotonic_ms();
-    for sa in &sas {
-        // charon shows an IKE_SA also when none of its CHILD_SAs match.
-        let mut section = view::ike_sa(sa, now);
-        section.put_section("child-sas", children(sa, child, child_id, now));
-        let mut event = Section::default();
-        event.put_section(&sa.name, section);
-        client.stream("list-sa", event).await;
+        let now = linux::clock::monotonic_ms();
+        for sa in &page {
+            // charon shows an IKE_SA also when none of its CHILD_SAs match.
+            let mut section = view::ike_sa(sa, now);
+            section.put_section("child-sas", children(sa, child, child_id, now));
+            let mut event = Section::default();
+            event.put_section(&sa.name, section);
+            if !client.stream("list-sa", event).await {
+                return Section::default();
+            }
+        }
     }
     Section::default()
 }

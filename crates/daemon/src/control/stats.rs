@@ -70,10 +70,15 @@ pub(crate) async fn stats(desk: &Desk) -> Section {
     parts.extend(desk.plane_name.as_deref());
     out.put_list("plugins", parts);
     let mut lost = Section::default();
-    lost.put("datagrams", desk.shard.dropped());
+    lost.put("datagrams", desk.sockets.dropped());
     lost.put("refused", desk.sockets.refused());
     lost.put("events", desk.observers.clients.dropped());
     out.put_section("dropped", lost);
+    let gauges = desk.shard.gauges();
+    let mut engine = Section::default();
+    engine.put("longest-turn-us", gauges.longest());
+    engine.put("largest-page", gauges.largest_page());
+    out.put_section("engine", engine);
     out
 }
 

@@ -10,7 +10,7 @@ mod settings;
 mod sink;
 
 pub(crate) use format::group as group_name;
-pub(crate) use levels::Levels;
+pub(crate) use levels::{Levels, Loudest};
 pub(crate) use settings::{Origin, sinks};
 
 use crate::control::events::Registry;
@@ -18,13 +18,15 @@ use ike::io::Group;
 use jiff::Timestamp;
 use sink::Sink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use vici::Message;
 
 /// Lines that may wait for the log thread.
 const QUEUE: usize = 8192;
+/// vici shows levels 0 and 1 only.
+const HEARD: i8 = 1;
 
 /// Which part of the daemon speaks: charon prints the number of a thread, we print one per part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +80,8 @@ enum Order {
 /// The log of the daemon.
 pub(crate) struct Log {
     queue: SyncSender<Order>,
-    /// The highest level any sink wants of any group.
-    loudest: AtomicI8,
+    /// The highest level any sink wants of each group ([`Loudest`]).
+    loudest: AtomicU64,
     lost: AtomicU64,
     clients: Arc<Registry>,
 }
@@ -89,15 +91,21 @@ impl Log {
     pub(crate) fn start(clients: Arc<Registry>) -> std::io::Result<Arc<Self>> {
         let (queue, orders) = sync_channel(QUEUE);
         std::thread::Builder::new().name("log".into()).spawn(move || run(&orders))?;
-        Ok(Arc::new(Self { queue, loudest: AtomicI8::new(-1), lost: AtomicU64::new(0), clients }))
+        Ok(Arc::new(Self { queue, loudest: AtomicU64::new(0), lost: AtomicU64::new(0), clients }))
     }
 
     /// Replaces the sinks; files are opened anew, which is what log rotation wants.
     pub(crate) fn configure(&self, sinks: Vec<Sink>) {
-        let loudest = sinks.iter().map(|s| s.levels().loudest()).max().unwrap_or(-1);
-        self.loudest.store(loudest, Ordering::Relaxed);
+        let loudest = Loudest::of_all(sinks.iter().map(Sink::levels));
+        self.loudest.store(loudest.0, Ordering::Relaxed);
         // Waiting is fine here: start, SIGHUP and reload-settings only.
         let _full = self.queue.send(Order::Sinks(sinks));
+    }
+
+    /// What anybody wants to be told now: sinks, and vici clients.
+    pub(crate) fn wanted(&self) -> Loudest {
+        let sinks = Loudest(self.loudest.load(Ordering::Relaxed));
+        if self.clients.hears_log() { sinks.at_least(HEARD) } else { sinks }
     }
 
     /// Writes a line that belongs to no IKE_SA.
@@ -114,8 +122,7 @@ impl Log {
         ike: Option<(String, u32)>,
         text: String,
     ) {
-        // vici shows levels 0 and 1 only.
-        if (0..=1).contains(&level) {
+        if (0..=HEARD).contains(&level) {
             self.clients.emit("log", || {
                 let mut event = config::tree::Section::default();
                 event.put("group", format::group(group));
@@ -129,7 +136,7 @@ impl Log {
                 event
             });
         }
-        if level > self.loudest.load(Ordering::Relaxed) {
+        if level > Loudest(self.loudest.load(Ordering::Relaxed)).level(group) {
             return;
         }
         let line = Line { time: Timestamp::now(), thread: voice.number(), group, level, ike, text };

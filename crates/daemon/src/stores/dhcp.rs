@@ -13,6 +13,7 @@ use crate::observers::log::{Log, Voice};
 use crate::shard::Handle as Shard;
 use dhcp::{Client, Lease, LeaseId, Output, Subject};
 use ike::io::{Command, Filter, Group};
+use linux::clock::Sleeper;
 use policy::Identity;
 use pool::{Attributes, Grant, Later, LeaseRow, Origin, PoolStatus, Store, Trouble, Wanted};
 use rows::{Row, Rows};
@@ -22,7 +23,6 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use wire::iana::ConfigAttribute;
 use wire::ike::ConfigAttr;
@@ -31,8 +31,6 @@ use wire::ike::ConfigAttr;
 const POOL: &str = "dhcp";
 /// Addresses of one client.
 const MOST_EACH: usize = 4;
-/// The longest sleep: a suspended machine must notice passed deadlines soon after it wakes.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// The store.
 pub(crate) struct Dhcp {
@@ -245,8 +243,11 @@ impl Dhcp {
         self.log.line(Voice::Engine, Group::Cfg, 0, Some((row.who.connection, row.who.ike_id)), text);
         let (shard, commands) = (self.shard.clone(), self.commands.clone());
         tokio::spawn(async move {
-            for sa in shard.list(Filter::default()).await {
-                if sa.remote_vips.iter().any(|vip| vip.address() == address) {
+            let mut pages = shard.pages(Filter::default());
+            while let Some(page) = pages.next().await {
+                let users =
+                    page.iter().filter(|sa| sa.remote_vips.iter().any(|vip| vip.address() == address));
+                for sa in users {
                     let filter = Filter { ike_id: Some(sa.unique_id), ..Filter::default() };
                     let id = commands.unattended();
                     shard.command(Command::Terminate { id, filter, force: false }).await;
@@ -407,6 +408,7 @@ impl Ear for Dhcp {
 
 /// Wakes the state machines when their time has come.
 async fn keep_time(store: Weak<Dhcp>) {
+    let mut sleeper = Sleeper::new();
     loop {
         let Some(now) = store.upgrade() else { return };
         let wait = {
@@ -417,14 +419,11 @@ async fn keep_time(store: Weak<Dhcp>) {
             }
             state.client.timeout(time);
             now.drain(&mut state);
-            let left = |at: u64| Duration::from_millis(at.saturating_sub(linux::clock::monotonic_ms()));
-            state.client.deadline().map(left)
+            state.client.deadline()
         };
-        match wait {
-            Some(wait) => {
-                let _sooner = tokio::time::timeout(wait.min(LONGEST_SLEEP), now.sooner.notified()).await;
-            }
-            None => now.sooner.notified().await,
+        tokio::select! {
+            () = sleeper.until(wait) => {}
+            () = now.sooner.notified() => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pools in memory (`load-pool`), and the file that keeps their leases where the operator wants one.
 use super::held::{Held, Taken};
+use linux::clock::Sleeper;
 use policy::{Identity, PoolConfig, PoolOverlap, VirtualIp};
 use pool::{
     Attributes, Grant, Later, LeaseRow, PoolError, PoolStatus, Pools, SavedLease, Store, Trouble, Wanted,
@@ -8,8 +9,10 @@ use sql::journal::{Journal, JournalError, Voice, Written};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use wire::ike::ConfigAttr;
 
 #[cfg(test)]
@@ -17,6 +20,8 @@ mod tests;
 
 /// How long a client waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Milliseconds between two looks at leases that ended where nobody asks.
+const EXPIRY: u64 = 60_000;
 
 /// The pools that control commands load.
 pub(crate) struct Memory {
@@ -27,6 +32,10 @@ pub(crate) struct Memory {
     held: Arc<Held>,
     /// Leases of the journal whose pools are not loaded yet. Locked after the pools.
     dormant: Mutex<BTreeMap<String, Vec<SavedLease>>>,
+    /// When the next lease ends, as far as [`Self::keep_time`] knows; `u64::MAX` for never.
+    due: AtomicU64,
+    /// One ends before that.
+    sooner: Notify,
 }
 
 impl Default for Memory {
@@ -37,6 +46,8 @@ impl Default for Memory {
             journal: None,
             held: Arc::default(),
             dormant: Mutex::default(),
+            due: AtomicU64::new(u64::MAX),
+            sooner: Notify::new(),
         }
     }
 }
@@ -59,6 +70,11 @@ impl Clock {
             #[cfg(test)]
             ahead: Default::default(),
         }
+    }
+
+    /// A time of this clock in milliseconds of the host's.
+    fn mono(&self, at: u64) -> u64 {
+        self.mono_ms.saturating_add(at.saturating_sub(self.wall).saturating_mul(1000))
     }
 
     #[cfg(not(test))]
@@ -118,7 +134,7 @@ impl Memory {
         let mut pools = Pools::new();
         pools.note_changes();
         let (pools, dormant) = (Mutex::new(pools), Mutex::new(dormant));
-        Ok(Self { pools, clock, journal: Some(journal), held: Arc::default(), dormant })
+        Ok(Self { pools, clock, journal: Some(journal), dormant, ..Self::default() })
     }
 
     /// The pools, to look at. What changes them is a method here, so that the journal hears of it.
@@ -128,6 +144,9 @@ impl Memory {
 
     /// Hands what changed to the journal, in the order in which it changed.
     fn note(&self, pools: &mut Pools) -> Option<Written> {
+        if pools.next_end().is_some_and(|end| end < self.due.load(Ordering::Relaxed)) {
+            self.sooner.notify_one();
+        }
         self.journal.as_ref().map(|journal| journal.submit(pools.take_changes()))
     }
 
@@ -215,6 +234,26 @@ impl Memory {
         let mut pools = self.lock();
         pools.expire(self.clock.now());
         self.note(&mut pools);
+    }
+
+    /// Ends leases when their time has come, also where nobody asks.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        let mut sleeper = Sleeper::new();
+        let mut not_before = 0;
+        loop {
+            // What is given back from here on is told, or seen.
+            self.due.store(u64::MAX, Ordering::Relaxed);
+            let end = self.lock().next_end();
+            self.due.store(end.unwrap_or(u64::MAX), Ordering::Relaxed);
+            let at = end.map(|end| self.clock.mono(end).max(not_before));
+            tokio::select! {
+                () = sleeper.until(at) => {
+                    self.tick();
+                    not_before = linux::clock::monotonic_ms().saturating_add(EXPIRY);
+                }
+                () = self.sooner.notified() => {}
+            }
+        }
     }
 
     /// Writes what is left.

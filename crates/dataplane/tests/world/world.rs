@@ -118,7 +118,7 @@ pub(crate) fn ends(case: Case) -> Option<(End, End)> {
                 let route = WantedRoute {
                     destination: whole(peer),
                     table: 220,
-                    interface: plane.device(),
+                    interface: plane.device().map(Into::into),
                     namespace: None,
                     gateway: None,
                     source: Some(own),
@@ -128,7 +128,7 @@ pub(crate) fn ends(case: Case) -> Option<(End, End)> {
                 let rule =
                     |v6| Rule { v6, priority: 220, table: 220, mark: Some((MARK, u32::MAX)), invert: true };
                 let desired = Desired {
-                    routes: [route].into(),
+                    routes: [route.into()].into(),
                     rules: [rule(false), rule(true)].into(),
                     ..Desired::default()
                 };

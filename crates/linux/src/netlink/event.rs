@@ -5,12 +5,16 @@ use crate::{Attempt, Result};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use socket2::{SockFilter, SockRef};
 use std::collections::VecDeque;
 use std::io;
 use tokio::io::unix::AsyncFd;
 
 /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
 
 /// Something changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +48,18 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Starts listening, within a tokio runtime.
+    /// Starts listening, within a tokio runtime. Routes that the socket of number `own` ([`super::Netlink::port`])
+    /// puts and removes are not told: the kernel drops the news before it wakes us.
     ///
     /// # Errors
     /// The system's.
-    pub fn open() -> Result<Self> {
+    pub fn open(own: Option<u32>) -> Result<Self> {
         let open = || -> io::Result<AsyncFd<Socket>> {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
             socket.set_non_blocking(true)?;
+            if let Some(own) = own {
+                SockRef::from(&socket).attach_filter(&all_but_routes_of(own))?;
+            }
             socket.bind(&SocketAddr::new(0, GROUPS))?;
             let _ = socket.set_rx_buf_sz(1_048_576);
             // SAFETY: the netlink socket owns its descriptor, and nothing closes or exchanges it before the drop.
@@ -90,6 +98,20 @@ impl Events {
             }
         }
     }
+}
+
+/// Classic BPF. Fields of a netlink header are in the machine's order, what the filter loads is not.
+fn all_but_routes_of(port: u32) -> [SockFilter; 7] {
+    let kind = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
+    [
+        SockFilter::new(0x28, 0, 0, 4), // nlmsg_type
+        SockFilter::new(0x15, 1, 0, kind(RTM_NEWROUTE)),
+        SockFilter::new(0x15, 0, 2, kind(RTM_DELROUTE)),
+        SockFilter::new(0x20, 0, 0, 12), // nlmsg_pid
+        SockFilter::new(0x15, 1, 0, u32::from_be_bytes(port.to_ne_bytes())),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+        SockFilter::new(0x06, 0, 0, 0),
+    ]
 }
 
 fn change(message: &RouteNetlinkMessage) -> Option<Change> {

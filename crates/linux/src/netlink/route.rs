@@ -3,7 +3,7 @@ use super::lookup::{Packet, question};
 use super::{Netlink, tolerate};
 use crate::{Attempt, Result};
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
@@ -232,6 +232,32 @@ impl Netlink {
     pub fn put_route(&mut self, route: &Route) -> Result<()> {
         self.change(RouteNetlinkMessage::NewRoute(route.message()), NLM_F_CREATE | NLM_F_REPLACE)
             .attempt(|| format!("adding the route to {} in table {}", route.destination, route.table))
+    }
+
+    /// Adds or replaces many routes, as [`Self::put_route`] does one; the outcomes are in the same order.
+    pub fn put_routes(&mut self, routes: &[Route]) -> Vec<Result<()>> {
+        let message = |route: &Route| RouteNetlinkMessage::NewRoute(route.message());
+        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+        let outcomes = self.0.change_many(routes.iter().map(message).collect(), flags);
+        let named = |(outcome, route): (io::Result<()>, &Route)| {
+            outcome.attempt(|| format!("adding the route to {} in table {}", route.destination, route.table))
+        };
+        outcomes.into_iter().zip(routes).map(named).collect()
+    }
+
+    /// Removes many routes, as [`Self::delete_route`] does one; the outcomes are in the same order.
+    pub fn delete_routes(&mut self, routes: &[Route]) -> Vec<Result<bool>> {
+        let message = |route: &Route| {
+            let mut message = route.message();
+            message.header.scope = RouteScope::NoWhere;
+            RouteNetlinkMessage::DelRoute(message)
+        };
+        let outcomes = self.0.change_many(routes.iter().map(message).collect(), NLM_F_REQUEST);
+        let named = |(outcome, route): (io::Result<()>, &Route)| {
+            let what = || format!("removing the route to {} in table {}", route.destination, route.table);
+            tolerate(outcome.attempt(what), &[libc::ESRCH, libc::ENODEV, libc::ENOENT])
+        };
+        outcomes.into_iter().zip(routes).map(named).collect()
     }
 
     /// Removes a route.

@@ -2,8 +2,8 @@
 //!
 //! Messages may carry keys: what was sent and received is wiped, and the kernel is asked not to echo requests.
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK_TLVS, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
+    ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
 use std::fmt;
@@ -20,6 +20,11 @@ const HEADER: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
+
+/// Requests sent at once: even if the kernel refuses them all, there is room for what it says.
+const AT_ONCE: usize = 64;
+/// Room for one answer to a request that is not echoed.
+const ANSWER: usize = 8192;
 
 /// What the kernel refused, with its own words where it has some.
 #[derive(Debug)]
@@ -45,6 +50,7 @@ pub(crate) fn errno(error: &io::Error) -> Option<i32> {
 /// A socket and the number of the last question.
 pub(crate) struct Talk {
     socket: Socket,
+    port: u32,
     sequence: u32,
 }
 
@@ -52,13 +58,17 @@ impl Talk {
     /// Opens a socket of this protocol in the thread's network namespace.
     pub(crate) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         socket.connect(&SocketAddr::new(0, 0))?;
         // wishes: an old kernel answers with less
         let _ = socket.set_netlink_get_strict_chk(true);
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { socket, port, sequence: 0 })
+    }
+
+    pub(crate) const fn port(&self) -> u32 {
+        self.port
     }
 
     pub(crate) const fn sequence(&self) -> u32 {
@@ -144,7 +154,68 @@ impl Talk {
         }
     }
 
-    fn ask<M>(&mut self, message: M, flags: u16, wipe: impl FnOnce(&mut M)) -> io::Result<()>
+    /// Sends requests that are only carried out or refused, many at once. The kernel takes them in order: it says what
+    /// it refuses, and that it has come to the last of them. The outcomes are in the same order.
+    pub(crate) fn change_many<M>(&mut self, messages: Vec<M>, flags: u16) -> Vec<io::Result<()>>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            let first = self.sequence.wrapping_add(1);
+            let (mut bytes, mut count) = (Vec::new(), 0usize);
+            while count < AT_ONCE
+                && let Some(message) = messages.next()
+            {
+                count += 1;
+                let last = count == AT_ONCE || messages.peek().is_none();
+                let request = self.request(message, if last { flags | NLM_F_ACK } else { flags });
+                let start = bytes.len();
+                bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+                request.serialize(bytes.get_mut(start..).unwrap_or_default());
+            }
+            let start = outcomes.len();
+            outcomes.resize_with(start + count, || Ok(()));
+            let these = outcomes.get_mut(start..).unwrap_or_default();
+            if let Err(e) = self.socket.send(&bytes, 0).and_then(|_| self.refusals::<M>(first, these)) {
+                // Nobody knows how far the kernel came.
+                let kind = e.kind();
+                these.fill_with(|| Err(io::Error::new(kind, e.to_string())));
+            }
+        }
+        outcomes
+    }
+
+    /// Reads until the last of these requests is answered.
+    fn refusals<M: NetlinkDeserializable>(
+        &self,
+        first: u32,
+        outcomes: &mut [io::Result<()>],
+    ) -> io::Result<()> {
+        let mut buffer = Vec::with_capacity(ANSWER);
+        loop {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0)?;
+            let mut rest = buffer.as_slice();
+            while !rest.is_empty() {
+                let (message, len) = parse::<M>(rest)?;
+                rest = rest.get(len..).unwrap_or_default();
+                let number = message.header.sequence_number.wrapping_sub(first);
+                let explained = message.header.flags & NLM_F_ACK_TLVS != 0;
+                let place = usize::try_from(number).ok().and_then(|number| outcomes.get_mut(number));
+                if let (NetlinkPayload::Error(e), Some(place)) = (message.payload, place) {
+                    *place = outcome(&e, explained);
+                    if message.header.sequence_number == self.sequence {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn request<M>(&mut self, message: M, flags: u16) -> NetlinkMessage<M>
     where
         M: NetlinkSerializable,
         NetlinkPayload<M>: From<M>,
@@ -155,6 +226,15 @@ impl Talk {
         header.sequence_number = self.sequence;
         let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
         request.finalize();
+        request
+    }
+
+    fn ask<M>(&mut self, message: M, flags: u16, wipe: impl FnOnce(&mut M)) -> io::Result<()>
+    where
+        M: NetlinkSerializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        let mut request = self.request(message, flags);
         let mut bytes = Zeroizing::new(vec![0u8; request.buffer_len()]);
         request.serialize(&mut bytes);
         if let NetlinkPayload::InnerMessage(message) = &mut request.payload {

@@ -43,12 +43,12 @@ impl Plane {
     /// Our end is elsewhere.
     pub(super) fn move_answers(&mut self, ledger: &mut Ledger, child: u32, local: SocketAddr, encap: bool) {
         let Some(held) = ledger.children.get_mut(&child) else { return };
-        let Some(old) = held.answers else { return };
+        let Some(old) = held.answers.as_deref().copied() else { return };
         let new = Return { local: local.ip(), port: encap.then(|| local.port()), ..old };
         let Some(returns) = self.returns.as_mut().filter(|_| new != old) else { return };
         match returns.add(new) {
             Ok(()) => {
-                held.answers = Some(new);
+                held.answers = Some(Box::new(new));
                 self.forget_answers(Some(old));
             }
             Err(e) => {

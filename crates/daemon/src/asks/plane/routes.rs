@@ -4,12 +4,12 @@ use ipnet::IpNet;
 use linux::netlink::{LinkKind, MAIN, RouteKind};
 use linux::network::{WantedRoute, within};
 use policy::{Interface, Selector, Vti};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Where packets for the peer's side are led.
 pub(super) struct Way {
-    interface: String,
+    interface: Arc<str>,
     /// Named namespace of the interface, ours without.
     namespace: Option<String>,
     /// Table that the routes are in.
@@ -28,7 +28,7 @@ pub(super) struct Ends {
 
 impl Way {
     /// Into an interface that has tunnels behind it, in our namespace.
-    fn by_tunnel(interface: String, table: u32) -> Self {
+    fn by_tunnel(interface: Arc<str>, table: u32) -> Self {
         Self { interface, namespace: None, table, gateway: None, for_source: false }
     }
 }
@@ -53,8 +53,8 @@ impl Plane {
     }
 
     /// The device packets are led to.
-    pub(super) fn device(&self) -> Option<String> {
-        self.backend.as_ref().and_then(|backend| backend.device())
+    pub(super) fn device(&self) -> Option<Arc<str>> {
+        self.device.clone()
     }
 
     /// The device, or with the kernel's IPsec the way to the peer itself.
@@ -68,7 +68,7 @@ impl Plane {
         let query = self.wishes.paths.query();
         let netlink = self.network.netlink();
         let found = netlink.path(remote, &query).and_then(|path| {
-            let interface = netlink.link_name(path.interface)?;
+            let interface = netlink.link_name(path.interface)?.into();
             let gateway = path.gateway.or(Some(remote));
             Ok(Way { interface, namespace: None, table, gateway, for_source: true })
         });
@@ -77,7 +77,7 @@ impl Plane {
 
     /// Into a child's VTI device, where packets are routed there.
     fn way_into_vti(&self, vti: &Vti) -> Option<Way> {
-        vti.routing.then(|| Way::by_tunnel(vti.interface.clone(), self.wishes.table))
+        vti.routing.then(|| Way::by_tunnel(vti.interface.as_str().into(), self.wishes.table))
     }
 
     /// Into a connection's own interface.
@@ -101,14 +101,14 @@ impl Plane {
             (None, Some(_)) => MAIN,
             (None, None) => self.wishes.table,
         };
-        let way = Way::by_tunnel(interface.name.clone(), table);
+        let way = Way::by_tunnel(interface.name.as_str().into(), table);
         Some(Way { namespace: interface.netns.clone(), ..way })
     }
 
     /// Into the interface that somebody made for this interface id, where it is in our namespace.
     fn way_by_id(&mut self, if_id: u32) -> Option<Way> {
         match self.network.netlink().tunnel(&LinkKind::Xfrm { if_id }) {
-            Ok(Some(link)) => Some(Way::by_tunnel(link.name, self.wishes.table)),
+            Ok(Some(link)) => Some(Way::by_tunnel(link.name.into(), self.wishes.table)),
             Ok(None) => {
                 self.complain(&format!(
                     "no routes for a tunnel: no XFRM interface with if_id {if_id:#x} is here"
@@ -127,7 +127,7 @@ impl Plane {
         let Some(ends) = ledger.children.get_mut(&child).and_then(|child| child.ends.take()) else { return };
         let way = self.way(Some(remote));
         let routes = self.routes(way, &ends.local_ts, &ends.remote_ts, &ends.vips);
-        ledger.add_routes(&routes);
+        let routes = ledger.add_routes(routes);
         let Some(child) = ledger.children.get_mut(&child) else { return };
         child.ends = Some(ends);
         let old = std::mem::replace(&mut child.routes, routes);
@@ -141,19 +141,13 @@ impl Plane {
         local_ts: &[Selector],
         remote_ts: &[Selector],
         vips: &[IpAddr],
-    ) -> BTreeSet<WantedRoute> {
+    ) -> Vec<WantedRoute> {
         let Some(way) = way.filter(|_| self.wishes.install_routes) else {
-            return BTreeSet::new();
+            return Vec::new();
         };
-        let namespace = way.namespace.as_deref();
-        let own = match within(self.network.netlink(), namespace, linux::netlink::Netlink::addresses) {
-            Ok(own) => own,
-            Err(e) => {
-                self.complain(&e.to_string());
-                Vec::new()
-            }
-        };
-        let mut routes = BTreeSet::new();
+        self.look_at_addresses(way.namespace.as_ref());
+        let own = self.addresses.get(&way.namespace).map(Vec::as_slice).unwrap_or_default();
+        let mut routes = Vec::new();
         for remote in remote_ts {
             let family = local_ts.iter().filter(|local| local.is_ipv4() == remote.is_ipv4());
             let mut matching = family.peekable();
@@ -182,15 +176,29 @@ impl Plane {
                 let gateway = way.gateway.filter(|gateway| gateway.is_ipv4() == destination.addr().is_ipv4());
                 let route = self.route(destination, Some(way.interface.clone()), source, RouteKind::Unicast);
                 let (namespace, table) = (way.namespace.clone(), way.table);
-                routes.insert(WantedRoute { namespace, table, gateway, ..route });
+                routes.push(WantedRoute { namespace, table, gateway, ..route });
             }
         }
         routes
     }
 
-    pub(super) fn pass_routes(&self, remote_ts: &[Selector]) -> BTreeSet<WantedRoute> {
+    /// Asks for the host's addresses, unless they are known.
+    fn look_at_addresses(&mut self, namespace: Option<&String>) {
+        let key = namespace.cloned();
+        // Of other namespaces nobody tells us when they change.
+        if key.is_none() && self.addresses.contains_key(&key) {
+            return;
+        }
+        let netlink = self.network.netlink();
+        match within(netlink, key.as_deref(), linux::netlink::Netlink::addresses) {
+            Ok(own) => _ = self.addresses.insert(key, own),
+            Err(e) => self.complain(&e.to_string()),
+        }
+    }
+
+    pub(super) fn pass_routes(&self, remote_ts: &[Selector]) -> Vec<WantedRoute> {
         if !self.wishes.install_routes {
-            return BTreeSet::new();
+            return Vec::new();
         }
         remote_ts
             .iter()
@@ -202,7 +210,7 @@ impl Plane {
     fn route(
         &self,
         destination: IpNet,
-        interface: Option<String>,
+        interface: Option<Arc<str>>,
         source: Option<IpAddr>,
         kind: RouteKind,
     ) -> WantedRoute {

@@ -2,7 +2,6 @@
 use super::{Ledger, Plane, chain};
 use dataplane::trace::{Decider, Fate, Flow, Sealing};
 use linux::netlink::{Decision, LOCAL, LinkKind, MAIN, Outcome, Packet, Route, Rule};
-use linux::network::WantedRoute;
 use linux::sysctl;
 use std::net::IpAddr;
 
@@ -224,13 +223,13 @@ impl Plane {
             walk.end(Verdict::Clear, format!("no policy wants it; it leaves by {interface} unprotected"));
         let near = ledger
             .routes
-            .keys()
+            .all()
             .find(|route| route.source.is_some() && route.destination.contains(&destination));
-        match near {
-            Some(WantedRoute { source: Some(source), .. }) => end.hint(format!(
+        match near.and_then(|route| route.source) {
+            Some(source) => end.hint(format!(
                 "from {source} it would be protected: cygnet trace {destination} --from {source}"
             )),
-            _ => end,
+            None => end,
         }
     }
 
@@ -260,7 +259,7 @@ impl Plane {
         walk.step("outer route", text);
         let link = self.network.netlink().link_by_index(route.interface.unwrap_or_default());
         let link = link.map_err(|e| chain(&e))?;
-        let end = if device.as_ref() == Some(&link.name) || link.kind.is_some() {
+        let end = if device.as_deref() == Some(link.name.as_str()) || link.kind.is_some() {
             let why = format!("what is sealed is routed into {} again: a routing loop", link.name);
             walk.end(Verdict::Dropped, why).hint(
                 "give packets of the daemon a mark and let the rule skip it: \

@@ -80,7 +80,8 @@ impl Plane {
             }
             // Where packets go into the tunnel, whatever has the address.
             let on = wanted.first().map(|address| address.interface.clone());
-            let interface = self.device().or(on).or_else(|| interface_of(local));
+            let interface =
+                self.device().map(|device| device.to_string()).or(on).or_else(|| interface_of(local));
             let names = NameServers { interface, servers: given.servers, domains: given.domains };
             ledger.names_dirty |= !names.servers.is_empty();
             ledger.vips.insert(
@@ -131,7 +132,8 @@ impl Plane {
             Some(own) => (Some(own.name.clone()), own.netns.clone()),
             None => (named.or_else(|| self.wishes.install_virtual_ip_on.clone()), None),
         };
-        let interface = interface.or_else(|| self.device()).or_else(|| interface_of(local));
+        let device = || self.device().map(|device| device.to_string());
+        let interface = interface.or_else(device).or_else(|| interface_of(local));
         let Some(interface) = interface else { return BTreeSet::new() };
         let wanted = |address: &IpAddr| WantedAddress {
             interface: interface.clone(),

@@ -9,6 +9,7 @@ use config::tree::Section;
 use config::{RadiusServer, RadiusSettings};
 use crypto::Secret;
 use ike::io::{Answer, Command, Filter, Group, IkeView, Ticket};
+use linux::clock::Sleeper;
 use radius::account::{Clock, RecordId, Undelivered};
 use radius::client::{Failure, Purpose, RequestId, ServerSettings};
 use radius::dae::{DaeOutput, Wish, WishId};
@@ -27,8 +28,6 @@ use wire::iana::{ErrorCause, TerminateCause};
 const DNS: Duration = Duration::from_secs(5);
 /// Milliseconds until names that could not be resolved are tried again.
 const RESOLVE_AGAIN: u64 = 30_000;
-/// Milliseconds of the longest sleep.
-const LONGEST_SLEEP: u64 = 10_000;
 /// Why logins fail when the servers change.
 const CHANGED: &str = "the RADIUS servers have changed";
 
@@ -93,17 +92,17 @@ impl Desk {
     /// Runs until all handles are gone.
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         self.configure();
+        let mut sleeper = Sleeper::new();
         loop {
-            let now = clock().mono;
-            let wakes = [self.client.next_wake(), self.ledger.next_wake(), self.resolve_at];
-            let wake = wakes.into_iter().flatten().min().unwrap_or(u64::MAX);
-            let sleep = wake.saturating_sub(now).min(LONGEST_SLEEP);
+            let (client, ledger, logins) =
+                (self.client.next_wake(), self.ledger.next_wake(), self.logins.next_forgotten());
+            let wake = [client, ledger, logins, self.resolve_at].into_iter().flatten().min();
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input).await,
                     None => return,
                 },
-                () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
+                () = sleeper.until(wake) => {}
             }
             self.timers();
             self.drain().await;
@@ -259,9 +258,12 @@ impl Desk {
                 [one] => Filter { ike_id: Some(*one), ..Filter::default() },
                 _ => Filter::default(),
             };
-            let views = shard.list(filter).await;
+            let mut pages = shard.pages(filter);
+            while let (Some(views), Some(inputs)) = (pages.next().await, inputs.upgrade()) {
+                let _gone = inputs.send(Input::Counted(views, Vec::new())).await;
+            }
             if let Some(inputs) = inputs.upgrade() {
-                let _gone = inputs.send(Input::Counted(views, due)).await;
+                let _gone = inputs.send(Input::Counted(Vec::new(), due)).await;
             }
         });
     }

@@ -166,6 +166,11 @@ impl Logins {
         self.accepted.retain(|_, (since, _)| now.saturating_sub(*since) < ACCEPTED);
     }
 
+    /// When the next of them is forgotten.
+    pub(super) fn next_forgotten(&self) -> Option<u64> {
+        self.accepted.values().map(|(since, _)| since.saturating_add(ACCEPTED)).min()
+    }
+
     /// Fails all, since the servers change.
     pub(super) async fn fail_all(&mut self, shard: &Shard, why: &str) {
         self.requests.clear();

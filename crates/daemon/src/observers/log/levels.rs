@@ -53,12 +53,61 @@ impl Levels {
 
     /// Whether a line is wanted.
     pub(crate) fn wants(&self, group: Group, level: i8) -> bool {
-        level <= self.groups.get(&group).copied().unwrap_or(self.default)
+        level <= self.of(group)
     }
 
-    /// The highest level wanted of any group.
-    pub(crate) fn loudest(&self) -> i8 {
-        self.groups.values().copied().max().unwrap_or(self.default).max(self.default)
+    /// The level of one group.
+    fn of(&self, group: Group) -> i8 {
+        self.groups.get(&group).copied().unwrap_or(self.default)
+    }
+}
+
+/// The highest levels that anybody wants, of every group: 4 bits for each, the level and one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Loudest(pub(super) u64);
+
+impl Loudest {
+    /// Of all these.
+    pub(super) fn of_all<'a>(all: impl Iterator<Item = &'a Levels>) -> Self {
+        let mut loudest = Self::default();
+        for levels in all {
+            for (group, _) in GROUPS {
+                loudest.raise(group, levels.of(group));
+            }
+        }
+        loudest
+    }
+
+    /// Lines of all groups up to this level are wanted, too.
+    pub(super) fn at_least(mut self, level: i8) -> Self {
+        for (group, _) in GROUPS {
+            self.raise(group, level);
+        }
+        self
+    }
+
+    fn raise(&mut self, group: Group, level: i8) {
+        if level > self.level(group) {
+            let shift = Self::shift(group);
+            let bits = u64::from(level.clamp(-1, 14).saturating_add(1).unsigned_abs());
+            self.0 = (self.0 & !(0xf_u64 << shift)) | (bits << shift);
+        }
+    }
+
+    /// All groups.
+    pub(crate) fn groups(self) -> impl Iterator<Item = Group> {
+        GROUPS.into_iter().map(|(group, _)| group)
+    }
+
+    /// The highest level wanted of a group; -1 for none.
+    pub(crate) fn level(self, group: Group) -> i8 {
+        let bits = (self.0 >> Self::shift(group)) & 0xf;
+        i8::try_from(bits).unwrap_or_default().saturating_sub(1)
+    }
+
+    fn shift(group: Group) -> u32 {
+        let place = GROUPS.iter().position(|(known, _)| *known == group).unwrap_or_default();
+        u32::try_from(place).unwrap_or_default().saturating_mul(4)
     }
 }
 
@@ -77,6 +126,11 @@ mod tests {
         assert!(!levels.wants(Group::Net, 0));
         assert!(levels.wants(Group::Cfg, 1));
         assert!(!levels.wants(Group::Cfg, 2));
-        assert_eq!(levels.loudest(), 3);
+        let other = Levels::new(-1);
+        let both = Loudest::of_all([&levels, &other].into_iter());
+        assert_eq!([Group::Ike, Group::Net, Group::Cfg].map(|group| both.level(group)), [3, -1, 1]);
+        let heard = both.at_least(2);
+        assert_eq!([Group::Ike, Group::Net, Group::Cfg].map(|group| heard.level(group)), [3, 2, 2]);
+        assert_eq!(Loudest::of_all([].into_iter()).level(Group::Tls), -1);
     }
 }
