@@ -247,7 +247,7 @@ fn selectors_are_enforced_inside() {
     let (a, b) = pair(GCM, Mode::Tunnel, |c| {
         let (ours, theirs) = (net("10.1.0.0/16"), net("10.2.0.0/16").restricted(17, (0, 65535)));
         (c.local_ts, c.remote_ts) =
-            if c.initiator { (vec![ours], vec![theirs]) } else { (vec![theirs], vec![ours]) };
+            if c.initiator { ([ours].into(), [theirs].into()) } else { ([theirs].into(), [ours].into()) };
     });
     let (out, sa) = halves(&a, &b);
     let send = |s, d| open_with(&sa, &seal_with(&out, &udp(s, d, 4)).unwrap().0, 0);
