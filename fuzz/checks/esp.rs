@@ -3,6 +3,7 @@
 use crypto::esp_cipher::EspCipher;
 use esp::{HEADROOM, InSa, OutSa, Packet, TAILROOM, pmtu};
 use policy::{ChildSa, Mode};
+use std::sync::Arc;
 use wire::esp::EspHeader;
 use wire::ip::IpView;
 
@@ -64,11 +65,12 @@ fn from_the_peer(ours: &ChildSa, theirs: &ChildSa, plain: &[u8]) {
 
 /// What the host sends comes out at the other end as it went in; what does not fit is cut or answered.
 fn from_the_host(ours: &ChildSa, theirs: &ChildSa, bytes: &[u8], view: &IpView) {
-    let sa = OutSa::new(ours).expect("a good SA");
+    let sa = Arc::new(OutSa::new(ours).expect("a good SA"));
+    let mut turn = sa.try_turn().expect("nobody has it");
     let mut memory = room(bytes);
     let end = HEADROOM + bytes.len();
     let mut packet = Packet::new(&mut memory, HEADROOM..end).expect("it is there");
-    if sa.seal(&mut packet, view, 0, 1400).is_ok() {
+    if turn.seal(&mut packet, view, 0, 1400).is_ok() {
         let sa_in = InSa::new(theirs).expect("a good SA");
         if sa_in.open(&mut packet, theirs.remote, 0, 0).is_ok() && ours.mode == Mode::Tunnel {
             assert_eq!(packet.bytes()[view.header_len..], bytes[view.header_len..view.total_len]);

@@ -25,12 +25,11 @@ fn restless(daemon: &Daemon) -> Vec<String> {
             let word = call.split_whitespace().nth(n)?;
             u64::from_str_radix(word.trim_start_matches("0x"), if n == 0 { 10 } else { 16 }).ok()
         };
+        let forever = |ms: u64| ms & u64::from(u32::MAX) == u64::from(u32::MAX);
         // The word that says how long: a pointer to a time, or milliseconds as an int.
         let endless = match (std::env::consts::ARCH, word(0)) {
-            ("x86_64", Some(232 | 281)) | ("aarch64", Some(22)) => {
-                word(4).map(|ms| ms as u32) == Some(u32::MAX)
-            }
-            ("x86_64", Some(7)) => word(3).map(|ms| ms as u32) == Some(u32::MAX),
+            ("x86_64", Some(232 | 281)) | ("aarch64", Some(22)) => word(4).is_some_and(forever),
+            ("x86_64", Some(7)) => word(3).is_some_and(forever),
             ("x86_64", Some(271)) | ("aarch64", Some(73)) => word(3) == Some(0),
             ("x86_64", Some(202)) | ("aarch64", Some(98)) => word(4) == Some(0),
             _ => false,

@@ -59,7 +59,7 @@ struct Clock {
     mono_ms: u64,
     /// What a test adds to it.
     #[cfg(test)]
-    ahead: std::sync::atomic::AtomicU64,
+    ahead: AtomicU64,
 }
 
 impl Clock {
