@@ -5,6 +5,7 @@ use esp::replay::Window;
 use esp::{HEADROOM, InSa, OutSa, Packet};
 use policy::Mode;
 use std::hint::black_box;
+use std::sync::Arc;
 use wire::ip::IpView;
 
 const TIMES: u32 = 64;
@@ -24,7 +25,8 @@ pub(crate) fn all(counts: &mut Counts) {
 
 fn both_ways(counts: &mut Counts, name: &str, at: usize, len: usize) {
     let (a, b) = sample::pair(sample::SUITES[at], Mode::Tunnel, |_| {});
-    let (out, sa) = (OutSa::new(&a).unwrap(), InSa::new(&b).unwrap());
+    let (out, sa) = (Arc::new(OutSa::new(&a).unwrap()), InSa::new(&b).unwrap());
+    let mut turn = out.try_turn().unwrap();
     let inner = sample::udp("10.0.0.1", "10.0.0.2", len - 28);
     let view = IpView::parse(&inner).unwrap();
     let mut memory = vec![0u8; 2048];
@@ -32,7 +34,7 @@ fn both_ways(counts: &mut Counts, name: &str, at: usize, len: usize) {
     let mut seal = |now: u64, meter: Option<&mut crate::meter::Meter>| {
         memory[HEADROOM..HEADROOM + len].copy_from_slice(&inner);
         let mut packet = Packet::new(&mut memory, HEADROOM..HEADROOM + len).unwrap();
-        let mut work = || out.seal(&mut packet, &view, now, 1400).unwrap();
+        let mut work = || turn.seal(&mut packet, &view, now, 1400).unwrap();
         match meter {
             Some(meter) => meter.count(work),
             None => work(),
