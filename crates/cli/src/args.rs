@@ -1,5 +1,6 @@
 //! The command line of `cygnet`. Help, completions and man pages are made from this.
 use crate::exit;
+use crate::load_test::options::LoadTest;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Make this machine a gateway for road warriors: an authority, a certificate, connections and pools; and users
     Quickstart(Quickstart),
+    /// Play thousands of road warriors against a gateway, with or without traffic, and say what it bore
+    LoadTest(Box<LoadTest>),
     /// Print a completion script for a shell
     Completions {
         /// For which shell

@@ -39,6 +39,7 @@ pub(crate) fn run(cygnet: Cygnet) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => crate::doctor::run(uri, &args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::Quickstart(args) => crate::quickstart::run(&args),
+        Command::LoadTest(args) => crate::load_test::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(directory.as_deref()),
         Command::Pki { words } => Ok(crate::pki::main(words)),

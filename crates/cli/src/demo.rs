@@ -9,6 +9,7 @@
 use crate::args::Demo;
 use crate::commands::{pools, status};
 use crate::exit::{FAILED, Failure, INTERRUPTED};
+use crate::interrupt;
 use crate::load::{self, Progress, Source};
 use crate::out::{self, complain, say};
 use crate::session::succeeded;
@@ -23,7 +24,6 @@ use steps::Steps;
 use vici::{Client, Message};
 
 mod find;
-mod interrupt;
 mod report;
 mod stage;
 mod steps;

@@ -5,7 +5,7 @@
 //! Everything that talks to the daemon does so over vici ([`session`]); [`view`] is what a list of SAs means,
 //! [`load`] carries a configuration directory over, [`commands`] has one file per command, [`demo`] runs two daemons
 //! against each other, [`pki`], [`pool`] and [`xfrmi`] are strongSwan's tools of those
-//! names, [`quickstart`] makes a gateway and its users.
+//! names, [`quickstart`] makes a gateway and its users, [`load_test`] puts load on one.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -21,7 +21,9 @@ mod demo;
 mod doctor;
 mod exit;
 mod getopt;
+mod interrupt;
 mod load;
+mod load_test;
 mod out;
 mod pki;
 mod pool;

@@ -42,7 +42,8 @@ const LAW: &[(&str, &[&str])] = &[
             "dhcp",
         ],
     ),
-    ("cli", &["vici", "config", "policy", "linux", "crypto", "pki", "pool", "sql"]),
+    ("loadtest", &["wire", "crypto", "policy", "pki", "eap", "ike", "esp", "linux"]),
+    ("cli", &["vici", "config", "policy", "linux", "crypto", "pki", "pool", "sql", "loadtest"]),
     (
         "testkit",
         &[

@@ -7,7 +7,7 @@ use std::time::Instant;
 /// Crates whose tests need neither root nor a peer.
 pub(crate) const PURE: &[&str] = &[
     "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "dhcp", "config", "vici",
-    "cli", "testkit", "count", "xtask",
+    "cli", "loadtest", "testkit", "count", "xtask",
 ];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "token", "sql", "daemon"];
