@@ -15,6 +15,7 @@ use crate::reason::Reason;
 use crate::tally::Tally;
 use crate::traffic::Flows;
 use crate::wires::{Arrival, Wires};
+use ike::io::{Group, Levels};
 use ike::{Answer, Command, Engine, Now, Output, Shard, Ticket};
 use linux::wait::{Waker, readable};
 use std::collections::{HashMap, VecDeque};
@@ -151,12 +152,17 @@ impl Lane {
         rng.fill(&mut seed);
         let engine_rng = crypto::Rng::from_seed(seed);
         let bits = u8::try_from(lanes.next_power_of_two().trailing_zeros()).unwrap_or(0);
+        let mut engine = Engine::new(clocks(), engine_rng, crew.empty(), Shard { index: share.lane, bits });
+        // What says why something failed is said in these.
+        let mut levels = Levels::NONE;
+        levels.want(Group::Ike, 1);
+        engine.set_levels(levels);
         let now = Instant::now();
         let rate = plan.rate / f64::from(lanes);
         let run = rng.u32().to_be_bytes();
         let flows = plan.traffic.map(|traffic| Flows::new(traffic, run, now));
         Ok(Self {
-            engine: Engine::new(clocks(), engine_rng, crew.empty(), Shard { index: share.lane, bits }),
+            engine,
             plan: Arc::clone(plan),
             shared,
             share,

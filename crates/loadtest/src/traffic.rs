@@ -8,6 +8,7 @@ use ike::Command;
 use policy::ChildSa;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::ip::{
     Checksum, IPV4_LEN, IPV6_LEN, IpView, UDP_LEN, Upper, ipv4_header, ipv6_header, protocol, udp_header,
@@ -47,7 +48,7 @@ pub struct Traffic {
 /// The half that sends.
 struct Tunnel {
     child: u32,
-    sa: OutSa,
+    sa: Arc<OutSa>,
     source: IpAddr,
     /// Packets so far: the sequence number of ICMP.
     count: u16,
@@ -109,7 +110,7 @@ impl Flows {
             );
         }
         let inbound = InSa::new(child).map_err(|e| e.to_string())?;
-        let sa = OutSa::new(child).map_err(|e| e.to_string())?;
+        let sa = Arc::new(OutSa::new(child).map_err(|e| e.to_string())?);
         let hosts = child.local_ts.iter().filter_map(policy::Selector::host_address);
         let fits = |address: &IpAddr| address.is_ipv4() == self.plan.target.is_ipv4();
         let source = child
@@ -164,7 +165,7 @@ impl Flows {
     }
 
     /// Nothing more is sent on it; what still comes is taken.
-    pub(crate) fn quiet(&mut self, child: u32) -> Option<OutSa> {
+    pub(crate) fn quiet(&mut self, child: u32) -> Option<Arc<OutSa>> {
         let place = self.places.remove(&child)?;
         if place >= self.tunnels.len() {
             return None;
@@ -224,9 +225,11 @@ impl Flows {
                 continue;
             };
             let Ok(view) = IpView::parse(packet.bytes()) else { continue };
-            match tunnel.sa.seal(&mut packet, &view, mono, usize::MAX) {
+            // Nobody else seals here.
+            let Some(mut turn) = tunnel.sa.try_turn() else { continue };
+            match turn.seal(&mut packet, &view, mono, usize::MAX) {
                 Ok(sealed) => {
-                    let sent = wire(packet.bytes(), &tunnel.sa.path());
+                    let sent = wire(packet.bytes(), turn.path());
                     let counter = if sent { &mut self.packets.sent } else { &mut self.packets.unsent };
                     *counter = counter.saturating_add(1);
                     let hard = sealed.limit.map(|limit| limit == Limit::Hard);
