@@ -16,6 +16,8 @@ struct Sent {
     at: Instant,
     id: u32,
     exchange: ExchangeType,
+    /// Type of the first payload inside of an encrypted message, which its header tells (RFC 7296 3.14).
+    inner: Option<PayloadType>,
 }
 
 /// What a datagram of ours was.
@@ -38,6 +40,8 @@ pub(crate) struct In {
     pub(crate) exchange: ExchangeType,
     /// Since the request first left.
     pub(crate) took: Duration,
+    /// The request had a Delete payload.
+    pub(crate) delete: bool,
     /// What it demands instead of going on: COOKIE, INVALID_KE_PAYLOAD, REDIRECT.
     pub(crate) demand: Option<NotifyType>,
 }
@@ -61,7 +65,9 @@ impl Exchanges {
         {
             return Out::Again;
         }
-        let sent = Sent { at: now, id: header.message_id, exchange: header.exchange };
+        let inner =
+            (header.next == PayloadType::Sk).then(|| bytes.get(28).copied().map(PayloadType::from)).flatten();
+        let sent = Sent { at: now, id: header.message_id, exchange: header.exchange, inner };
         self.open.insert(header.spi_i, sent);
         Out::Request(header.exchange, header.spi_i)
     }
@@ -77,11 +83,12 @@ impl Exchanges {
             return None;
         }
         let took = now.saturating_duration_since(open.at);
+        let delete = open.inner == Some(PayloadType::Delete);
         self.open.remove(&header.spi_i);
         let demand = (header.exchange == ExchangeType::IkeSaInit && bytes.len() < DEMAND)
             .then(|| demand(bytes))
             .flatten();
-        Some(In { spi: header.spi_i, exchange: header.exchange, took, demand })
+        Some(In { spi: header.spi_i, exchange: header.exchange, took, delete, demand })
     }
 
     /// The request that an IKE_SA waits for an answer to.
@@ -178,6 +185,20 @@ mod tests {
         assert_eq!(e.received(&message(2, ExchangeType::IkeAuth, true, None), later), None);
         e.sweep(now + STALE);
         assert_eq!(e.waiting(7), None);
+    }
+
+    #[test]
+    fn goodbyes_are_no_liveness_checks() {
+        let (mut e, now) = (Exchanges::default(), Instant::now());
+        let informational = ExchangeType::Informational;
+        for (inner, delete) in [(PayloadType::Delete, true), (PayloadType::None, false)] {
+            let mut bytes = message(3, informational, false, None);
+            bytes[16] = PayloadType::Sk.into();
+            bytes.extend([u8::from(inner), 0, 0, 4]);
+            e.sent(&bytes, now);
+            let answered = e.received(&message(3, informational, true, None), now).unwrap();
+            assert_eq!(answered.delete, delete);
+        }
     }
 
     #[test]

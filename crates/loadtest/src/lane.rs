@@ -118,8 +118,8 @@ pub(crate) struct Lane {
     leaving: usize,
     /// CREATE_CHILD_SA requests by SPI, until it is known what came of them.
     rekeying: HashMap<u64, Instant>,
-    /// The INFORMATIONAL exchange that was answered just now, until it is known what it was about: SPI and time.
-    informed: Option<(u64, Duration)>,
+    /// The Delete that was answered just now, until it is known whether it was a goodbye: SPI and time.
+    farewelled: Option<(u64, Duration)>,
     /// When the gateway last said anything.
     heard: Instant,
     /// Commands that follow from events.
@@ -184,7 +184,7 @@ impl Lane {
             farewell: 0,
             leaving: 0,
             rekeying: HashMap::new(),
-            informed: None,
+            farewelled: None,
             heard: now,
             todo: Vec::new(),
             published: now,
@@ -299,9 +299,8 @@ impl Lane {
             self.heard = now;
             self.engine.receive(clocks(), datagram);
             self.drain();
-            if let Some((_, took)) = self.informed.take() {
-                self.tally.dpd.add(took);
-            }
+            // It was about an SA that was rekeyed.
+            self.farewelled = None;
         }
     }
 
@@ -315,7 +314,10 @@ impl Lane {
         }
         match answered.exchange {
             ExchangeType::IkeSaInit if answered.demand.is_none() => self.tally.init.add(answered.took),
-            ExchangeType::Informational => self.informed = Some((answered.spi, answered.took)),
+            ExchangeType::Informational if answered.delete => {
+                self.farewelled = Some((answered.spi, answered.took));
+            }
+            ExchangeType::Informational => self.tally.dpd.add(answered.took),
             _ => {}
         }
     }

@@ -262,8 +262,7 @@ impl Lane {
     fn down(&mut self, sa: &IkeView) {
         self.exchanges.forget(sa.spi_i);
         self.rekeying.remove(&sa.spi_i);
-        // An answer that ends an IKE_SA is one to a goodbye.
-        if let Some((_, took)) = self.informed.take_if(|(spi, _)| *spi == sa.spi_i) {
+        if let Some((_, took)) = self.farewelled.take_if(|(spi, _)| *spi == sa.spi_i) {
             self.tally.goodbye.add(took);
         }
         let Some((number, index)) = self.client(&sa.name) else { return };
