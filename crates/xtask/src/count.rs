@@ -85,7 +85,7 @@ fn build() -> Result<PathBuf> {
     let messages = String::from_utf8_lossy(&out.stdout).into_owned();
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let executable = |m: Value| m.get("executable").and_then(Value::as_str).map(PathBuf::from);
-    messages.filter_map(executable).last().context("cargo does not say where the program is")
+    messages.filter_map(executable).next_back().context("cargo does not say where the program is")
 }
 
 /// Runs the program under callgrind. Gives the instructions for one time of each thing.
