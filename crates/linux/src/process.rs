@@ -1,7 +1,21 @@
 //! Signals to other processes.
 
+#![allow(unsafe_code, reason = "a started program makes a system call between fork and exec")]
+
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+/// A program started with `command` is killed when the thread that starts it ends, however that happens: nothing
+/// outlives a program that was killed itself. A program that changes its user loses this.
+pub fn end_with_us(command: &mut Command) {
+    let promise = || prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from);
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(promise) };
+}
 
 /// Asks a process to end (SIGTERM). One that is gone already is as good.
 pub fn terminate(pid: u32) {

@@ -62,6 +62,7 @@ const LAW: &[(&str, &[&str])] = &[
             "dataplane",
         ],
     ),
+    ("bench", &["linux", "config", "vici", "policy", "pool"]),
     ("count", &["wire", "crypto", "policy", "pki", "ike", "esp", "pool"]),
     ("xtask", &[]),
 ];

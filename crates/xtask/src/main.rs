@@ -1,6 +1,7 @@
 //! Checks and chores of the project. `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a terminal")]
 
+mod bench;
 mod count;
 mod docs;
 mod imports;
@@ -23,7 +24,8 @@ cargo xtask COMMAND
   interop     tests with real sockets, namespaces and stock peers (root); FILTER narrows them
   kernel-test tests of the kernel's ESP, on a kernel booted for them where this one has none (root); FILTER
   world       long simulation; CYGNET_SEEDS=n sets how many seeds
-  bench       all benchmarks, one after the other
+  bench       measures us and every installed peer side by side, writes docs/performance.md; --help lists its options
+  bench --micro  the benchmarks of single crates, one after the other
   count       instruction counts against their bounds (valgrind); --accept takes new ones; NAME… narrows them
   imports     does every crate import only what the house allows?
   sizes       list files that have grown too long
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
         "interop" => test::interop(rest.first().map(String::as_str)),
         "kernel-test" => kernel::test(rest.first().map(String::as_str)),
         "world" => test::world(),
-        "bench" => test::bench(),
+        "bench" => bench::run_words(&rest),
         "count" => count::run(&rest),
         "imports" => imports::check(),
         "sizes" => sizes::check(),

@@ -7,7 +7,7 @@ use std::time::Instant;
 /// Crates whose tests need neither root nor a peer.
 pub(crate) const PURE: &[&str] = &[
     "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "dhcp", "config", "vici",
-    "cli", "loadtest", "testkit", "count", "xtask",
+    "cli", "loadtest", "testkit", "bench", "count", "xtask",
 ];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "token", "sql", "daemon"];
@@ -47,11 +47,6 @@ pub(crate) fn world() -> Result<()> {
         c.env("CYGNET_SEEDS", "50000");
     }
     run_command(c)
-}
-
-/// Every benchmark.
-pub(crate) fn bench() -> Result<()> {
-    run("cargo", &["bench", "-p", "crypto", "-p", "esp", "-p", "pool", "-p", "ike", "-p", "wire"])
 }
 
 /// Licences and advisories.

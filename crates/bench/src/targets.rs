@@ -1,0 +1,144 @@
+//! What we set out to reach, and whether a record shows it.
+use crate::contender::Kind;
+use crate::record::Record;
+use crate::tables::number;
+use Kind::{Boringtun, Cygnet, Forwarder, Strongswan, StrongswanFake, WireguardGo};
+
+/// A bound on a figure.
+enum Bound {
+    Least(f64),
+    Most(f64),
+}
+use Bound::{Least, Most};
+
+/// One target.
+struct Target {
+    what: String,
+    bound: Bound,
+    measured: Option<f64>,
+    unit: &'static str,
+}
+
+/// Median of ours divided by another's, round by round.
+fn times(record: &Record, other: Kind, metric: &str) -> Option<f64> {
+    Some(record.ratio(Cygnet, other, metric)?.median)
+}
+
+fn ours(record: &Record, metric: &str) -> Option<f64> {
+    Some(record.summary(Cygnet, metric)?.median)
+}
+
+/// The greatest of these, if all are there: none may be over a bound.
+fn greatest<const N: usize>(values: [Option<f64>; N]) -> Option<f64> {
+    values.into_iter().try_fold(f64::NEG_INFINITY, |a, b| Some(a.max(b?)))
+}
+
+fn targets(r: &Record) -> Vec<Target> {
+    let mut all = Vec::new();
+    let mut add = |what: String, bound: Bound, measured: Option<f64>, unit: &'static str| {
+        all.push(Target { what, bound, measured, unit });
+    };
+    for streams in [1, 4] {
+        let metric = format!("tcp {streams} Mbit/s");
+        for (other, factor) in [(Strongswan, 10.0), (WireguardGo, 3.0)] {
+            let what = format!("TCP, {streams} stream(s), against {}", other.name());
+            add(what, Least(factor), times(r, other, &metric), "times");
+        }
+        let metric = format!("tcp {streams} CPU s/GB");
+        add(
+            format!("processor time per GB and end, TCP, {streams} stream(s)"),
+            Most(1.6),
+            ours(r, &metric),
+            "s",
+        );
+    }
+    for (other, factor) in [(Strongswan, 5.0), (Boringtun, 2.5)] {
+        let what = format!("UDP, 64 bytes without loss, against {}", other.name());
+        add(what, Least(factor), times(r, other, "udp 64 lossless packets/s"), "times");
+    }
+    let forwarder = times(r, Forwarder, "udp 1372 lossless packets/s");
+    add("UDP, 1,372 bytes without loss, against a bare forwarder".to_owned(), Least(0.8), forwarder, "times");
+    let ping = times(r, Boringtun, "ping average us");
+    add("ping on an idle path, against boringtun".to_owned(), Most(1.0), ping, "times");
+    let tail = [Strongswan, WireguardGo, Boringtun].map(|other| times(r, other, "load full p99.9 us"));
+    add("p99.9 under full load, against the best peer".to_owned(), Most(1.0), greatest(tail), "times");
+    add("processor time of an IKE_SA set-up".to_owned(), Most(0.15), ours(r, "ike 1000 CPU ms"), "ms");
+    let charon = times(r, StrongswanFake, "ike 1000 CPU ms");
+    add("the same, against charon without a data plane".to_owned(), Most(0.2), charon, "times");
+    for count in [1_000, 10_000, 100_000] {
+        let kilobytes = ours(r, &format!("ike {count} KB"));
+        let what = format!("memory of an IKE_SA with a CHILD_SA, of {}", number(f64::from(count), 0));
+        add(what, Most(4.0), kilobytes, "KB");
+    }
+    let slower = ours(r, "ike 1000 set-ups/s")
+        .and_then(|few| ours(r, "ike 100000 set-ups/s").map(|many| few / many.max(1e-9)));
+    add("set-ups per second of 1,000 against those of 100,000".to_owned(), Most(1.3), slower, "times");
+    let lease = |name: &str| ours(r, &format!("pool {name} leases/s")).map(|rate| 1e6 / rate.max(1e-9));
+    add("first lease of a client".to_owned(), Most(1.0), lease("first"), "µs");
+    add("lease and release of a client that returns".to_owned(), Most(1.0), lease("returning"), "µs");
+    add("start to the first answered IKE_SA_INIT".to_owned(), Most(50.0), ours(r, "start ms"), "ms");
+    add("memory at rest, resident".to_owned(), Most(15.0), ours(r, "idle resident MB"), "MB");
+    add("processor time at rest, in 30 s".to_owned(), Most(0.0), ours(r, "idle CPU ms per 30 s"), "ms");
+    all
+}
+
+/// The table.
+pub(crate) fn table(record: &Record) -> String {
+    let mut text = "| what | wanted | measured | |\n|---|---|---|---|\n".to_owned();
+    for Target { what, bound, measured, unit } in targets(record) {
+        let (word, limit, met) = match bound {
+            Least(limit) => ("at least", limit, measured.map(|m| m >= limit)),
+            Most(limit) => ("at most", limit, measured.map(|m| m <= limit)),
+        };
+        let shown = measured.map_or_else(|| "–".to_owned(), |m| format!("{} {unit}", short(m)));
+        let verdict = match met {
+            Some(true) => "met",
+            Some(false) => "**not met**",
+            None => "not measured",
+        };
+        text += &format!("| {what} | {word} {} {unit} | {shown} | {verdict} |\n", short(limit));
+    }
+    text.push('\n');
+    text
+}
+
+/// Three digits or so.
+fn short(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 || (v - v.round()).abs() < 1e-9 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    number(value, digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_met_not_met_or_not_measured() {
+        let mut record = crate::record::tests::example();
+        let find = |record: &Record, what: &str| -> String {
+            table(record).lines().find(|line| line.contains(what)).unwrap().to_owned()
+        };
+        let line = find(&record, "TCP, 1 stream(s), against strongSwan");
+        assert!(line.ends_with("| at least 10 times | 10 times | met |"), "{line}");
+        let line = find(&record, "against wireguard-go");
+        assert!(line.ends_with("| – | not measured |"), "{line}");
+        for sample in &mut record.samples {
+            if sample.kind == Cygnet {
+                sample.value *= 0.99;
+            }
+        }
+        let line = find(&record, "TCP, 1 stream(s), against strongSwan");
+        assert!(line.ends_with("| 9.90 times | **not met** |"), "{line}");
+    }
+
+    #[test]
+    fn the_best_peer_counts_and_all_must_be_there() {
+        assert_eq!(greatest([Some(0.5), Some(0.9)]), Some(0.9));
+        assert_eq!(greatest([Some(0.5), None]), None);
+    }
+}
