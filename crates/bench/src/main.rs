@@ -116,7 +116,7 @@ fn measure(args: &Args, nursery: &Nursery) -> Result<ExitCode> {
         }
     }
     let machine = Machine::here();
-    let mut record = Record::new(machine.clone());
+    let mut record = Record::new(machine);
     let found = contenders.iter().map(|c| Measured { kind: c.kind, version: c.version.clone() });
     record.contenders = found.collect();
     record.missing = missing;
