@@ -86,10 +86,11 @@ fn who_has_nothing_to_do_sleeps() {
 /// by a cookie, answered in full.
 const FLOOD: &str = r#"
 import os, select, socket, struct, sys
-lines, seconds = [], 0
-body = struct.pack(">BBHBBBB", 0, 0, 36, 1, 1, 0, 3)
-body += struct.pack(">BBHBBHHH", 3, 0, 12, 1, 0, 20, 0x800e, 128)
-body += struct.pack(">BBHBBH", 3, 0, 8, 2, 0, 5) + struct.pack(">BBHBBH", 0, 0, 8, 4, 0, 31)
+# aes128-sha256-x25519
+body = struct.pack(">BBHBBBB", 0, 0, 44, 1, 1, 0, 4)
+body += struct.pack(">BBHBBHHH", 3, 0, 12, 1, 0, 12, 0x800e, 128)
+body += struct.pack(">BBHBBH", 3, 0, 8, 2, 0, 5) + struct.pack(">BBHBBH", 3, 0, 8, 3, 0, 12)
+body += struct.pack(">BBHBBH", 0, 0, 8, 4, 0, 31)
 def request():
     sa = struct.pack(">BBH", 34, 0, 4 + len(body)) + body
     ke = struct.pack(">BBHHH", 40, 0, 40, 31, 0) + os.urandom(32)
@@ -109,7 +110,6 @@ for round in range(int(sys.argv[1])):
     by = {s.fileno(): s for s in sockets}
     for s in sockets:
         poll.register(s, select.POLLIN)
-    # As many again with nobody who waits for an answer.
     while by:
         ready = poll.poll(500)
         if not ready:
@@ -118,7 +118,7 @@ for round in range(int(sys.argv[1])):
             answer = by[fd].recv(4096)
             # One notify of type COOKIE and nothing else.
             cookie = answer[16] == 41 and answer[28] == 0 and answer[34:36] == struct.pack(">H", 16390)
-            cookies, full = cookies + cookie, full + (not cookie)
+            cookies, full = cookies + cookie, full + (answer[16] == 33)
             poll.unregister(fd)
             del by[fd]
     for s in sockets:

@@ -83,7 +83,7 @@ impl Admission {
                 core.log_stranger(Group::Net, 1, || {
                     format!("received IKE_SA_INIT from {remote} without valid COOKIE, sending COOKIE")
                 });
-                crate::v2::init::reject(core, d, m, notify(NotifyType::Cookie, &cookie));
+                crate::v2::init::demand_cookie(core, d, m, notify(NotifyType::Cookie, &cookie));
             }
             return Verdict::Refuse;
         }

@@ -61,6 +61,8 @@ pub struct Network {
     installed: Installed,
     /// Wanted and there, but not by us: not ours to remove.
     foreign: BTreeSet<WantedAddress>,
+    /// Index of the interface that ends with us.
+    fleeting_index: Option<u32>,
     /// Routes that could not be put or removed: tried again at every opportunity.
     owed: BTreeSet<Arc<WantedRoute>>,
 }
@@ -77,6 +79,7 @@ impl Network {
             state,
             installed: Installed::default(),
             foreign: BTreeSet::new(),
+            fleeting_index: None,
             owed: BTreeSet::new(),
         };
         if let Some(left) = left {
@@ -95,6 +98,8 @@ impl Network {
     /// it.
     pub fn set_fleeting(&mut self, interface: &str) {
         self.state.fleeting = Some(interface.into());
+        // Nobody takes it away and makes another of that name: its index need not be asked for again.
+        self.fleeting_index = self.netlink.link_index(interface).ok();
     }
 
     /// The netlink socket, for questions.

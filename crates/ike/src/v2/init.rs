@@ -315,17 +315,33 @@ fn agree(
 
 // ---------------------------------------------------------------------------------------------- responder
 
-/// Sends an unprotected answer to a request that makes no SA.
+/// Sends an unprotected answer to a request that makes no SA, to strangers not more often than [`Core`] allows.
 pub(crate) fn reject(core: &mut Core, d: &Datagram, m: &Message, payload: Payload) {
-    if !core.may_answer_stranger() {
-        return;
+    if core.may_answer_stranger() {
+        answer_stranger(core, d, m, payload, true);
     }
+}
+
+/// Asks for a cookie (RFC 7296 2.6). That is never withheld from a request as long as what it gets, in a flood least of
+/// all: who is honest begins with it. It is spoken of only so often.
+pub(crate) fn demand_cookie(core: &mut Core, d: &Datagram, m: &Message, cookie: Payload) {
+    let spoken = core.may_answer_stranger();
+    let longer = Message::encode(m.header, std::slice::from_ref(&cookie)).len() > d.bytes.len();
+    if spoken || !longer {
+        answer_stranger(core, d, m, cookie, spoken);
+    }
+}
+
+fn answer_stranger(core: &mut Core, d: &Datagram, m: &Message, payload: Payload, spoken: bool) {
     let mut h = m.header;
     h.flags = wire::ike::Flags::RESPONSE;
     let payloads = [payload];
-    note!(core, Enc 1, "generating {}", describe(&h, &payloads));
     let bytes = Message::encode(h, &payloads);
-    note!(core, Net 1, "sending packet: from {} to {} ({} bytes)", host(d.local), host(d.remote), bytes.len());
+    if spoken {
+        note!(core, Enc 1, "generating {}", describe(&h, &payloads));
+        let (from, to) = (host(d.local), host(d.remote));
+        note!(core, Net 1, "sending packet: from {from} to {to} ({} bytes)", bytes.len());
+    }
     core.push(Output::Send(Datagram { local: d.local, remote: d.remote, bytes, dscp: 0 }));
 }
 

@@ -58,6 +58,22 @@ fn a_flood_meets_cookies_and_then_a_wall() {
 }
 
 #[test]
+fn no_cookie_is_withheld_in_a_flood() {
+    let mut w = World::new(road_warrior());
+    let bytes = first_messages(1).remove(0);
+    let local = addr("192.0.2.2:500");
+    for port in 2000..2500 {
+        let remote = SocketAddr::new(ip("192.0.2.1"), port);
+        w.inject(1, Datagram { local, remote, bytes: bytes.clone(), dscp: 0 });
+    }
+    assert_eq!(w.nodes[1].engine.half_open(), 3);
+    let cookies = w.transcript.iter().filter(|d| d.local == local && d.bytes.get(16) == Some(&41));
+    assert_eq!(cookies.count(), 497);
+    let said = |e: &&Event| matches!(e, Event::Log { text, .. } if text.starts_with("sending packet"));
+    assert!(w.nodes[1].events.iter().filter(said).count() <= 203);
+}
+
+#[test]
 fn retransmitted_first_messages_make_one_sa() {
     let mut w = World::new(road_warrior());
     let bytes = first_messages(1).remove(0);

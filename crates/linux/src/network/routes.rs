@@ -155,7 +155,7 @@ impl Network {
                 None => removed.push(route),
             }
         }
-        let mut indices = Indices::default();
+        let mut indices = self.indices();
         let outcomes = self.each(&removed, &mut indices, Netlink::delete_routes);
         for (route, outcome) in removed.into_iter().zip(outcomes) {
             match outcome {
@@ -188,6 +188,12 @@ impl Network {
         let forgotten: Vec<_> = forgotten.cloned().collect();
         self.note([].iter(), forgotten.iter(), &mut failures);
         failures
+    }
+
+    /// What is known of indices for good.
+    fn indices(&self) -> Indices {
+        let own = self.state.fleeting.clone().zip(self.fleeting_index);
+        Indices(own.map(|(name, index)| ((None, name), index)).into_iter().collect())
     }
 
     /// Does something to these routes, all of a namespace in one go.
