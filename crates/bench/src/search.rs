@@ -3,7 +3,7 @@
 //! anything else on the machine may disturb one trial. Decides which rate comes next; sends nothing.
 
 /// Trials at most.
-const TRIALS: usize = 24;
+const TRIALS: usize = 40;
 
 /// A search under way.
 #[derive(Debug, Clone)]
