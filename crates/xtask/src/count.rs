@@ -5,7 +5,6 @@
 mod bounds;
 
 use crate::run::{command, exists, root};
-use crate::test::PURE;
 use anyhow::{Context, Result, bail};
 use bounds::Bounds;
 use serde_json::Value;
@@ -71,14 +70,16 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program; gives where it is. The packages are those of the tests, so that what they depend on has the same
-/// features and is not built once more.
+/// Builds the program; gives where it is. It is chosen from the whole workspace, so that what it depends on has the
+/// features it has for the tests, and is not built once more.
 fn build() -> Result<PathBuf> {
-    let mut args = vec!["build", "--config", "crates/count/profile.toml"];
-    PURE.iter().for_each(|name| args.extend(["-p", name]));
-    args.extend(["--bench", "count", "--message-format", "json-render-diagnostics"]);
+    let args = ["build", "--config", "crates/count/profile.toml", "--workspace", "--bench", "count"];
     println!("\n$ cargo {}", args.join(" "));
-    let out = command("cargo", &args).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    let out = command("cargo", &args)
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
     if !out.status.success() {
         bail!("count: the build failed");
     }

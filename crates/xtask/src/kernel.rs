@@ -8,12 +8,14 @@ mod guest;
 mod image;
 mod machine;
 
-use crate::run::{command, is_root, root, run, run_command};
-use anyhow::{Context, Result, bail};
+use crate::programs::Program;
+use crate::run::{command, is_root, root, run_command};
+use anyhow::{Result, anyhow, bail};
 use machine::Machine;
-use serde_json::Value;
-use std::path::PathBuf;
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 /// Crates with such tests.
 const CRATES: &[&str] = &["linux", "dataplane", "daemon"];
@@ -30,28 +32,59 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/setpriv", "util-linux"),
 ];
 
-/// Builds the tests and runs them, those that match `filter`.
-pub(crate) fn test(filter: Option<&str>) -> Result<()> {
+/// Runs the tests, those that match `filter`.
+pub(crate) fn test(programs: &[Program], filter: Option<&str>) -> Result<()> {
     if !is_root() {
         bail!("kernel-test: network namespaces and virtual machines need root");
     }
-    run("cargo", &["build", "-p", "daemon", "-p", "cli"])?;
-    let binaries = binaries()?;
-    if binaries.is_empty() {
-        bail!("kernel-test: no test binary named kernel_*");
-    }
-    let script = script(&binaries, filter);
+    let script = script(&ours(programs)?, filter);
     if own_kernel_has_esp() {
         println!("\nkernel-test: on this machine's own kernel");
         return run_command(command("sh", &["-c", &script]));
     }
     let machine = Machine::choose()?;
     println!("\nkernel-test: this machine's kernel has no ESP, booting {machine}");
-    let status = machine.run(&script)?;
-    if status != 0 {
-        bail!("kernel-test: tests failed (exit status {status})");
+    judge(machine.run(&script, None)?)
+}
+
+/// All of them, in a booted kernel, while something else goes on here.
+pub(crate) struct Beside {
+    machine: JoinHandle<Result<i32>>,
+    said: tempfile::NamedTempFile,
+}
+
+impl Beside {
+    /// Boots; `None` where this machine's own kernel will do, as tests on it are in the way of others.
+    pub(crate) fn start(programs: &[Program]) -> Result<Option<Self>> {
+        if own_kernel_has_esp() {
+            return Ok(None);
+        }
+        let script = script(&ours(programs)?, None);
+        let machine = Machine::choose()?;
+        println!("\nkernel-test: this machine's kernel has no ESP, booting {machine} beside what follows");
+        let said = tempfile::NamedTempFile::new()?;
+        let out = said.reopen()?;
+        let machine = std::thread::spawn(move || machine.run(&script, Some(out)));
+        Ok(Some(Self { machine, said }))
     }
-    Ok(())
+
+    /// Waits for the end, and shows what was said.
+    pub(crate) fn finish(self) -> Result<()> {
+        let outcome = self.machine.join().map_err(|_| anyhow!("kernel-test: the thread panicked"))?;
+        print!("{}", String::from_utf8_lossy(&fs::read(self.said.path()).unwrap_or_default()));
+        judge(outcome?)
+    }
+}
+
+fn judge(status: i32) -> Result<()> {
+    if status == 0 { Ok(()) } else { bail!("kernel-test: tests failed (exit status {status})") }
+}
+
+/// The programs with such tests.
+fn ours(programs: &[Program]) -> Result<Vec<&Path>> {
+    let of = |p: &&Program| CRATES.contains(&p.package.as_str()) && p.name.starts_with("kernel_");
+    let found: Vec<&Path> = programs.iter().filter(of).map(|p| p.file.as_path()).collect();
+    if found.is_empty() { bail!("kernel-test: no test program named kernel_*") } else { Ok(found) }
 }
 
 /// Whether this machine's kernel can be given an ESP SA with the most usual cipher, tried in a namespace of its own.
@@ -67,35 +100,13 @@ pub(crate) fn own_kernel_has_esp() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The test binaries by what cargo says it built.
-fn binaries() -> Result<Vec<PathBuf>> {
-    let mut args = vec!["test", "--no-run", "--message-format", "json", "--test", "kernel_*"];
-    CRATES.iter().for_each(|c| args.extend(["-p", c]));
-    let out =
-        command("cargo", &args).stderr(Stdio::inherit()).output().context("building the kernel tests")?;
-    if !out.status.success() {
-        bail!("building the kernel tests: {}", out.status);
-    }
-    let mut found = Vec::new();
-    for line in String::from_utf8_lossy(&out.stdout).lines() {
-        let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
-        let name = message.pointer("/target/name").and_then(Value::as_str).unwrap_or_default();
-        let file = message.get("executable").and_then(Value::as_str);
-        if let (true, Some(file)) = (name.starts_with("kernel_"), file) {
-            found.push(PathBuf::from(file));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// A shell script that runs them all, and fails when one fails.
-fn script(binaries: &[PathBuf], filter: Option<&str>) -> String {
+fn script(programs: &[&Path], filter: Option<&str>) -> String {
     let filter = filter.map(guest::quoted).unwrap_or_default();
     let mut text = format!("cd {}\nfailed=0\n", guest::quoted(&root().display().to_string()));
-    for binary in binaries {
-        let binary = guest::quoted(&binary.display().to_string());
-        text.push_str(&format!("{binary} --ignored --test-threads 1 {filter} || failed=1\n"));
+    for file in programs {
+        let file = guest::quoted(&file.display().to_string());
+        text.push_str(&format!("{file} --ignored --test-threads 1 {filter} || failed=1\n"));
     }
     text.push_str("exit $failed\n");
     text
@@ -104,14 +115,15 @@ fn script(binaries: &[PathBuf], filter: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::script;
+    use std::path::Path;
 
     #[test]
     fn one_failure_fails_the_run_and_the_rest_still_runs() {
         let sh = |second: &str| {
-            let binaries = ["true", second, "true"].map(|name| format!("/bin/{name}").into());
-            std::process::Command::new("sh").args(["-c", &script(&binaries, Some("it's"))]).status().unwrap()
+            let files = ["/bin/true", second, "/bin/true"].map(Path::new);
+            std::process::Command::new("sh").args(["-c", &script(&files, Some("it's"))]).status().unwrap()
         };
-        assert!(sh("true").success());
-        assert_eq!(sh("false").code(), Some(1));
+        assert!(sh("/bin/true").success());
+        assert_eq!(sh("/bin/false").code(), Some(1));
     }
 }

@@ -8,6 +8,7 @@ mod imports;
 mod kernel;
 mod packages;
 mod peers;
+mod programs;
 mod run;
 mod scenarios;
 mod sizes;
@@ -39,12 +40,13 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
+    let first = rest.first().map(String::as_str);
     let outcome = match command.as_str() {
         "test" => test::all(),
         "check" => test::check(),
-        "unit" => test::unit(),
-        "interop" => test::interop(rest.first().map(String::as_str)),
-        "kernel-test" => kernel::test(rest.first().map(String::as_str)),
+        "unit" => programs::build().and_then(|built| test::unit(&built)),
+        "interop" => programs::build().and_then(|built| test::interop(&built, first)),
+        "kernel-test" => programs::build().and_then(|built| kernel::test(&built, first)),
         "world" => test::world(),
         "bench" => bench::run_words(&rest),
         "count" => count::run(&rest),

@@ -1,42 +1,46 @@
 //! The test run: what CI does, step by step, and what was skipped and why.
+use crate::kernel::Beside;
+use crate::programs::{self, Program};
 use crate::run::{ci, command, exists, is_root, run, run_command};
 use crate::{count, docs, imports, kernel, packages, sizes};
 use anyhow::{Result, bail};
 use std::time::Instant;
 
 /// Crates whose tests need neither root nor a peer.
-pub(crate) const PURE: &[&str] = &[
+const PURE: &[&str] = &[
     "wire", "crypto", "policy", "pki", "eap", "radius", "ike", "esp", "pool", "dhcp", "config", "vici",
     "cli", "loadtest", "testkit", "bench", "count", "xtask",
 ];
 /// Crates with tests that open sockets, TUN devices and namespaces, or start peers.
 const REAL: &[&str] = &["linux", "dataplane", "token", "sql", "daemon"];
 
-/// Format, lints, structure.
+/// Format, structure, lints.
 pub(crate) fn check() -> Result<()> {
+    structure()?;
+    lints()
+}
+
+fn structure() -> Result<()> {
     run("cargo", &["fmt", "--all", "--check"])?;
     imports::check()?;
     sizes::check()?;
-    docs::check()?;
+    docs::check()
+}
+
+fn lints() -> Result<()> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 
-/// Unit, property and simulation tests.
-pub(crate) fn unit() -> Result<()> {
-    let mut args = vec!["test"];
-    PURE.iter().for_each(|c| args.extend(["-p", c]));
-    run("cargo", &args)
+/// Unit, property and simulation tests, and the examples in documents.
+pub(crate) fn unit(built: &[Program]) -> Result<()> {
+    programs::run(built, PURE, &[])?;
+    run("cargo", &["test", "--workspace", "--doc", "--quiet"])
 }
 
 /// Tests with real parts. One at a time: they measure loss on two cores.
-pub(crate) fn interop(filter: Option<&str>) -> Result<()> {
-    run("cargo", &["build", "-p", "daemon", "-p", "cli"])?;
-    let mut args = vec!["test"];
-    REAL.iter().for_each(|c| args.extend(["-p", c]));
-    args.push("--");
-    args.extend(["--test-threads", "1"]);
-    args.extend(filter);
-    run("cargo", &args)
+pub(crate) fn interop(built: &[Program], filter: Option<&str>) -> Result<()> {
+    let words: Vec<&str> = ["--test-threads", "1"].into_iter().chain(filter).collect();
+    programs::run(built, REAL, &words)
 }
 
 /// A long simulation in an optimised build.
@@ -73,22 +77,39 @@ pub(crate) fn all() -> Result<()> {
         left = packages::install()?;
         Ok(())
     })?;
-    timed("format, structure, lints", &mut check)?;
-    timed("unit, property and simulation tests", &mut unit)?;
-    match count::hindrance() {
-        None => timed("instruction counts", &mut || count::run(&[]))?,
-        Some(why) if ci() => bail!("under CI instructions must be counted: {why}"),
-        Some(why) => skipped.push(format!("instruction counts: {why}")),
-    }
+    timed("format, structure", &mut structure)?;
+    let mut built = Vec::new();
+    timed("building the tests", &mut || {
+        built = programs::build()?;
+        Ok(())
+    })?;
     let reason = match (is_root(), left.is_empty()) {
         (true, true) => None,
         (false, _) => Some("namespaces and TUN devices need root".to_owned()),
         (true, false) => Some(format!("packages are missing: {}", left.join(" "))),
     };
+    // A kernel under emulation takes long and one core: what does not mind company is done beside it.
+    let beside = if reason.is_none() { Beside::start(&built)? } else { None };
+    let alone = beside.is_none();
+    timed("lints", &mut lints)?;
+    timed("unit, property and simulation tests", &mut || unit(&built))?;
+    match count::hindrance() {
+        None => timed("instruction counts", &mut || count::run(&[]))?,
+        Some(why) if ci() => bail!("under CI instructions must be counted: {why}"),
+        Some(why) => skipped.push(format!("instruction counts: {why}")),
+    }
+    if let Some(beside) = beside {
+        let mut beside = Some(beside);
+        timed("waiting for the tests of the kernel's ESP", &mut || {
+            beside.take().map_or(Ok(()), Beside::finish)
+        })?;
+    }
     match reason {
         None => {
-            timed("namespace and interop tests", &mut || interop(None))?;
-            timed("tests of the kernel's ESP", &mut || kernel::test(None))?;
+            timed("namespace and interop tests", &mut || interop(&built, None))?;
+            if alone {
+                timed("tests of the kernel's ESP", &mut || kernel::test(&built, None))?;
+            }
         }
         Some(why) if ci() => bail!("under CI the interop tests must run: {why}"),
         Some(why) => skipped.push(format!("namespace, interop and kernel tests: {why}")),
