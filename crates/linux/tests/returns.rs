@@ -65,12 +65,14 @@ fn comes_with_the_first_sa_and_goes_with_the_last_and_after_a_crash() {
             nft(&["flush", "ruleset"]);
             returns.add(all[0]).unwrap();
             assert_eq!(listed().matches(" . 4500 . ").count(), 3);
+            assert!(returns.refresh().unwrap() && !returns.refresh().unwrap(), "restored, but not told");
             nft(&["flush", "ruleset"]);
             assert!(returns.refresh().unwrap() && !returns.refresh().unwrap());
             assert_eq!(listed().matches(" . 4500 . ").count(), 3);
             nft(&["flush", "ruleset"]);
             returns.remove(&all[0]).unwrap();
             assert_eq!(listed().matches(" . 4500 . ").count(), 2);
+            assert!(returns.refresh().unwrap() && !returns.refresh().unwrap(), "restored, but not told");
             // what is not ours stays, and ours goes after a crash
             nft(&["add", "table", "inet", "theirs"]);
             std::mem::forget(returns);

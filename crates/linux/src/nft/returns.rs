@@ -95,12 +95,14 @@ pub struct Returns {
     state_file: Option<PathBuf>,
     wanted: BTreeSet<Return>,
     made: bool,
+    /// Somebody took the table away, it is there again, and nobody was told.
+    restored: bool,
 }
 
 impl Returns {
     /// Removes the table that a crashed predecessor left, according to `state_file`.
     pub fn open(state_file: Option<PathBuf>) -> Self {
-        let mut returns = Self { state_file, wanted: BTreeSet::new(), made: false };
+        let mut returns = Self { state_file, wanted: BTreeSet::new(), made: false, restored: false };
         if returns.state_file.as_ref().is_some_and(|path| path.exists()) {
             tracing::info!("removing the table {TABLE} left by a previous run");
             returns.made = true;
@@ -120,7 +122,7 @@ impl Returns {
         let done = if self.made { elements(Kind::NewElements, &[sa]).submit() } else { self.make() };
         let done = match done {
             // `nft flush ruleset` took it away.
-            Err(e) if self.made && gone(&e) => self.make(),
+            Err(e) if self.made && gone(&e) => self.restore(),
             other => other,
         };
         done.inspect_err(|_| {
@@ -153,22 +155,28 @@ impl Returns {
             elements(Kind::DeleteElements, &[*sa])
         };
         match batch.submit() {
-            Err(e) if gone(&e) => self.make(),
+            Err(e) if gone(&e) => self.restore(),
             other => other,
         }
         .attempt(|| format!("removing SPI {:08x} from the table {TABLE}", sa.spi))
     }
 
-    /// Puts the table back if somebody took it away, as the restart of a firewall does. Whether that was so.
+    /// Puts the table back if somebody took it away, as the restart of a firewall does. Whether that was so since it was
+    /// last asked.
     ///
     /// # Errors
     /// The system's.
     pub fn refresh(&mut self) -> Result<bool> {
         let what = || format!("looking for the table {TABLE}");
-        if !self.made || has_table(INET, TABLE).attempt(what)? {
-            return Ok(false);
+        if self.made && !has_table(INET, TABLE).attempt(what)? {
+            self.restore().attempt(|| format!("making the table {TABLE}"))?;
         }
-        self.make().attempt(|| format!("making the table {TABLE}")).map(|()| true)
+        Ok(std::mem::take(&mut self.restored))
+    }
+
+    fn restore(&mut self) -> io::Result<()> {
+        self.restored = true;
+        self.make()
     }
 
     /// Makes the table with all that is wanted, in place of one that may be there.
