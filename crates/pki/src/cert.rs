@@ -10,7 +10,7 @@ use policy::Identity;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wire::iana::IdType;
 use x509_cert::certificate::Raw;
 use x509_cert::ext::pkix::crl::dp::DistributionPoint;
@@ -49,6 +49,8 @@ pub struct Certificate(Arc<Inner>);
 struct Inner {
     parsed: PDVCertificate,
     signed: Signed,
+    /// The key that was found to have signed it.
+    signer: OnceLock<(PublicKey, SignScheme)>,
     subject: Identity,
     issuer: Identity,
     serial: Vec<u8>,
@@ -178,7 +180,7 @@ impl Certificate {
     /// Signed with its own key.
     #[must_use]
     pub fn is_self_signed(&self) -> bool {
-        self.is_self_issued() && self.0.signed.verify(&self.0.key).is_ok()
+        self.is_self_issued() && self.verify(self).is_ok()
     }
 
     /// OIDs of extendedKeyUsage; empty: the extension is not there.
@@ -262,12 +264,24 @@ impl Certificate {
         }
     }
 
-    /// Signed by the key of `issuer`.
+    /// Signed by the key of `issuer`. Once that was found to be so, it is remembered: neither can change.
     ///
     /// # Errors
     /// Why not.
     pub fn verify(&self, issuer: &Self) -> Result<SignScheme, String> {
-        self.0.signed.verify(&issuer.0.key)
+        match self.0.signer.get() {
+            Some((key, scheme)) if *key == issuer.0.key => Ok(*scheme),
+            _ => {
+                let scheme = self.0.signed.verify(&issuer.0.key)?;
+                self.0.signer.get_or_init(|| (issuer.0.key.clone(), scheme));
+                Ok(scheme)
+            }
+        }
+    }
+
+    /// These bytes and this signature are its own.
+    pub(crate) fn is_signed(&self, body: &[u8], signature: &[u8]) -> bool {
+        self.0.signed.body == body && self.0.signed.signature == signature
     }
 
     /// The certificate confirms this identity: its subject, an alternative name, or as a KEY_ID an identifier of its
@@ -459,6 +473,7 @@ fn read(parsed: PDVCertificate, signed: Signed) -> Result<Inner, CertError> {
         subject: subject.clone(),
         issuer,
         signed,
+        signer: OnceLock::new(),
         parsed: parsed.clone(),
     };
     let mut seen = BTreeSet::new();

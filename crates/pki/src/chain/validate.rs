@@ -33,7 +33,14 @@ pub(super) fn validate(chain: &[Certificate], policy: Option<&str>, now: u64) ->
         settings.set_initial_explicit_policy_indicator(true);
     }
     let mut environment = PkiEnvironment::new();
-    environment.add_verify_signature_message_callback(verify);
+    let links: Vec<Certificate> = chain.to_vec();
+    environment.add_verify_signature_message_callback(
+        move |_: &PkiEnvironment,
+              message: &[u8],
+              signature: &BitString,
+              algorithm: &AlgorithmIdentifierOwned,
+              key: &SubjectPublicKeyInfoOwned| verify(&links, message, signature, algorithm, key),
+    );
     let mut results = CertificationPathResults::new();
     let outcome = enforce_trust_anchor_constraints(&settings, &path.trust_anchor)
         .map_err(|error| (error, Some(0)))
@@ -50,8 +57,9 @@ pub(super) fn validate(chain: &[Certificate], policy: Option<&str>, now: u64) ->
     })
 }
 
+/// Checks a signature, unless it is one of the chain's that was found good when the chain was.
 fn verify(
-    _: &PkiEnvironment,
+    chain: &[Certificate],
     message: &[u8],
     signature: &BitString,
     algorithm: &AlgorithmIdentifierOwned,
@@ -61,7 +69,17 @@ fn verify(
     let key = key.to_der().ok().and_then(|der| PublicKey::from_spki(&der).ok()).ok_or(refused)?;
     let scheme = scheme(algorithm).map_err(|_| refused)?;
     let signature = signature.as_bytes().ok_or(refused)?;
-    key.verify(scheme, message, signature).map_err(|_| refused)
+    let link = chain
+        .iter()
+        .zip(chain.iter().skip(1))
+        .find(|(signed, issuer)| *issuer.key() == key && signed.is_signed(message, signature));
+    match link {
+        Some((signed, issuer)) => match signed.verify(issuer) {
+            Ok(found) if found == scheme => Ok(()),
+            _ => Err(refused),
+        },
+        None => key.verify(scheme, message, signature).map_err(|_| refused),
+    }
 }
 
 fn fault(error: Error, certificate: &Certificate, chain: &[Certificate], place: usize, now: u64) -> Distrust {

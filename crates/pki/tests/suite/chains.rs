@@ -478,3 +478,21 @@ fn sha1_in_a_chain() {
     store.settings.sha1_signatures = true;
     assert!(judged(&store).is_ok());
 }
+
+#[test]
+fn what_is_remembered_of_a_signature_holds_for_that_key_only() {
+    let (right, wrong) = (root(), root());
+    let moon = right.end("moon", |_| {});
+    for _ in 0..2 {
+        assert!(moon.cert.verify(&wrong.cert).is_err());
+        assert!(moon.cert.verify(&right.cert).is_ok());
+    }
+    assert!(right.cert.is_self_signed() && right.cert.verify(&wrong.cert).is_err());
+    // Shared by all copies of the certificate, and by those only.
+    let again = Certificate::from_der(moon.cert.der()).unwrap();
+    assert!(again.verify(&wrong.cert).is_err());
+    assert_eq!(fault(store(&[&wrong], &[]), &moon, "moon", &[]).rule, Rule::NoIssuer);
+    assert!(
+        judge(store(&[&right], &[]), request(&moon, "moon", &[], vec![pubkey("pubkey")])).verdict.is_ok()
+    );
+}
