@@ -1,4 +1,4 @@
-//! Keys and certificates of both ends: one authority, P-256, SHA-256.
+//! Keys and certificates of both ends: one authority, SHA-256.
 use crate::pair::WALL;
 use crypto::sign::PrivateKey;
 use ike::Answer;
@@ -30,18 +30,37 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
+/// What keys there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// P-256.
+    Ecdsa,
+    /// 3,072 bits.
+    Rsa,
+}
+
+/// A key of the authority (`root`) or of an end. RSA keys are fixed: to find one takes a second, and under valgrind a minute.
+pub(crate) fn key(kind: Kind, of: &str) -> KeyPair {
+    let der: &[u8] = match (kind, of) {
+        (Kind::Ecdsa, _) => return KeyPair::generate().unwrap(),
+        (Kind::Rsa, "root") => include_bytes!("keys/root.der"),
+        (Kind::Rsa, _) => include_bytes!("keys/end.der"),
+    };
+    KeyPair::from_pkcs8_der_and_sign_algo(&der.into(), &rcgen::PKCS_RSA_SHA256).unwrap()
+}
+
 /// Keychains for these names.
-pub(crate) fn keychains<const N: usize>(names: [&str; N]) -> [Keychain; N] {
+pub(crate) fn keychains<const N: usize>(kind: Kind, names: [&str; N]) -> [Keychain; N] {
     let mut root = params("Root");
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let root_key = KeyPair::generate().unwrap();
+    let root_key = key(kind, "root");
     let root_cert = Certificate::from_der(root.self_signed(&root_key).unwrap().der()).unwrap();
     let issuer = Issuer::from_params(&root, &root_key);
     names.map(|name| {
         let mut end = params(name);
         end.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
-        let key = KeyPair::generate().unwrap();
+        let key = key(kind, "end");
         let cert = Certificate::from_der(end.signed_by(&key, &issuer).unwrap().der()).unwrap();
         let mut store = Store::new(Settings::default());
         store.add_certificate(root_cert.clone(), Trust::Ca);

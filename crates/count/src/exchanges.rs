@@ -1,6 +1,6 @@
 //! Whole exchanges of two engines: what each role computes, from the datagram that comes to the one that goes,
 //! questions answered at once and their answers counted (the address leased, the signature made).
-use crate::certificates::keychains;
+use crate::certificates::{Kind, keychains};
 use crate::meter::Counts;
 use crate::pair::{CLIENT, GATEWAY, Pair, Plan, Proof, Side};
 
@@ -15,9 +15,11 @@ pub(crate) fn all(counts: &mut Counts) {
     handshakes(counts, "psk/x25519", &x25519);
     let hybrid = Plan::new("aes256gcm16-prfsha384-x25519-ke1_mlkem768", Proof::Psk);
     handshakes(counts, "psk/x25519+mlkem768", &hybrid);
-    let [client, gateway] = keychains([CLIENT, GATEWAY]);
-    let ecdsa = Plan::new("aes128gcm16-prfsha256-x25519", Proof::Certificates(client, gateway));
-    handshakes(counts, "ecdsa/x25519", &ecdsa);
+    for (name, kind) in [("ecdsa", Kind::Ecdsa), ("rsa3072", Kind::Rsa)] {
+        let [client, gateway] = keychains(kind, [CLIENT, GATEWAY]);
+        let plan = Plan::new("aes128gcm16-prfsha256-x25519", Proof::Certificates(client, gateway));
+        handshakes(counts, &format!("{name}/x25519"), &plan);
+    }
     for (name, side) in [("initiator", Side::Initiator), ("responder", Side::Responder)] {
         counts.bench(&format!("ike/rekey IKE_SA/{name}"), TIMES.into(), |meter| {
             for seed in 0..TIMES {

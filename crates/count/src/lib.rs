@@ -3,7 +3,7 @@
 //! `cargo bench -p count` does the same work uncounted: a load for profilers.
 //!
 //! The walk: [`meter`] (what is counted and what is not) → [`messages`], [`packets`], [`exchanges`] (with [`pair`], two
-//! engines, and [`certificates`]), [`leases`], [`tables`].
+//! engines, and [`certificates`]; [`bare`] is the cryptography alone), [`leases`], [`tables`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,7 @@
     reason = "a program for developers; reads nothing but its own bytes"
 )]
 
+mod bare;
 mod certificates;
 mod exchanges;
 mod leases;
@@ -31,6 +32,7 @@ pub fn run(wanted: Vec<String>) {
     messages::all(&mut counts);
     packets::all(&mut counts);
     exchanges::all(&mut counts);
+    bare::all(&mut counts);
     // Last: what they leave in the allocator would be counted with whatever follows.
     leases::all(&mut counts);
     tables::all(&mut counts);
