@@ -37,7 +37,7 @@ impl Pending {
     pub fn from_private(method: Ke, private: Secret) -> Result<Self, CryptoError> {
         let public = match backend(method)? {
             Backend::Modp(group) => group.public(private.as_slice())?,
-            Backend::Curve(curve) => curve.public(private.as_slice())?,
+            Backend::Curve(curve) => curve.own(private.as_slice())?.1,
             Backend::Brainpool(curve) => curve.public(private.as_slice())?,
             Backend::MlKem(_) => {
                 return Err(CryptoError::Unsupported {
@@ -69,7 +69,7 @@ impl Pending {
         check_len(self.method, peer, false)?;
         match backend(self.method)? {
             Backend::Modp(group) => group.shared(self.private.as_slice(), peer),
-            Backend::Curve(curve) => curve.shared(self.private.as_slice(), peer),
+            Backend::Curve(curve) => curve.own(self.private.as_slice())?.0.shared(peer),
             Backend::Brainpool(curve) => curve.shared(self.private.as_slice(), peer),
             Backend::MlKem(kem) => mlkem::finish(kem, self.private.as_slice(), peer),
         }
@@ -83,8 +83,13 @@ impl Pending {
 pub fn start(method: Ke, rng: &mut Rng) -> Result<Pending, CryptoError> {
     match backend(method)? {
         Backend::Modp(group) => Pending::from_private(method, group.private(rng)),
-        Backend::Curve(curve) => drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes)),
-        Backend::Brainpool(curve) => drawn(method, curve.len(), rng, |_| ()),
+        Backend::Curve(curve) => {
+            let pending = |private| Pending::from_private(method, private);
+            drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), pending)
+        }
+        Backend::Brainpool(curve) => {
+            drawn(method, curve.len(), rng, |_| (), |private| Pending::from_private(method, private))
+        }
         Backend::MlKem(kem) => {
             let (private, public) = mlkem::start(kem)?;
             Ok(Pending { method, private, public })
@@ -98,8 +103,15 @@ pub fn start(method: Ke, rng: &mut Rng) -> Result<Pending, CryptoError> {
 /// A method that is not available, or a public value as in [`Pending::finish`].
 pub fn respond(method: Ke, peer_public: &[u8], rng: &mut Rng) -> Result<(Vec<u8>, Secret), CryptoError> {
     check_len(method, peer_public, true)?;
-    if let Backend::MlKem(kem) = backend(method)? {
-        return mlkem::respond(kem, peer_public);
+    match backend(method)? {
+        Backend::MlKem(kem) => return mlkem::respond(kem, peer_public),
+        // The backend computes the public value of each key that it is given: once is enough.
+        Backend::Curve(curve) => {
+            let own = |private: Secret| curve.own(private.as_slice());
+            let (own, public) = drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), own)?;
+            return own.shared(peer_public).map(|shared| (public, shared));
+        }
+        Backend::Modp(_) | Backend::Brainpool(_) => {}
     }
     let pending = start(method, rng)?;
     let shared = pending.finish(peer_public)?;
@@ -171,14 +183,20 @@ fn check_len(method: Ke, peer: &[u8], from_initiator: bool) -> Result<(), Crypto
 }
 
 /// Draws scalars until one lies below the order of the curve; each try fails with a probability under one half.
-fn drawn(method: Ke, len: usize, rng: &mut Rng, trim: impl Fn(&mut [u8])) -> Result<Pending, CryptoError> {
+fn drawn<T>(
+    method: Ke,
+    len: usize,
+    rng: &mut Rng,
+    trim: impl Fn(&mut [u8]),
+    take: impl Fn(Secret) -> Result<T, CryptoError>,
+) -> Result<T, CryptoError> {
     let mut last = CryptoError::PublicValue(table::ke_name_static(method));
     for _ in 0..256 {
         let mut private = Secret::zeroed(len);
         rng.fill(private.as_mut_slice());
         trim(private.as_mut_slice());
-        match Pending::from_private(method, private) {
-            Ok(pending) => return Ok(pending),
+        match take(private) {
+            Ok(taken) => return Ok(taken),
             Err(error) => last = error,
         }
     }

@@ -63,24 +63,35 @@ impl Curve {
             .map_err(|_| CryptoError::PublicValue(self.name()))
     }
 
-    pub(super) fn public(self, private: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    /// Takes a private key; gives it and the value to send. The backend computes that here, once.
+    pub(super) fn own(self, private: &[u8]) -> Result<(Own, Vec<u8>), CryptoError> {
         let wrong = |_| CryptoError::PublicValue(self.name());
-        let key = self.key(private)?.compute_public_key().map_err(wrong)?;
+        let own = Own { curve: self, key: self.key(private)? };
+        let public = own.key.compute_public_key().map_err(wrong)?;
         let skip = usize::from(self != Self::X25519);
-        Ok(key.as_ref().iter().skip(skip).copied().collect())
+        let public = public.as_ref().iter().skip(skip).copied().collect();
+        Ok((own, public))
     }
+}
 
+/// A private key as the backend keeps it, which wipes it in the end.
+pub(super) struct Own {
+    curve: Curve,
+    key: PrivateKey,
+}
+
+impl Own {
     /// aws-lc checks that the point lies on the curve, and refuses the all-zero output of X25519 (RFC 8031 2).
-    pub(super) fn shared(self, private: &[u8], peer: &[u8]) -> Result<Secret, CryptoError> {
+    pub(super) fn shared(&self, peer: &[u8]) -> Result<Secret, CryptoError> {
         let mut encoded = Vec::with_capacity(peer.len() + 1);
-        if self != Self::X25519 {
+        if self.curve != Curve::X25519 {
             encoded.push(4);
         }
         encoded.extend_from_slice(peer);
         agree(
-            &self.key(private)?,
-            UnparsedPublicKey::new(self.algorithm(), encoded),
-            CryptoError::PublicValue(self.name()),
+            &self.key,
+            UnparsedPublicKey::new(self.curve.algorithm(), encoded),
+            CryptoError::PublicValue(self.curve.name()),
             |shared| Ok(Secret::from(shared)),
         )
     }
