@@ -125,7 +125,8 @@ impl Engine {
         let known = match start.path.filter(|_| !names_peer(&start.conn)) {
             _ if !reuse => None,
             Some((_, remote)) => {
-                table.at(remote.ip()).filter(|sa| sa.conn.name == start.conn.name).find(fits)
+                let fit = table.at(remote.ip()).filter(|sa| sa.conn.name == start.conn.name).filter(fits);
+                fit.min_by_key(|sa| sa.id)
             }
             None => table.named(&start.conn.name).find(fits),
         };
@@ -256,11 +257,7 @@ impl Engine {
         if matches == 0 {
             return self.core.done(id, 0, 0, Some("no matching SAs to terminate found".to_owned()));
         }
-        let gone = Want::Gone {
-            ikes: ikes.iter().copied().collect(),
-            children: children.iter().copied().collect(),
-            matches,
-        };
+        let gone = Want::Gone { ikes: ikes.clone(), children: children.clone() };
         self.core.commands.add(id, gone);
         self.set_about(ikes, if force { Chore::Leave } else { Chore::Close });
         self.set_about(children, Chore::ChildDelete);

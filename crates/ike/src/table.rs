@@ -4,7 +4,7 @@
 use crate::sa::IkeSa;
 use policy::Identity;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(crate) struct Table {
     deadlines: BTreeSet<(u64, u32)>,
     /// By the name of the connection.
     by_name: BTreeMap<Arc<str>, BTreeSet<u32>>,
-    /// By the peer's address, see [`fold`].
-    by_peer: BTreeSet<(u32, u32)>,
+    /// By the peer's address, see [`fold`], and, once the peer is authenticated, our identity, see [`own`].
+    by_peer: BTreeSet<(u32, u32, u32)>,
     /// By both identities, see [`pair`].
     by_identities: BTreeSet<(u64, u32)>,
     /// IKE_SAs that are to be replaced (reauthentication), with those that will do so.
@@ -45,8 +45,10 @@ pub(crate) struct Filed {
     deadline: Option<u64>,
     half_open: Option<Box<FirstContact>>,
     name: Option<Arc<str>>,
-    peer: Option<u32>,
+    peer: Option<(u32, u32)>,
     identities: Option<u64>,
+    /// Our identity, as a key.
+    own: u32,
     replaces: Option<u32>,
     /// How many children, and the newest.
     children: (usize, u32),
@@ -63,13 +65,20 @@ impl Filed {
 fn fold(address: IpAddr) -> u32 {
     match address {
         IpAddr::V4(v4) => v4.to_bits(),
-        IpAddr::V6(v6) => {
-            let mut hash = DefaultHasher::new();
-            v6.hash(&mut hash);
-            let (high, low) = (hash.finish() >> 32, hash.finish());
-            u32::try_from((high ^ low) & u64::from(u32::MAX)).unwrap_or_default()
-        }
+        IpAddr::V6(v6) => short(&v6),
     }
+}
+
+/// An identity of ours as a short key; others may have the same.
+fn own(identity: &Identity) -> u32 {
+    short(identity)
+}
+
+fn short(value: &impl Hash) -> u32 {
+    let mut hash = DefaultHasher::new();
+    value.hash(&mut hash);
+    let (high, low) = (hash.finish() >> 32, hash.finish());
+    u32::try_from((high ^ low) & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// Two identities as a short key; others may have the same.
@@ -172,11 +181,24 @@ impl Table {
         self.by_name.get(connection).into_iter().flatten().filter_map(|id| self.get(*id))
     }
 
-    /// SAs whose peer is at this address, in the order of their numbers.
+    /// SAs whose peer is at this address.
     pub(crate) fn at(&self, peer: IpAddr) -> impl Iterator<Item = &IkeSa> {
         let key = fold(peer);
-        let found = self.by_peer.range((key, 0)..=(key, u32::MAX)).filter_map(|(_, id)| self.get(*id));
-        found.filter(move |sa| sa.remote.ip() == peer)
+        let found = self.by_peer.range((key, 0, 0)..=(key, u32::MAX, u32::MAX));
+        found.filter_map(|(_, _, id)| self.get(*id)).filter(move |sa| sa.remote.ip() == peer)
+    }
+
+    /// SAs in service, or soon to be, between this identity of ours and whoever is at this address.
+    pub(crate) fn of_ours_at<'a>(
+        &'a self,
+        me: &'a Identity,
+        peer: IpAddr,
+    ) -> impl Iterator<Item = &'a IkeSa> {
+        let (key, own) = (fold(peer), own(me));
+        let found = self.by_peer.range((key, own, 0)..=(key, own, u32::MAX));
+        found.filter_map(|(_, _, id)| self.get(*id)).filter(move |sa| {
+            sa.remote.ip() == peer && sa.counts_for_unique() && sa.local_id.as_deref() == Some(me)
+        })
     }
 
     /// SAs in service, or soon to be, between these identities; that of the peer as
@@ -207,8 +229,8 @@ impl Table {
         self.file_half_open(&mut sa);
         self.file_deadline(&mut sa, deadline);
         self.file_name(&mut sa);
-        self.file_peer(&mut sa);
         self.file_identities(&mut sa);
+        self.file_peer(&mut sa);
         self.file_replaces(&mut sa);
         self.file_children(&mut sa);
         self.sas.insert(sa.id, Some(sa));
@@ -229,8 +251,8 @@ impl Table {
         if let Some(name) = filed.name {
             self.drop_name(&name, sa.id);
         }
-        if let Some(key) = filed.peer {
-            self.by_peer.remove(&(key, sa.id));
+        if let Some((key, own)) = filed.peer {
+            self.by_peer.remove(&(key, own, sa.id));
         }
         if let Some(key) = filed.identities {
             self.by_identities.remove(&(key, sa.id));
@@ -327,16 +349,14 @@ impl Table {
     }
 
     fn file_peer(&mut self, sa: &mut IkeSa) {
-        let now = Some(fold(sa.remote.ip()));
-        if now == sa.filed.peer {
+        let now = (fold(sa.remote.ip()), sa.filed.own);
+        if sa.filed.peer == Some(now) {
             return;
         }
-        if let Some(key) = std::mem::replace(&mut sa.filed.peer, now) {
-            self.by_peer.remove(&(key, sa.id));
+        if let Some((key, own)) = sa.filed.peer.replace(now) {
+            self.by_peer.remove(&(key, own, sa.id));
         }
-        if let Some(key) = now {
-            self.by_peer.insert((key, sa.id));
-        }
+        self.by_peer.insert((now.0, now.1, sa.id));
     }
 
     /// Identities are settled once the peer is authenticated.
@@ -347,9 +367,11 @@ impl Table {
         match sa.filed.identities.take() {
             Some(key) => {
                 self.by_identities.remove(&(key, sa.id));
+                sa.filed.own = 0;
             }
             None => {
                 let key = sa.local_id.as_ref().zip(sa.peer()).map(|(local, peer)| pair(local, peer));
+                sa.filed.own = sa.local_id.as_deref().map_or(0, own);
                 self.by_identities.extend(key.map(|key| (key, sa.id)));
                 sa.filed.identities = key;
             }

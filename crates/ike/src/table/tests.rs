@@ -80,6 +80,8 @@ fn nobody_is_looked_at_in_vain() {
     assert_eq!(name(10), [0; 0]);
     assert_eq!(found(&table, table.at(address(40).ip())), [80, 81]);
     assert_eq!(found(&table, table.at(address(ALL).ip())), [0; 0]);
+    assert_eq!(found(&table, table.of_ours_at(&identity(0), address(40).ip())), [81]);
+    assert_eq!(found(&table, table.of_ours_at(&identity(1), address(40).ip())), [0; 0]);
     assert_eq!(found(&table, table.between(&identity(0), &identity(5))), [30, 33]);
     assert_eq!(found(&table, table.between(&identity(1), &identity(5))), [0; 0]);
     assert_eq!(found(&table, table.range(Some(2_995))), [2_996, 2_997, 2_998, 2_999, 3_000]);
@@ -102,6 +104,8 @@ fn what_changes_is_filed_anew() {
     assert_eq!((table.of_spi(30), table.of_spi(1 << 40)), (None, Some(30)));
     assert_eq!(found(&table, table.at(address(15).ip())), [31]);
     assert_eq!(found(&table, table.at("2001:db8::1".parse().unwrap())), [30]);
+    assert_eq!(found(&table, table.of_ours_at(&identity(0), "2001:db8::1".parse().unwrap())), [30]);
+    assert_eq!(found(&table, table.of_ours_at(&identity(0), address(15).ip())), [0; 0]);
     assert_eq!(found(&table, table.named("other")), [30]);
     assert!(!found(&table, table.named("c0")).contains(&30));
     assert_eq!(table.successors(8), [30]);
@@ -112,6 +116,7 @@ fn what_changes_is_filed_anew() {
     table.put(sa, None);
     assert_eq!(found(&table, table.between(&identity(0), &identity(5))), [33]);
     assert_eq!(table.of_spi(1 << 40), None);
+    assert_eq!(found(&table, table.of_ours_at(&identity(0), "2001:db8::1".parse().unwrap())), [0; 0]);
     let mut sa = table.take(30).unwrap();
     table.forget(&mut sa);
     assert!(!table.contains(30) && table.named("other").next().is_none() && table.successors(8).is_empty());

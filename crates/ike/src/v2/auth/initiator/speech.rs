@@ -127,9 +127,9 @@ pub(super) fn say_round(
     p.extend(own.iter().flat_map(|o| o.certs.iter().cloned().map(Payload::Cert)));
     if first {
         // RFC 7296 2.4: INITIAL_CONTACT says that this is the only IKE_SA between the two identities.
-        let ours = |x: &IkeSa| x.counts_for_unique() && x.local_id.as_deref() == Some(me);
-        let alone =
-            core.table.between(me, &other).next().is_none() && !core.table.at(sa.remote.ip()).any(ours);
+        let table = &core.table;
+        let alone = table.between(me, &other).next().is_none()
+            && table.of_ours_at(me, sa.remote.ip()).next().is_none();
         if sa.conn.unique != Unique::Never && alone && sa.replaces.is_none() {
             p.push(notify(NotifyType::InitialContact, &[]));
         }
