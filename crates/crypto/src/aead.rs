@@ -3,16 +3,52 @@
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
+use std::sync::OnceLock;
 use wire::iana::Encr;
 use zeroize::Zeroize as _;
 
 use crate::gcm::ShortGcm;
-use crate::{CryptoError, soft, table};
+use crate::{CryptoError, Secret, soft, table};
 
 /// A keyed AEAD with its salt. aws-lc cleanses its contexts when freed; the others wipe through `zeroize`.
 pub(crate) struct Aead {
     engine: Engine,
     salt: [u8; 4],
+}
+
+/// An AEAD that comes to be when it is first used. Expanded, a key takes thirty times its own room, and most SAs of a
+/// gateway with very many are idle.
+pub(crate) struct Sleeper {
+    key: Secret,
+    encr: Encr,
+    awake: OnceLock<Box<Aead>>,
+}
+
+impl Sleeper {
+    /// As [`Aead::new`].
+    pub(crate) fn new(encr: Encr, key: &[u8]) -> Result<Self, CryptoError> {
+        let sleeper = Self { key: Secret::from(key), encr, awake: OnceLock::new() };
+        // For these a key of the right length is a good one.
+        if !matches!(encr, Encr::AesGcm16 | Encr::ChaCha20Poly1305) {
+            sleeper.get()?;
+        }
+        Ok(sleeper)
+    }
+
+    /// The AEAD. Only the first call allocates.
+    #[inline]
+    pub(crate) fn get(&self) -> Result<&Aead, CryptoError> {
+        match self.awake.get() {
+            Some(aead) => Ok(aead),
+            None => self.wake(),
+        }
+    }
+
+    #[cold]
+    fn wake(&self) -> Result<&Aead, CryptoError> {
+        let aead = Box::new(Aead::new(self.encr, self.key.as_slice())?);
+        Ok(self.awake.get_or_init(|| aead))
+    }
 }
 
 enum Engine {

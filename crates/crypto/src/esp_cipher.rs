@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wire::iana::{Encr, Integ};
 
-use crate::aead::Aead;
+use crate::aead::Sleeper;
 use crate::mac::Mac;
 use crate::mode::Mode;
 use crate::{CryptoError, table};
@@ -15,16 +15,16 @@ const HEADER: usize = 8;
 /// The keyed transforms of one direction of one SA. `Send + Sync`; the keys are wiped on drop.
 pub struct EspCipher {
     body: Body,
-    iv_len: usize,
-    icv_len: usize,
-    align: usize,
-    block: usize,
+    iv_len: u8,
+    icv_len: u8,
+    align: u8,
+    block: u8,
     encr: Encr,
     integ: Integ,
 }
 
 enum Body {
-    Aead(Aead),
+    Aead(Sleeper),
     Mac(Mode, Mac),
 }
 
@@ -56,16 +56,23 @@ impl EspCipher {
             if !integ_key.is_empty() || integ != Integ::None {
                 return Err(table::integ_beside_aead(integ));
             }
-            (Body::Aead(Aead::new(encr, encr_key)?), shape.tag)
+            (Body::Aead(Sleeper::new(encr, encr_key)?), shape.tag)
         } else {
             (Body::Mac(Mode::new(encr, encr_key)?, Mac::integrity(integ, integ_key)?), table::icv_len(integ)?)
         };
+        let small = |len: usize| {
+            u8::try_from(len).map_err(|_| CryptoError::Length {
+                what: "field of a packet",
+                want: 255,
+                have: len,
+            })
+        };
         Ok(Self {
             body,
-            iv_len: shape.iv,
-            icv_len,
-            align: shape.block.max(4),
-            block: shape.block,
+            iv_len: small(shape.iv)?,
+            icv_len: small(icv_len)?,
+            align: small(shape.block.max(4))?,
+            block: small(shape.block)?,
             encr,
             integ,
         })
@@ -74,19 +81,19 @@ impl EspCipher {
     /// Bytes of the IV that each packet carries.
     #[must_use]
     pub fn iv_len(&self) -> usize {
-        self.iv_len
+        usize::from(self.iv_len)
     }
 
     /// Bytes of the integrity check value that ends each packet.
     #[must_use]
     pub fn icv_len(&self) -> usize {
-        self.icv_len
+        usize::from(self.icv_len)
     }
 
     /// The plaintext with its trailer is padded to a multiple of this many bytes (RFC 4303 2.4: at least 4).
     #[must_use]
     pub fn align(&self) -> usize {
-        self.align
+        usize::from(self.align)
     }
 
     /// Seals a packet in place: SPI, sequence number, room for the IV, plaintext with trailer, room for the ICV.
@@ -102,7 +109,7 @@ impl EspCipher {
                 let number = iv_seed.to_be_bytes();
                 iv.copy_from_slice(&number);
                 let (aad, len) = associated(header, esn_high);
-                aead.seal(number, aad.get(..len).unwrap_or_default(), data, icv)
+                aead.get()?.seal(number, aad.get(..len).unwrap_or_default(), data, icv)
             }
             Body::Mac(mode, mac) => {
                 mode.make_iv(iv_seed, iv)?;
@@ -120,13 +127,13 @@ impl EspCipher {
     /// # Errors
     /// A packet too short, of a length no sender makes, or that fails the integrity check.
     pub fn open(&self, esn_high: Option<u32>, packet: &mut [u8]) -> Result<Range<usize>, CryptoError> {
-        let end = packet.len().saturating_sub(self.icv_len);
+        let end = packet.len().saturating_sub(self.icv_len());
         let Cut { header, iv, data, icv } = self.cut(packet)?;
         match &self.body {
             Body::Aead(aead) => {
                 let number = <[u8; 8]>::try_from(&*iv).map_err(|_| CryptoError::Integrity)?;
                 let (aad, len) = associated(header, esn_high);
-                aead.open(number, aad.get(..len).unwrap_or_default(), data, icv)?;
+                aead.get()?.open(number, aad.get(..len).unwrap_or_default(), data, icv)?;
             }
             Body::Mac(mode, mac) => {
                 let high = esn_high.map(u32::to_be_bytes);
@@ -134,21 +141,22 @@ impl EspCipher {
                 mode.decrypt(iv, data)?;
             }
         }
-        Ok(HEADER + self.iv_len..end)
+        Ok(HEADER + self.iv_len()..end)
     }
 
     fn cut<'a>(&self, packet: &'a mut [u8]) -> Result<Cut<'a>, CryptoError> {
         let short = CryptoError::Length {
             what: "ESP packet, at least,",
-            want: HEADER + self.iv_len + self.icv_len,
+            want: HEADER + self.iv_len() + self.icv_len(),
             have: packet.len(),
         };
         let (header, rest) = packet.split_first_chunk_mut::<HEADER>().ok_or(short.clone())?;
-        let (iv, rest) = rest.split_at_mut_checked(self.iv_len).ok_or(short.clone())?;
-        let data_len = rest.len().checked_sub(self.icv_len).ok_or(short.clone())?;
+        let (iv, rest) = rest.split_at_mut_checked(self.iv_len()).ok_or(short.clone())?;
+        let data_len = rest.len().checked_sub(self.icv_len()).ok_or(short.clone())?;
         let (data, icv) = rest.split_at_mut_checked(data_len).ok_or(short)?;
-        if self.block > 1 && data_len % self.block != 0 {
-            return Err(table::partial_block(self.block, data_len));
+        let block = usize::from(self.block);
+        if block > 1 && data_len % block != 0 {
+            return Err(table::partial_block(block, data_len));
         }
         Ok(Cut { header, iv, data, icv })
     }

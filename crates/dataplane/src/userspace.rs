@@ -258,7 +258,7 @@ impl Backend for Userspace {
             return Err(DataplaneError::Unsupported("IPComp".to_owned(), "userspace"));
         }
         let inbound = Arc::new(InSa::new(child).map_err(refused)?);
-        let outbound = Arc::new(OutSa::new(child).map_err(refused)?);
+        let outbound = Arc::new(OutSa::beside(child, &inbound).map_err(refused)?);
         if self.children.contains_key(&child.id) || !self.plane.sad.insert(inbound.clone()) {
             let exists = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(DataplaneError::Os(format!("installing SPI {:08x}", child.spi_in), exists));
@@ -283,7 +283,8 @@ impl Backend for Userspace {
         let path = Path { local, remote, encap };
         self.wires.can(&path).map_err(|what| DataplaneError::Unsupported(what.to_owned(), "userspace"))?;
         let installed = self.child(child)?;
-        installed.inbound.set_path(path);
+        let path = Arc::new(path);
+        installed.inbound.set_path(Arc::clone(&path));
         installed.outbound.set_path(path);
         Ok(())
     }

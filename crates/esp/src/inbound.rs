@@ -103,9 +103,13 @@ impl InSa {
         **self.path.load()
     }
 
+    pub(crate) fn shared_path(&self) -> Arc<Path> {
+        self.path.load_full()
+    }
+
     /// Moves them.
-    pub fn set_path(&self, path: Path) {
-        self.path.store(Arc::new(path));
+    pub fn set_path(&self, path: impl Into<Arc<Path>>) {
+        self.path.store(path.into());
     }
 
     /// Bytes and packets opened.

@@ -40,21 +40,31 @@ pub(crate) struct Meter {
     packets: AtomicU64,
     /// Monotonic milliseconds plus one; 0 = never.
     last: AtomicU64,
-    soft: (u64, u64),
-    hard: (u64, u64),
+    /// Few have any.
+    limits: Option<Box<Limits>>,
     told_soft: AtomicBool,
     told_hard: AtomicBool,
 }
 
+/// Bytes and packets, 0 = no limit.
+#[derive(Debug)]
+struct Limits {
+    soft: (u64, u64),
+    hard: (u64, u64),
+}
+
 impl Meter {
     pub(crate) fn new(child: &ChildSa) -> Self {
-        Self { soft: child.soft, hard: child.hard, ..Self::default() }
+        let (soft, hard) = (child.soft, child.hard);
+        let limits = ((soft, hard) != Default::default()).then(|| Box::new(Limits { soft, hard }));
+        Self { limits, ..Self::default() }
     }
 
     /// Over a hard limit already?
     pub(crate) fn expired(&self) -> bool {
+        let Some(limits) = &self.limits else { return false };
         let reached = |limit, counter: &AtomicU64| limit != 0 && counter.load(Ordering::Relaxed) >= limit;
-        reached(self.hard.0, &self.bytes) || reached(self.hard.1, &self.packets)
+        reached(limits.hard.0, &self.bytes) || reached(limits.hard.1, &self.packets)
     }
 
     /// Counts a packet; says when it reached a limit.
@@ -62,11 +72,12 @@ impl Meter {
         let total = add(&self.bytes, bytes as u64);
         let packets = add(&self.packets, 1);
         self.last.store(now.wrapping_add(1), Ordering::Relaxed);
+        let limits = self.limits.as_ref()?;
         let over = |limit: (u64, u64)| limit.0 != 0 && total >= limit.0 || limit.1 != 0 && packets >= limit.1;
-        if over(self.hard) && !self.told_hard.swap(true, Ordering::Relaxed) {
+        if over(limits.hard) && !self.told_hard.swap(true, Ordering::Relaxed) {
             return Some(Limit::Hard);
         }
-        (over(self.soft) && !self.told_soft.swap(true, Ordering::Relaxed)).then_some(Limit::Soft)
+        (over(limits.soft) && !self.told_soft.swap(true, Ordering::Relaxed)).then_some(Limit::Soft)
     }
 
     /// Sequence numbers are a limit as well (RFC 4303 3.3.3): the last sixteenth is the time to rekey.
@@ -158,6 +169,16 @@ impl OutSa {
         })
     }
 
+    /// As [`Self::new`], with the outer addresses of the inbound half; as long as neither moves they are kept once.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(child: &ChildSa, inbound: &crate::InSa) -> Result<Self, SaError> {
+        let sa = Self::new(child)?;
+        sa.path.store(inbound.shared_path());
+        Ok(sa)
+    }
+
     /// As [`Self::new`], going on after sequence number `last`: for an SA taken over from another node or process.
     ///
     /// # Errors
@@ -173,8 +194,8 @@ impl OutSa {
     }
 
     /// Moves the outer addresses.
-    pub fn set_path(&self, path: Path) {
-        self.path.store(Arc::new(path));
+    pub fn set_path(&self, path: impl Into<Arc<Path>>) {
+        self.path.store(path.into());
     }
 
     /// Takes the right to seal and send. `None` when another has it.
