@@ -116,7 +116,7 @@ pub(crate) fn install(core: &mut Core, sa: &mut IkeSa, child: u32) {
     let Some(c) = sa.children.get_mut(&child) else { return };
     c.state = ChildState::Installing;
     c.in_plane = true;
-    let order = Box::new((*c.sa).clone());
+    let order = Arc::clone(&c.sa);
     let ticket = core.ask(crate::core::Waiter::Ike(sa.id), Ask::InstallChild(order));
     sa.waiting.insert(ticket, Wait::Install(child));
 }

@@ -124,7 +124,7 @@ pub enum Ask {
         up: bool,
     },
     /// Put a CHILD_SA to work: both SAs, policies, routes.
-    InstallChild(Box<ChildSa>),
+    InstallChild(Arc<ChildSa>),
     /// Start using the outbound half of a CHILD_SA installed `inbound_only`.
     ActivateOutbound { child: u32 },
     /// New outer addresses (NAT mapping, MOBIKE).

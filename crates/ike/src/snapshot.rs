@@ -8,6 +8,7 @@ use crate::io::{Ask, Now};
 use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::child_plan::{Offer, Reserved};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The state of one IKE_SA with its CHILD_SAs, half-open ones included. Serialises with any format; it holds keys.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,14 +114,14 @@ fn again(core: &mut Core, sa: &IkeSa, wait: &Wait) -> Option<Ask> {
         Wait::Lease(request) => Ask::Lease((**request).clone()),
         Wait::Vips { up, ike_id, attributes } => Ask::VirtualIps {
             ike_id: *ike_id,
-            connection: std::sync::Arc::clone(&sa.conn),
+            connection: Arc::clone(&sa.conn),
             local: sa.local.ip(),
             remote: sa.remote.ip(),
             addresses: sa.local_vips.iter().map(|vip| vip.host()).collect(),
             attributes: crate::vip::unplain(attributes),
             up: *up,
         },
-        Wait::Install(child) => Ask::InstallChild(Box::new((*sa.children.get(child)?.sa).clone())),
+        Wait::Install(child) => Ask::InstallChild(Arc::clone(&sa.children.get(child)?.sa)),
         Wait::Activate(child) => Ask::ActivateOutbound { child: *child },
         Wait::Update(child) => {
             let c = sa.children.get(child)?;

@@ -337,7 +337,9 @@ impl Plane {
     fn ask(&mut self, ledger: &mut Ledger, ask: Ask) -> Answer {
         match ask {
             Ask::InstallChild(mut sa) => {
-                self.spare_outer(&mut sa);
+                if let Some(config) = self.spare_outer(&sa) {
+                    Arc::make_mut(&mut sa).config = config;
+                }
                 self.install_guarded(ledger, &sa)
             }
             Ask::ActivateOutbound { child } => self.with_backend(|backend| backend.activate_outbound(child)),

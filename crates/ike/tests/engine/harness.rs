@@ -448,7 +448,7 @@ impl Node {
                 Answer::Done
             }
             Ask::InstallChild(c) => {
-                self.installed.insert(c.id, *c);
+                self.installed.insert(c.id, Arc::unwrap_or_clone(c));
                 Answer::Done
             }
             Ask::ActivateOutbound { child } => {

@@ -83,14 +83,16 @@ impl Plane {
     }
 
     /// Packets that were encrypted for an interface or VTI device go out as our sockets' do: routes into the interface may cover
-    /// the peer's own address, and the rule for our table leaves this mark out.
-    pub(super) fn spare_outer(&self, sa: &mut ChildSa) {
-        let Some(mark) = self.wishes.paths.mark else { return };
+    /// the peer's own address, and the rule for our table leaves this mark out. The definition that says so, where it
+    /// is another.
+    pub(super) fn spare_outer(&self, sa: &ChildSa) -> Option<Arc<policy::Child>> {
+        let mark = self.wishes.paths.mark?;
         let led = sa.interface.is_some() || sa.config.vti.as_ref().is_some_and(|vti| vti.routing);
-        if led && sa.config.set_mark_out.value == MarkValue::None {
-            let mut config = policy::Child::clone(&sa.config);
-            config.set_mark_out = policy::Mark { value: MarkValue::Fixed(mark), mask: u32::MAX };
-            sa.config = Arc::new(config);
+        if !led || sa.config.set_mark_out.value != MarkValue::None {
+            return None;
         }
+        let mut config = policy::Child::clone(&sa.config);
+        config.set_mark_out = policy::Mark { value: MarkValue::Fixed(mark), mask: u32::MAX };
+        Some(Arc::new(config))
     }
 }
