@@ -37,7 +37,7 @@ impl Pending {
     pub fn from_private(method: Ke, private: Secret) -> Result<Self, CryptoError> {
         let public = match backend(method)? {
             Backend::Modp(group) => group.public(private.as_slice())?,
-            Backend::Curve(curve) => curve.own(private.as_slice())?.1,
+            Backend::Curve(curve) => curve.public(&curve.key(private.as_slice())?)?,
             Backend::Brainpool(curve) => curve.public(private.as_slice())?,
             Backend::MlKem(_) => {
                 return Err(CryptoError::Unsupported {
@@ -69,7 +69,7 @@ impl Pending {
         check_len(self.method, peer, false)?;
         match backend(self.method)? {
             Backend::Modp(group) => group.shared(self.private.as_slice(), peer),
-            Backend::Curve(curve) => curve.own(self.private.as_slice())?.0.shared(peer),
+            Backend::Curve(curve) => curve.shared(&curve.key(self.private.as_slice())?, peer),
             Backend::Brainpool(curve) => curve.shared(self.private.as_slice(), peer),
             Backend::MlKem(kem) => mlkem::finish(kem, self.private.as_slice(), peer),
         }
@@ -84,8 +84,8 @@ pub fn start(method: Ke, rng: &mut Rng) -> Result<Pending, CryptoError> {
     match backend(method)? {
         Backend::Modp(group) => Pending::from_private(method, group.private(rng)),
         Backend::Curve(curve) => {
-            let pending = |private| Pending::from_private(method, private);
-            drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), pending)
+            let from = |private| Pending::from_private(method, private);
+            drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), from)
         }
         Backend::Brainpool(curve) => {
             drawn(method, curve.len(), rng, |_| (), |private| Pending::from_private(method, private))
@@ -104,18 +104,19 @@ pub fn start(method: Ke, rng: &mut Rng) -> Result<Pending, CryptoError> {
 pub fn respond(method: Ke, peer_public: &[u8], rng: &mut Rng) -> Result<(Vec<u8>, Secret), CryptoError> {
     check_len(method, peer_public, true)?;
     match backend(method)? {
-        Backend::MlKem(kem) => return mlkem::respond(kem, peer_public),
-        // The backend computes the public value of each key that it is given: once is enough.
+        Backend::MlKem(kem) => mlkem::respond(kem, peer_public),
         Backend::Curve(curve) => {
-            let own = |private: Secret| curve.own(private.as_slice());
-            let (own, public) = drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), own)?;
-            return own.shared(peer_public).map(|shared| (public, shared));
+            // The key is made once for both.
+            let from = |private: Secret| curve.key(private.as_slice());
+            let key = drawn(method, curve.private_len(), rng, |bytes| curve.trim(bytes), from)?;
+            Ok((curve.public(&key)?, curve.shared(&key, peer_public)?))
         }
-        Backend::Modp(_) | Backend::Brainpool(_) => {}
+        Backend::Modp(_) | Backend::Brainpool(_) => {
+            let pending = start(method, rng)?;
+            let shared = pending.finish(peer_public)?;
+            Ok((pending.public, shared))
+        }
     }
-    let pending = start(method, rng)?;
-    let shared = pending.finish(peer_public)?;
-    Ok((pending.public, shared))
 }
 
 /// Whether the method can be used.
@@ -188,15 +189,15 @@ fn drawn<T>(
     len: usize,
     rng: &mut Rng,
     trim: impl Fn(&mut [u8]),
-    take: impl Fn(Secret) -> Result<T, CryptoError>,
+    from: impl Fn(Secret) -> Result<T, CryptoError>,
 ) -> Result<T, CryptoError> {
     let mut last = CryptoError::PublicValue(table::ke_name_static(method));
     for _ in 0..256 {
         let mut private = Secret::zeroed(len);
         rng.fill(private.as_mut_slice());
         trim(private.as_mut_slice());
-        match take(private) {
-            Ok(taken) => return Ok(taken),
+        match from(private) {
+            Ok(key) => return Ok(key),
             Err(error) => last = error,
         }
     }

@@ -73,13 +73,7 @@ impl Mac {
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> ([u8; MAX_LEN], usize) {
         let mut out = [0_u8; MAX_LEN];
         let len = match self {
-            Self::Hmac(key) => {
-                let mut context = awslc::Context::with_key(key);
-                for part in parts {
-                    context.update(part);
-                }
-                copy(&mut out, context.sign().as_ref())
-            }
+            Self::Hmac(key) => return hmac(key, parts),
             Self::Md5(keyed) => {
                 let mut context = (**keyed).clone();
                 for part in parts {
@@ -106,6 +100,17 @@ impl Mac {
         let digest = digest.get(..len.min(tag.len())).unwrap_or_default();
         if !tag.is_empty() && secret::ct_eq(digest, tag) { Ok(()) } else { Err(CryptoError::Integrity) }
     }
+}
+
+/// HMAC over the concatenated parts, and its length.
+pub(crate) fn hmac(key: &awslc::Key, parts: &[&[u8]]) -> ([u8; MAX_LEN], usize) {
+    let mut context = awslc::Context::with_key(key);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0_u8; MAX_LEN];
+    let len = copy(&mut out, context.sign().as_ref());
+    (out, len)
 }
 
 fn copy(out: &mut [u8; MAX_LEN], digest: &[u8]) -> usize {

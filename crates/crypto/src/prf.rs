@@ -1,8 +1,9 @@
 //! Pseudo-random functions: prf and prf+ of RFC 7296 2.13, and the bare SHA-1 of NAT detection.
 
+use aws_lc_rs::hmac as awslc;
 use wire::iana::Prf;
 
-use crate::mac::Mac;
+use crate::mac::{self, MAX_LEN, Mac};
 use crate::{CryptoError, Secret, table};
 
 /// Preferred key length in bytes: what SK_d, SK_pi and SK_pr get (RFC 7296 2.13).
@@ -40,7 +41,7 @@ pub fn fixed_key_len(prf: Prf) -> Option<usize> {
 /// # Errors
 /// The function is not available.
 pub fn compute(prf: Prf, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoError> {
-    Ok(sign(&keyed(prf, key)?, parts))
+    with(prf, key, |sign| Ok(sign(parts)))
 }
 
 /// The first `len` bytes of prf+(key, seed concatenated) (RFC 7296 2.13).
@@ -49,27 +50,28 @@ pub fn compute(prf: Prf, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoEr
 /// The function is not available, or `len` needs more than 255 blocks.
 pub fn plus(prf: Prf, key: &[u8], seed: &[&[u8]], len: usize) -> Result<Secret, CryptoError> {
     let block = output_len(prf)?;
-    let mac = keyed(prf, key)?;
-    let mut out = Secret::zeroed(len);
-    let mut previous = Secret::default();
-    for (index, chunk) in out.as_mut_slice().chunks_mut(block).enumerate() {
-        let number = u8::try_from(index + 1).map_err(|_| CryptoError::Length {
-            what: "prf+ output, at most,",
-            want: 255 * block,
-            have: len,
-        })?;
-        let number = [number];
-        let mut parts = Vec::with_capacity(seed.len() + 2);
-        parts.push(previous.as_slice());
-        parts.extend_from_slice(seed);
-        parts.push(&number);
-        let next = sign(&mac, &parts);
-        for (to, from) in chunk.iter_mut().zip(next.as_slice()) {
-            *to = *from;
+    with(prf, key, |sign| {
+        let mut out = Secret::zeroed(len);
+        let mut previous = Secret::default();
+        for (index, chunk) in out.as_mut_slice().chunks_mut(block).enumerate() {
+            let number = u8::try_from(index + 1).map_err(|_| CryptoError::Length {
+                what: "prf+ output, at most,",
+                want: 255 * block,
+                have: len,
+            })?;
+            let number = [number];
+            let mut parts = Vec::with_capacity(seed.len() + 2);
+            parts.push(previous.as_slice());
+            parts.extend_from_slice(seed);
+            parts.push(&number);
+            let next = sign(&parts);
+            for (to, from) in chunk.iter_mut().zip(next.as_slice()) {
+                *to = *from;
+            }
+            previous = next;
         }
-        previous = next;
-    }
-    Ok(out)
+        Ok(out)
+    })
 }
 
 /// SHA-1 over the concatenated parts, for NAT_DETECTION_*_IP (RFC 7296 2.23), where it is no security function.
@@ -86,22 +88,38 @@ pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
     out
 }
 
-fn sign(mac: &Mac, parts: &[&[u8]]) -> Secret {
-    let (digest, len) = mac.sign(parts);
+/// Does something with the keyed function. Most keys are used once or twice: HMAC's, which are large, lie on the stack.
+fn with<T>(
+    prf: Prf,
+    key: &[u8],
+    work: impl FnOnce(&dyn Fn(&[&[u8]]) -> Secret) -> Result<T, CryptoError>,
+) -> Result<T, CryptoError> {
+    let algorithm = match prf {
+        Prf::HmacSha1 => awslc::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        Prf::HmacSha256 => awslc::HMAC_SHA256,
+        Prf::HmacSha384 => awslc::HMAC_SHA384,
+        Prf::HmacSha512 => awslc::HMAC_SHA512,
+        Prf::HmacMd5 | Prf::Aes128Xcbc | Prf::Aes128Cmac | Prf::Unknown(_) => {
+            let mac = keyed(prf, key)?;
+            return work(&|parts| secret(mac.sign(parts)));
+        }
+    };
+    let key = awslc::Key::new(algorithm, key);
+    work(&|parts| secret(mac::hmac(&key, parts)))
+}
+
+fn secret((digest, len): ([u8; MAX_LEN], usize)) -> Secret {
     let digest = zeroize::Zeroizing::new(digest);
     Secret::from(digest.get(..len).unwrap_or_default())
 }
 
+/// Those that are not HMAC of aws-lc.
 fn keyed(prf: Prf, key: &[u8]) -> Result<Mac, CryptoError> {
     Ok(match prf {
         Prf::HmacMd5 => Mac::md5(key)?,
-        Prf::HmacSha1 => Mac::sha1(key),
-        Prf::HmacSha256 => Mac::sha256(key),
-        Prf::HmacSha384 => Mac::sha384(key),
-        Prf::HmacSha512 => Mac::sha512(key),
         Prf::Aes128Xcbc => Mac::xcbc(&fit(key, Mac::xcbc, true)),
         Prf::Aes128Cmac => Mac::cmac(&fit(key, Mac::cmac, false)),
-        other @ Prf::Unknown(_) => return Err(table::prf_unsupported(other)),
+        other => return Err(table::prf_unsupported(other)),
     })
 }
 

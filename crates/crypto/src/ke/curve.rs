@@ -54,7 +54,8 @@ impl Curve {
         }
     }
 
-    fn key(self, private: &[u8]) -> Result<PrivateKey, CryptoError> {
+    /// The private key, checked; making it computes the public one as well.
+    pub(super) fn key(self, private: &[u8]) -> Result<PrivateKey, CryptoError> {
         let want = self.private_len();
         if private.len() != want {
             return Err(CryptoError::Length { what: "private key", want, have: private.len() });
@@ -63,35 +64,24 @@ impl Curve {
             .map_err(|_| CryptoError::PublicValue(self.name()))
     }
 
-    /// Takes a private key; gives it and the value to send. The backend computes that here, once.
-    pub(super) fn own(self, private: &[u8]) -> Result<(Own, Vec<u8>), CryptoError> {
+    pub(super) fn public(self, key: &PrivateKey) -> Result<Vec<u8>, CryptoError> {
         let wrong = |_| CryptoError::PublicValue(self.name());
-        let own = Own { curve: self, key: self.key(private)? };
-        let public = own.key.compute_public_key().map_err(wrong)?;
+        let key = key.compute_public_key().map_err(wrong)?;
         let skip = usize::from(self != Self::X25519);
-        let public = public.as_ref().iter().skip(skip).copied().collect();
-        Ok((own, public))
+        Ok(key.as_ref().iter().skip(skip).copied().collect())
     }
-}
 
-/// A private key as the backend keeps it, which wipes it in the end.
-pub(super) struct Own {
-    curve: Curve,
-    key: PrivateKey,
-}
-
-impl Own {
     /// aws-lc checks that the point lies on the curve, and refuses the all-zero output of X25519 (RFC 8031 2).
-    pub(super) fn shared(&self, peer: &[u8]) -> Result<Secret, CryptoError> {
+    pub(super) fn shared(self, key: &PrivateKey, peer: &[u8]) -> Result<Secret, CryptoError> {
         let mut encoded = Vec::with_capacity(peer.len() + 1);
-        if self.curve != Curve::X25519 {
+        if self != Self::X25519 {
             encoded.push(4);
         }
         encoded.extend_from_slice(peer);
         agree(
-            &self.key,
-            UnparsedPublicKey::new(self.curve.algorithm(), encoded),
-            CryptoError::PublicValue(self.curve.name()),
+            key,
+            UnparsedPublicKey::new(self.algorithm(), encoded),
+            CryptoError::PublicValue(self.name()),
             |shared| Ok(Secret::from(shared)),
         )
     }
