@@ -123,6 +123,8 @@ pub(crate) struct Core {
     pub(crate) table: crate::table::Table,
     /// Algorithms that IKE_SAs use.
     pub(crate) suites: Last<policy::proposal::Chosen>,
+    /// Secrets of the snapshot.
+    pub(crate) secrets: crate::credential::Book,
     /// Identities of ours.
     pub(crate) selves: Last<policy::Identity>,
     /// No new SAs any more.
@@ -150,6 +152,7 @@ impl Core {
             marks: crate::unique::Uniques::default(),
             table: crate::table::Table::default(),
             suites: Last::default(),
+            secrets: crate::credential::Book::default(),
             selves: Last::default(),
             closing: false,
             levels: Levels::ALL,

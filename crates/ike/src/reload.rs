@@ -11,6 +11,7 @@ use std::sync::Arc;
 impl Engine {
     pub(crate) fn reload(&mut self, snapshot: Arc<Snapshot>, actions: &StartActions) {
         let before = std::mem::replace(&mut self.core.snapshot, snapshot);
+        self.core.secrets = Default::default();
         let mut undone = BTreeSet::new();
         for name in &actions.undo {
             let Some(conn) = before.connection(name) else { continue };

@@ -10,31 +10,30 @@ fn address_rank(list: &[PeerAddr], a: IpAddr) -> Option<u32> {
     if list.is_empty() { Some(1) } else { list.iter().filter_map(rank).max() }
 }
 
-/// Connections for a peer's first message, best address match first, then in order of loading.
-pub(crate) fn by_address(s: &Snapshot, local: IpAddr, remote: IpAddr) -> Vec<Arc<Connection>> {
-    let mut found: Vec<((u32, u32), &Arc<Connection>)> = s
-        .connections
-        .iter()
-        .filter(|c| matches!(c.version, 0 | 2))
-        .filter_map(|c| {
-            Some(((address_rank(&c.remote_addrs, remote)?, address_rank(&c.local_addrs, local)?), c))
-        })
-        .collect();
-    found.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-    found.into_iter().map(|(_, c)| Arc::clone(c)).collect()
+/// How closely a connection for IKEv2 names these addresses: the peer's, then ours.
+fn path_rank(c: &Connection, local: IpAddr, remote: IpAddr) -> Option<(u32, u32)> {
+    if !matches!(c.version, 0 | 2) {
+        return None;
+    }
+    Some((address_rank(&c.remote_addrs, remote)?, address_rank(&c.local_addrs, local)?))
 }
 
-/// A connection that fits the identities, with its rank.
-#[derive(Debug, Clone)]
-pub(crate) struct Candidate {
-    pub(crate) conn: Arc<Connection>,
-    /// Ranks of (our identity, the peer's).
-    pub(crate) rank: (u32, u32),
+/// Connections for a peer's first message, best address match first, then in order of loading.
+pub(crate) fn by_address(s: &Snapshot, local: IpAddr, remote: IpAddr) -> Vec<Arc<Connection>> {
+    let ranked = s.connections.iter().filter_map(|c| Some((path_rank(c, local, remote)?, c)));
+    let mut found: Vec<((u32, u32), &Arc<Connection>)> = ranked.collect();
+    found.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+    found.into_iter().map(|(_, c)| Arc::clone(c)).collect()
 }
 
 /// The first round of authentication of one side.
 pub(crate) fn round(rounds: &[Auth]) -> Option<&Auth> {
     rounds.iter().min_by_key(|a| a.round)
+}
+
+/// Who the first round of one side is about.
+fn first_id(rounds: &[Auth]) -> &Identity {
+    round(rounds).and_then(|a| a.id.as_ref()).unwrap_or(&Identity::Any)
 }
 
 /// Connections for the identities of an IKE_AUTH request. `idr`: whom the peer asked for.
@@ -44,23 +43,20 @@ pub(crate) fn by_identity(
     remote: IpAddr,
     idr: Option<&Identity>,
     idi: &Identity,
-) -> Vec<Candidate> {
-    let mut found: Vec<Candidate> = by_address(s, local, remote)
-        .into_iter()
-        .filter_map(|conn| {
-            let theirs = round(&conn.remote).and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
-            let ours = round(&conn.local).and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
-            let r = theirs.matches(idi)?;
-            let l = match idr {
-                None | Some(Identity::Any) => 1,
-                Some(asked) => ours.matches(asked)?,
-            };
-            Some(Candidate { conn, rank: (l, r) })
-        })
-        .collect();
-    // by_address has ordered by addresses; identities count more.
-    found.sort_by_key(|c| std::cmp::Reverse((c.rank.1, c.rank.0)));
-    found
+) -> Vec<Arc<Connection>> {
+    // Among very many connections few fit the peer: identities are looked at first, and nothing is copied.
+    let fits = |conn: &Connection| {
+        let theirs = first_id(&conn.remote).matches(idi)?;
+        let ours = match idr {
+            None | Some(Identity::Any) => 1,
+            Some(asked) => first_id(&conn.local).matches(asked)?,
+        };
+        Some(((theirs, ours), path_rank(conn, local, remote)?))
+    };
+    let mut found: Vec<_> = s.connections.iter().filter_map(|conn| Some((fits(conn)?, conn))).collect();
+    // Identities count more than addresses; stable: among equals the first loaded.
+    found.sort_by_key(|(ranks, _)| std::cmp::Reverse(*ranks));
+    found.into_iter().map(|(_, conn)| Arc::clone(conn)).collect()
 }
 
 /// A mode that a peer hears of; the others look like tunnel mode.

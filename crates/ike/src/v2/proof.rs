@@ -53,9 +53,14 @@ pub(crate) fn own_identity(sa: &IkeSa, round: &Auth, asked: Option<&Identity>) -
 
 /// Secrets for this pair; the peer's address serves where its identity is not known yet.
 pub(crate) fn secrets(core: &Core, sa: &IkeSa, me: &Identity, other: &Identity) -> Vec<Arc<SharedSecret>> {
-    let mut found = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
+    let mut found = credential::shared((&*core.snapshot, &core.secrets), SecretKind::Ike, me, other);
     if found.is_empty() && other.is_pattern() {
-        found = credential::shared(&core.snapshot, SecretKind::Ike, me, &Identity::Ip(sa.remote.ip()));
+        found = credential::shared(
+            (&core.snapshot, &core.secrets),
+            SecretKind::Ike,
+            me,
+            &Identity::Ip(sa.remote.ip()),
+        );
     }
     found
 }
@@ -69,7 +74,7 @@ pub(crate) fn verify(
     (me, other): (&Identity, &Identity),
     octets: &[u8],
 ) -> Result<Option<(Proven, Option<Secret>)>, Fault> {
-    let keys = credential::shared(&core.snapshot, SecretKind::Ike, me, other);
+    let keys = credential::shared((&*core.snapshot, &core.secrets), SecretKind::Ike, me, other);
     for s in &keys {
         let expected = hs.keys.psk_auth(&s.data, &[octets])?;
         if crypto::secret::ct_eq(expected.as_slice(), auth) {

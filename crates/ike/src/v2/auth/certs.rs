@@ -160,11 +160,14 @@ fn ocsp_request(core: &mut Core, sa: &IkeSa, snapshot: &Snapshot) -> Payload {
 pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -> Vec<Payload> {
     let snapshot = Arc::clone(&core.snapshot);
     let mut cas: Vec<&Certificate> = Vec::new();
-    let (mut certificates, mut ocsp) = (false, false);
-    let asking = conns.iter().filter(|c| c.send_certreq);
-    let rounds: Vec<_> = asking.flat_map(|c| rounds::theirs(c).into_iter().map(move |r| (c, r))).collect();
-    for (conn, round) in &rounds {
-        if !matches!(round.class, AuthClass::Pubkey(_) | AuthClass::Any) {
+    let (mut certificates, mut ocsp, mut all) = (false, false, false);
+    let anyhow = rounds::not_said(AuthClass::Any);
+    let asked = |class: &AuthClass| matches!(class, AuthClass::Pubkey(_) | AuthClass::Any);
+    let may_ask = |c: &Connection| c.remote.is_empty() || c.remote.iter().any(|round| asked(&round.class));
+    // There may be very many connections: nothing is copied.
+    let asking = conns.iter().filter(|c| c.send_certreq && may_ask(c));
+    for (conn, round) in asking.flat_map(|c| rounds::refs(&c.remote, &anyhow).map(move |r| (c, r))) {
+        if !asked(&round.class) {
             continue;
         }
         certificates = true;
@@ -174,7 +177,7 @@ pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -
         if let Some(id) = &round.ca_id {
             cas.extend(snapshot.authorities.iter().map(AsRef::as_ref).filter(|a| a.subject == *id));
         }
-        if cas.len() == before {
+        if cas.len() == before && !std::mem::replace(&mut all, true) {
             cas.extend(snapshot.authorities.iter().map(AsRef::as_ref));
         }
     }

@@ -210,9 +210,9 @@ fn meet(
             say!(core, sa, Cfg 1, "no matching peer config found");
             return Err(refused());
         };
-        sa.switch_to(&first.conn);
+        sa.switch_to(first);
         say!(core, sa, Cfg 1, "selected peer config '{}'", sa.conn.name);
-        Ok((idi, asked, candidates.into_iter().map(|c| c.conn).collect()))
+        Ok((idi, asked, candidates))
     })();
     let (idi, asked, candidates) = match result {
         Ok(found) => found,

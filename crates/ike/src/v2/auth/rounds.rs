@@ -85,13 +85,23 @@ pub(crate) fn method_name(method: AuthMethod) -> &'static str {
 }
 
 fn sorted(rounds: &[Auth], otherwise: AuthClass) -> Vec<Arc<Auth>> {
-    let mut all: Vec<Arc<Auth>> = rounds.iter().cloned().map(Arc::new).collect();
+    refs(rounds, &not_said(otherwise)).cloned().map(Arc::new).collect()
+}
+
+/// The round of a connection that says nothing of any.
+pub(super) fn not_said(class: AuthClass) -> Auth {
+    Auth::named("", class)
+}
+
+/// Rounds in order; `otherwise` where there are none.
+pub(super) fn refs<'a>(rounds: &'a [Auth], otherwise: &'a Auth) -> impl Iterator<Item = &'a Auth> {
+    let mut all: Vec<&Auth> = rounds.iter().collect();
     // Stable: rounds without a number stay in their order.
     all.sort_by_key(|a| a.round);
     if all.is_empty() {
-        all.push(Arc::new(Auth::named("", otherwise)));
+        all.push(otherwise);
     }
-    all
+    all.into_iter()
 }
 
 /// Our rounds, in order; at least one.
