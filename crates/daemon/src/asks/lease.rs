@@ -66,7 +66,9 @@ impl Leases {
             let ike = Some((wanted.connection.clone(), wanted.ike_id));
             self.log.line(Voice::Engine, Group::Cfg, 1, ike, text);
         };
-        for grant in outcome.grants.iter().filter(|grant| !outcome.told.contains(&grant.address)) {
+        let heard = self.log.wanted().level(Group::Cfg) >= 1;
+        let news = outcome.grants.iter().filter(|grant| heard && !outcome.told.contains(&grant.address));
+        for grant in news {
             let verb = match grant.origin {
                 Origin::New => "assigning new",
                 Origin::Offline => "reassigning offline",

@@ -18,13 +18,15 @@ use ike::io::Group;
 use jiff::Timestamp;
 use sink::Sink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use vici::Message;
 
 /// Lines that may wait for the log thread.
 const QUEUE: usize = 8192;
+/// How long the log thread sleeps after a line, so that one wake-up and one write serve all that is said meanwhile.
+const NAP: Duration = Duration::from_millis(10);
 /// vici shows levels 0 and 1 only.
 const HEARD: i8 = 1;
 
@@ -74,12 +76,14 @@ pub(crate) struct Line {
 enum Order {
     Line(Line),
     Sinks(Vec<Sink>),
-    Flush(std::sync::mpsc::Sender<()>),
+    Flush(Sender<()>),
 }
 
 /// The log of the daemon.
 pub(crate) struct Log {
-    queue: SyncSender<Order>,
+    queue: Sender<Order>,
+    /// Lines in it.
+    waiting: Arc<AtomicUsize>,
     /// The highest level any sink wants of each group ([`Loudest`]).
     loudest: AtomicU64,
     lost: AtomicU64,
@@ -89,17 +93,18 @@ pub(crate) struct Log {
 impl Log {
     /// Starts the log thread with no sinks.
     pub(crate) fn start(clients: Arc<Registry>) -> std::io::Result<Arc<Self>> {
-        let (queue, orders) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("log".into()).spawn(move || run(&orders))?;
-        Ok(Arc::new(Self { queue, loudest: AtomicU64::new(0), lost: AtomicU64::new(0), clients }))
+        let (queue, orders) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
+        std::thread::Builder::new().name("log".into()).spawn(move || run(&orders, &written))?;
+        Ok(Arc::new(Self { queue, waiting, loudest: AtomicU64::new(0), lost: AtomicU64::new(0), clients }))
     }
 
     /// Replaces the sinks; files are opened anew, which is what log rotation wants.
     pub(crate) fn configure(&self, sinks: Vec<Sink>) {
         let loudest = Loudest::of_all(sinks.iter().map(Sink::levels));
         self.loudest.store(loudest.0, Ordering::Relaxed);
-        // Waiting is fine here: start, SIGHUP and reload-settings only.
-        let _full = self.queue.send(Order::Sinks(sinks));
+        let _gone = self.queue.send(Order::Sinks(sinks));
     }
 
     /// What anybody wants to be told now: sinks, and vici clients.
@@ -140,72 +145,72 @@ impl Log {
             return;
         }
         let line = Line { time: Timestamp::now(), thread: voice.number(), group, level, ike, text };
-        match self.queue.try_send(Order::Line(line)) {
-            Ok(()) => {
-                let lost = self.lost.swap(0, Ordering::Relaxed);
-                if lost > 0 {
-                    let text = format!("{lost} log messages lost, the log could not keep up");
-                    let line = Line {
-                        time: Timestamp::now(),
-                        thread: 0,
-                        group: Group::Lib,
-                        level: 0,
-                        ike: None,
-                        text,
-                    };
-                    if self.queue.try_send(Order::Line(line)).is_err() {
-                        self.lost.fetch_add(lost, Ordering::Relaxed);
-                    }
-                }
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        if !self.queue(line) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        let lost = match self.lost.load(Ordering::Relaxed) {
+            0 => return,
+            _ => self.lost.swap(0, Ordering::Relaxed),
+        };
+        let text = format!("{lost} log messages lost, the log could not keep up");
+        let (thread, group, level, ike) = (0, Group::Lib, 0, None);
+        if !self.queue(Line { time: Timestamp::now(), thread, group, level, ike, text }) {
+            self.lost.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+
+    /// Queues a line; false where there is no room.
+    fn queue(&self, line: Line) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE && self.queue.send(Order::Line(line)).is_ok()
+        {
+            return true;
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        false
     }
 
     /// Waits until everything said so far is written, at most a second.
     pub(crate) fn flush(&self) {
-        let (done, wait) = std::sync::mpsc::channel();
+        let (done, wait) = channel();
         if self.queue.send(Order::Flush(done)).is_ok() {
             let _late = wait.recv_timeout(Duration::from_secs(1));
         }
     }
 }
 
-fn run(orders: &Receiver<Order>) {
+fn run(orders: &Receiver<Order>, waiting: &AtomicUsize) {
     let mut sinks: Vec<Sink> = Vec::new();
-    loop {
-        let order = match orders.try_recv() {
-            Ok(order) => order,
-            Err(_) => {
-                for sink in &mut sinks {
-                    sink.flush();
-                }
-                match orders.recv() {
-                    Ok(order) => order,
-                    Err(_) => return,
-                }
-            }
-        };
-        match order {
-            Order::Line(line) => {
-                for sink in &mut sinks {
-                    sink.write(&line);
-                }
-            }
-            Order::Sinks(new) => {
-                for sink in &mut sinks {
-                    sink.flush();
-                }
-                sinks = new;
-            }
-            Order::Flush(done) => {
-                for sink in &mut sinks {
-                    sink.flush();
-                }
-                let _gone = done.send(());
-            }
+    while let Ok(first) = orders.recv() {
+        if matches!(first, Order::Line(_)) && !sinks.iter().any(Sink::is_prompt) {
+            std::thread::sleep(NAP);
         }
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Line(line) => {
+                    waiting.fetch_sub(1, Ordering::Relaxed);
+                    for sink in &mut sinks {
+                        sink.write(&line);
+                    }
+                }
+                Order::Sinks(new) => {
+                    flush(&mut sinks);
+                    sinks = new;
+                }
+                Order::Flush(done) => {
+                    flush(&mut sinks);
+                    let _gone = done.send(());
+                }
+            }
+            next = orders.try_recv().ok();
+        }
+        flush(&mut sinks);
+    }
+}
+
+fn flush(sinks: &mut [Sink]) {
+    for sink in sinks {
+        sink.flush();
     }
 }

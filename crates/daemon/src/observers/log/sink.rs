@@ -80,6 +80,11 @@ impl Sink {
         &self.levels
     }
 
+    /// Somebody wants to see every line at once.
+    pub(crate) fn is_prompt(&self) -> bool {
+        matches!(self.kind, Kind::Stream { flush_line: true, .. })
+    }
+
     /// Writes a line if it is wanted. Errors are dropped: there is nowhere to report them.
     pub(crate) fn write(&mut self, line: &Line) {
         if !self.levels.wants(line.group, line.level) {
