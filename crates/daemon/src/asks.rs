@@ -16,7 +16,7 @@ use ike::io::{Answer, Ask, Group, LogLine, Ticket};
 pub(crate) struct Asks {
     pub(crate) eap: eap::Eaps,
     pub(crate) leases: lease::Leases,
-    pub(crate) plane: plane::Handle,
+    pub(crate) plane: plane::Parcel,
     pub(crate) resolver: resolve::Resolver,
     pub(crate) signers: sign::Signers,
     pub(crate) judges: judge::Judges,
@@ -49,7 +49,10 @@ impl Asks {
             | Ask::UpdateChild { .. }
             | Ask::RemoveChild { .. }
             | Ask::InstallPolicy(_)
-            | Ask::RemovePolicy { .. }) => self.plane.start(ticket, ask),
+            | Ask::RemovePolicy { .. }) => {
+                self.plane.put(ticket, ask);
+                None
+            }
         }
     }
 }

@@ -188,7 +188,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let asks = Asks {
         eap: Eaps::new(radius.clone(), Methods::new(shard.clone(), credentials.clone())),
         leases: Leases::new(stores.clone(), attributes, log.clone(), shard.clone()),
-        plane: plane.clone(),
+        plane: plane::Parcel::new(plane.clone()),
         resolver: Resolver::new(shard.clone(), paths),
         signers: Signers::new(shard.clone(), credentials.clone()),
         judges: Judges::new(shard.clone(), credentials.clone(), log.clone()),

@@ -152,7 +152,10 @@ impl Handle {
 
     /// Answers a question from a thread.
     pub(crate) fn answer_blocking(&self, ticket: Ticket, answer: Answer) {
-        let _gone = self.control.blocking_send(Input::Answer(ticket, answer));
+        let input = Input::Answer(ticket, answer);
+        if let Err(mpsc::error::TrySendError::Full(input)) = self.control.try_send(input) {
+            let _gone = self.control.blocking_send(input);
+        }
     }
 
     /// IKE_SAs that match, page by page. What comes and goes meanwhile is on one of the pages or on none.

@@ -15,6 +15,7 @@ use policy::{ChildSa, Mode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod connmark;
@@ -31,8 +32,11 @@ use routes::Ends;
 pub(crate) use vips::Names;
 use vips::Vips;
 
-/// Orders that may wait for the thread.
-const QUEUE: usize = 65_536;
+/// Orders that may wait for the thread, those of the engine in parcels.
+const QUEUE: usize = 8_192;
+
+/// Questions of the engine that are handed over together at most.
+const PARCEL: usize = 64;
 
 /// Orders carried out before the host's state is looked at.
 const BATCH: usize = 256;
@@ -44,7 +48,8 @@ const SLICE: usize = 1024;
 pub(crate) type Usages = (Usage, Usage);
 
 enum Order {
-    Ask(Ticket, Box<Ask>),
+    /// Questions, in order.
+    Asks(Vec<(Ticket, Ask)>),
     /// Counters of CHILD_SAs, now.
     Query(Vec<u32>, oneshot::Sender<BTreeMap<u32, Usages>>),
     /// Look at all counters and tell the engine what moved.
@@ -83,14 +88,6 @@ impl Handle {
         let stale = Arc::new(AtomicBool::new(true));
         let inbox = Inbox { orders: inbox, stale: stale.clone(), used: used_tx };
         (Self { orders, stale, used }, inbox)
-    }
-
-    /// Hands over a question, or refuses it when the thread is hopelessly behind.
-    pub(crate) fn start(&self, ticket: Ticket, ask: Ask) -> Option<Answer> {
-        match self.orders.try_send(Order::Ask(ticket, Box::new(ask))) {
-            Ok(()) => None,
-            Err(_) => Some(Answer::Failed("the data plane is busy".into())),
-        }
     }
 
     /// Current counters.
@@ -138,6 +135,41 @@ impl Handle {
         let (tx, rx) = oneshot::channel();
         let _gone = self.orders.send(Order::Stop(tx)).await;
         let _gone = rx.await;
+    }
+}
+
+/// Questions of the engine on their way to the data plane's thread: those that come close together wake it once.
+pub(crate) struct Parcel {
+    plane: Handle,
+    asks: Vec<(Ticket, Ask)>,
+}
+
+impl Parcel {
+    pub(crate) fn new(plane: Handle) -> Self {
+        Self { plane, asks: Vec::new() }
+    }
+
+    /// Puts a question in.
+    pub(crate) fn put(&mut self, ticket: Ticket, ask: Ask) {
+        self.asks.push((ticket, ask));
+    }
+
+    /// It must leave before more is put in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.asks.len() >= PARCEL
+    }
+
+    /// Hands over what was put in. When the thread is hopelessly behind, all of it is refused.
+    pub(crate) fn send(&mut self) -> impl Iterator<Item = (Ticket, Answer)> + use<> {
+        let asks = std::mem::take(&mut self.asks);
+        let back = match asks.is_empty() {
+            true => Vec::new(),
+            false => match self.plane.orders.try_send(Order::Asks(asks)) {
+                Err(TrySendError::Full(Order::Asks(asks)) | TrySendError::Closed(Order::Asks(asks))) => asks,
+                Ok(()) | Err(_) => Vec::new(),
+            },
+        };
+        back.into_iter().map(|(ticket, _)| (ticket, Answer::Failed("the data plane is busy".into())))
     }
 }
 
@@ -252,15 +284,17 @@ impl Plane {
             let mut stop = None;
             while let Some(order) = next {
                 match order {
-                    Order::Ask(ticket, ask) => {
-                        let vips = match &*ask {
-                            Ask::VirtualIps { up: true, ike_id, .. } => Some(*ike_id),
-                            _ => None,
-                        };
+                    Order::Asks(asks) => {
                         if inbox.stale.swap(false, Ordering::Relaxed) {
                             self.addresses.clear();
                         }
-                        answers.push((ticket, self.ask(&mut ledger, *ask), vips));
+                        for (ticket, ask) in asks {
+                            let vips = match &ask {
+                                Ask::VirtualIps { up: true, ike_id, .. } => Some(*ike_id),
+                                _ => None,
+                            };
+                            answers.push((ticket, self.ask(&mut ledger, ask), vips));
+                        }
                     }
                     Order::Query(children, tx) => {
                         let usages =

@@ -1,7 +1,8 @@
 //! The engine's thread. One turn:
 //!
 //!  1. answers and commands that wait, then messages that others read, then one batch from each socket that has one;
-//!  2. after each of them, all that the engine wants: to be sent, asked, told;
+//!  2. after each of them, all that the engine wants: to be sent, asked, told; after each queue's turn the data plane gets
+//!     what it was asked;
 //!  3. its deadline, if it has passed;
 //!  4. nothing of all that: sleep until a queue is filled, a socket has something, or the deadline passes.
 //!
@@ -108,6 +109,7 @@ impl Shard {
         let mut ready = u32::MAX;
         let mut busy = 0u32;
         self.drain();
+        self.hand_over();
         loop {
             self.hear_what_is_wanted();
             let mut idle = true;
@@ -119,6 +121,7 @@ impl Shard {
                 }
                 idle = false;
             }
+            self.hand_over();
             for _ in 0..TURN {
                 let Poll::Ready(Some((local, remote, bytes))) = inbox.datagrams.poll_recv(&mut context)
                 else {
@@ -127,17 +130,20 @@ impl Shard {
                 self.receive(Datagram { local, remote, bytes, dscp: 0 });
                 idle = false;
             }
+            self.hand_over();
             for number in 0..self.ears.len().min(EARS) {
                 if ready & (1 << number) != 0 {
                     if !self.listen(number, &mut batch) {
                         ready &= !(1 << number);
                     }
+                    self.hand_over();
                     idle = false;
                 }
             }
             if self.engine.next_wake().is_some_and(|at| at <= self.looked / 1000) {
                 self.engine.wake(self.now());
                 self.drain();
+                self.hand_over();
                 idle = false;
             }
             busy = if idle { 0 } else { busy.saturating_add(1) };
@@ -233,6 +239,9 @@ impl Shard {
                         if let Some(answer) = self.asks.take(ticket, ask) {
                             self.answers.push_back((ticket, answer));
                         }
+                        if self.asks.plane.is_full() {
+                            self.answers.extend(self.asks.plane.send());
+                        }
                     }
                     Output::Tell(event) => self.observers.tell(event),
                 }
@@ -241,6 +250,17 @@ impl Shard {
             self.engine.answer(self.now(), ticket, answer);
         }
         self.looks_again();
+    }
+
+    /// Hands over what the engine asked the data plane since; what is refused may lead to more questions.
+    fn hand_over(&mut self) {
+        loop {
+            self.answers.extend(self.asks.plane.send());
+            if self.answers.is_empty() {
+                return;
+            }
+            self.drain();
+        }
     }
 
     /// Sleeps; which sockets have something then.
