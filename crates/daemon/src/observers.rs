@@ -30,7 +30,7 @@ pub(crate) struct Observers {
 impl Observers {
     /// Passes an event on.
     pub(crate) fn tell(&self, event: Event) {
-        let now = linux::clock::monotonic_ms();
+        let now = linux::clock::monotonic_ms;
         if self.radius.accounts() && accounting::matters(&event) && !self.radius.event(event.clone()) {
             self.log.say(Voice::Engine, Group::Cfg, 0, "RADIUS accounting is behind, an event is lost");
         }
@@ -46,13 +46,13 @@ impl Observers {
             Event::Log { group, level, ike, text } => self.log.line(Voice::Engine, group, level, ike, text),
             Event::IkeUpDown { up, sa } => self.clients.emit("ike-updown", || {
                 let mut event = up_or_down(up);
-                event.put_section(&sa.name, view::ike_sa(&sa, now));
+                event.put_section(&sa.name, view::ike_sa(&sa, now()));
                 event
             }),
             Event::IkeRekey { old, new } => self.clients.emit("ike-rekey", || {
                 let mut both = Section::default();
-                both.put_section("old", view::ike_sa(&old, now));
-                both.put_section("new", view::ike_sa(&new, now));
+                both.put_section("old", view::ike_sa(&old, now()));
+                both.put_section("new", view::ike_sa(&new, now()));
                 let mut event = Section::default();
                 event.put_section(&new.name, both);
                 event
@@ -63,21 +63,21 @@ impl Observers {
                 event.put("local-port", local.port());
                 event.put("remote-host", remote.ip());
                 event.put("remote-port", remote.port());
-                event.put_section(&sa.name, view::ike_sa(&sa, now));
+                event.put_section(&sa.name, view::ike_sa(&sa, now()));
                 event
             }),
             Event::ChildUpDown { up, sa, child } => {
                 self.clients.emit("child-updown", || {
                     let mut event = up_or_down(up);
                     let mut children = Section::default();
-                    children.put_section(&view::child_key(&child), view::child_sa(&child, now));
-                    event.put_section(&sa.name, with_children(&sa, children, now));
+                    children.put_section(&view::child_key(&child), view::child_sa(&child, now()));
+                    event.put_section(&sa.name, with_children(&sa, children, now()));
                     event
                 });
                 self.updown.child(up, &sa, &child);
             }
             Event::ChildRekey { sa, old, new } => {
-                self.clients.emit("child-rekey", || rekeyed(&sa, &old, &new, now));
+                self.clients.emit("child-rekey", || rekeyed(&sa, &old, &new, now()));
                 self.updown.rekeyed(old.sa.id, new.sa.id);
             }
             Event::ChildRetired { .. } => {}
@@ -89,7 +89,7 @@ impl Observers {
                 }
                 if let Some(sa) = &sa {
                     let mut section = Section::default();
-                    section.put_section(&sa.name, view::ike_sa(sa, now));
+                    section.put_section(&sa.name, view::ike_sa(sa, now()));
                     event.put_section("ike-sa", section);
                 }
                 event

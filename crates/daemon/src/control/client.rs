@@ -59,7 +59,9 @@ impl Client {
             let _last = gone_tx.send(true);
         });
         let mut client = Self { id, desk: desk.clone(), outbox, gone };
+        let mut loaded = false;
         while let Some(packet) = packets.recv().await {
+            loaded |= matches!(&packet, Packet::CmdRequest { name, .. } if name.starts_with("load-"));
             if !client.answer(packet).await {
                 break;
             }
@@ -71,6 +73,10 @@ impl Client {
         // What is queued may still be written.
         let _late = tokio::time::timeout(Duration::from_secs(5), write).await;
         drop(place);
+        if loaded {
+            // What reading a configuration took is not needed again soon.
+            linux::memory::give_back();
+        }
     }
 
     /// False: the client is to be dropped.
