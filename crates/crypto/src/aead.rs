@@ -96,6 +96,7 @@ impl Aead {
     }
 
     /// Encrypts `data` in place and writes the tag, whose length is that of the slice.
+    #[inline]
     pub(crate) fn seal(
         &self,
         iv: [u8; 8],
@@ -126,6 +127,7 @@ impl Aead {
     }
 
     /// Verifies and decrypts `data` in place; after an error its content is undefined.
+    #[inline]
     pub(crate) fn open(
         &self,
         iv: [u8; 8],
@@ -153,6 +155,7 @@ impl Aead {
         }
     }
 
+    #[inline]
     fn nonce(&self, iv: [u8; 8]) -> [u8; 12] {
         let [a, b, c, d] = self.salt;
         let [e, f, g, h, i, j, k, l] = iv;

@@ -80,18 +80,21 @@ impl EspCipher {
 
     /// Bytes of the IV that each packet carries.
     #[must_use]
+    #[inline]
     pub fn iv_len(&self) -> usize {
         usize::from(self.iv_len)
     }
 
     /// Bytes of the integrity check value that ends each packet.
     #[must_use]
+    #[inline]
     pub fn icv_len(&self) -> usize {
         usize::from(self.icv_len)
     }
 
     /// The plaintext with its trailer is padded to a multiple of this many bytes (RFC 4303 2.4: at least 4).
     #[must_use]
+    #[inline]
     pub fn align(&self) -> usize {
         usize::from(self.align)
     }
@@ -102,6 +105,7 @@ impl EspCipher {
     ///
     /// # Errors
     /// A packet too short or with a plaintext that is no multiple of the block length.
+    #[inline]
     pub fn seal(&self, esn_high: Option<u32>, packet: &mut [u8], iv_seed: u64) -> Result<(), CryptoError> {
         let Cut { header, iv, data, icv } = self.cut(packet)?;
         match &self.body {
@@ -126,6 +130,7 @@ impl EspCipher {
     ///
     /// # Errors
     /// A packet too short, of a length no sender makes, or that fails the integrity check.
+    #[inline]
     pub fn open(&self, esn_high: Option<u32>, packet: &mut [u8]) -> Result<Range<usize>, CryptoError> {
         let end = packet.len().saturating_sub(self.icv_len());
         let Cut { header, iv, data, icv } = self.cut(packet)?;
@@ -144,6 +149,7 @@ impl EspCipher {
         Ok(HEADER + self.iv_len()..end)
     }
 
+    #[inline]
     fn cut<'a>(&self, packet: &'a mut [u8]) -> Result<Cut<'a>, CryptoError> {
         let short = CryptoError::Length {
             what: "ESP packet, at least,",
@@ -170,6 +176,7 @@ struct Cut<'a> {
 }
 
 /// RFC 4106 5: SPI, then the sequence number, extended if so agreed.
+#[inline]
 fn associated(header: &[u8; HEADER], esn_high: Option<u32>) -> ([u8; 12], usize) {
     let [a, b, c, d, e, f, g, h] = *header;
     match esn_high.map(u32::to_be_bytes) {

@@ -93,6 +93,7 @@ impl InSa {
 
     /// Traffic selectors: our side's and the peer's.
     #[must_use]
+    #[inline]
     pub fn selectors(&self) -> (&[Selector], &[Selector]) {
         self.selectors.split_at_checked(self.ours).unwrap_or_default()
     }
@@ -139,6 +140,7 @@ impl InSa {
         self.begin().open(packet, from, class, now)
     }
 
+    #[inline]
     fn decapsulate(&self, packet: &mut Packet<'_>, next_header: u8, class: u8) -> Result<IpView, Drop> {
         let mut view = IpView::parse(packet.bytes()).map_err(|_| Drop::Malformed)?;
         let family = if view.source.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 };
@@ -168,6 +170,7 @@ impl InSa {
     }
 
     /// RFC 4301 5.2 step 4: the packet must match the selectors of the SA it came by.
+    #[inline]
     fn admits(&self, view: &IpView) -> bool {
         let ports = view.upper.ports();
         let matches = |s: &Selector, address, port: Option<u16>| {
@@ -192,6 +195,7 @@ pub struct Opening<'a> {
 impl Opening<'_> {
     /// The SA.
     #[must_use]
+    #[inline]
     pub fn sa(&self) -> &InSa {
         self.sa
     }

@@ -61,6 +61,7 @@ impl Meter {
     }
 
     /// Over a hard limit already?
+    #[inline]
     pub(crate) fn expired(&self) -> bool {
         let Some(limits) = &self.limits else { return false };
         let reached = |limit, counter: &AtomicU64| limit != 0 && counter.load(Ordering::Relaxed) >= limit;
@@ -68,6 +69,7 @@ impl Meter {
     }
 
     /// Counts a packet; says when it reached a limit.
+    #[inline]
     pub(crate) fn count(&self, bytes: usize, now: u64) -> Option<Limit> {
         let total = add(&self.bytes, bytes as u64);
         let packets = add(&self.packets, 1);
@@ -81,6 +83,7 @@ impl Meter {
     }
 
     /// Sequence numbers are a limit as well (RFC 4303 3.3.3): the last sixteenth is the time to rekey.
+    #[inline]
     pub(crate) fn numbers(&self, used: u64, last: u64) -> Option<Limit> {
         if used == last && !self.told_hard.swap(true, Ordering::Relaxed) {
             return Some(Limit::Hard);
@@ -98,6 +101,7 @@ impl Meter {
 }
 
 /// Adds to what nobody else changes meanwhile: cheaper than an addition that nobody can come between.
+#[inline]
 fn add(counter: &AtomicU64, n: u64) -> u64 {
     let sum = counter.load(Ordering::Relaxed).wrapping_add(n);
     counter.store(sum, Ordering::Relaxed);
@@ -189,6 +193,7 @@ impl OutSa {
 
     /// Where packets go.
     #[must_use]
+    #[inline]
     pub fn path(&self) -> Path {
         **self.path.load()
     }
@@ -218,6 +223,7 @@ impl OutSa {
 
     /// Bytes before the payload: header and IV.
     #[must_use]
+    #[inline]
     pub fn head_len(&self) -> usize {
         EspHeader::LEN + self.cipher.iv_len()
     }
@@ -238,6 +244,7 @@ impl OutSa {
     }
 
     /// Outer DSCP and ECN. ECN in normal mode copies (RFC 6040 4.1); off means Not-ECT.
+    #[inline]
     fn class(&self, view: &IpView) -> u8 {
         let dscp = if self.copy_dscp || self.mode == Mode::Transport { view.dscp } else { 0 };
         let ecn = if self.copy_ecn || self.mode == Mode::Transport { view.ecn } else { 0 };
@@ -245,6 +252,7 @@ impl OutSa {
     }
 
     /// Bytes of TFC padding behind a payload of `len` (2.7).
+    #[inline]
     fn tfc_bytes(&self, len: usize, room: usize) -> usize {
         let want = match self.tfc {
             0 => return 0,
@@ -266,12 +274,14 @@ pub struct Turn {
 impl Turn {
     /// The SA.
     #[must_use]
+    #[inline]
     pub fn sa(&self) -> &Arc<OutSa> {
         &self.sa
     }
 
     /// Where its packets went when the turn began.
     #[must_use]
+    #[inline]
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -313,8 +323,9 @@ impl Turn {
         let (zeros, rest) = filler.split_at_mut_checked(tfc).ok_or(Drop::NoRoom)?;
         zeros.fill(0);
         // RFC 4303 2.4: "the padding bytes are initialized with a series of (unsigned, 1-byte) integer values".
-        let trailer = (1..=pad_len).chain([pad_len, next_header]);
-        rest.iter_mut().zip(trailer).for_each(|(to, from)| *to = from);
+        let (filler, end) = rest.split_at_mut_checked(padding).ok_or(Drop::NoRoom)?;
+        filler.iter_mut().zip(1..=pad_len).for_each(|(to, from)| *to = from);
+        *end.first_chunk_mut().ok_or(Drop::NoRoom)? = [pad_len, next_header];
 
         // 3.3.3: "The transmitted sequence number must never be allowed to cycle" (not even with ESN).
         let limit = if sa.esn { u64::MAX } else { u64::from(u32::MAX) };
@@ -340,6 +351,7 @@ impl std::ops::Drop for Turn {
 }
 
 /// High and low half of a sequence number.
+#[inline]
 pub(crate) fn split(seq: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = seq.to_be_bytes();
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))

@@ -16,29 +16,34 @@ pub struct Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// The packet at `range`. `None` when the range is not inside the memory.
+    #[inline]
     pub fn new(memory: &'a mut [u8], range: Range<usize>) -> Option<Self> {
         (range.start <= range.end && range.end <= memory.len()).then_some(Self { memory, range })
     }
 
     /// Where the packet lies in the memory.
     #[must_use]
+    #[inline]
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
 
     /// Its bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         self.memory.get(self.range.clone()).unwrap_or_default()
     }
 
     /// Its bytes, to change.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.memory.get_mut(self.range.clone()).unwrap_or_default()
     }
 
     /// Length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.range.len()
     }
@@ -51,17 +56,20 @@ impl<'a> Packet<'a> {
 
     /// Free bytes behind it.
     #[must_use]
+    #[inline]
     pub fn tailroom(&self) -> usize {
         self.memory.len().saturating_sub(self.range.end)
     }
 
     /// Takes `n` bytes before the packet into it; what they hold is undefined. `None` when there is no room.
+    #[inline]
     pub fn grow_front(&mut self, n: usize) -> Option<()> {
         self.range.start = self.range.start.checked_sub(n)?;
         Some(())
     }
 
     /// Takes `n` bytes behind the packet into it; what they hold is undefined. `None` when there is no room.
+    #[inline]
     pub fn grow_back(&mut self, n: usize) -> Option<()> {
         let end = self.range.end.checked_add(n).filter(|end| *end <= self.memory.len())?;
         self.range.end = end;
@@ -69,6 +77,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Makes the packet the part `inner` of itself. `None` when that is not inside.
+    #[inline]
     pub fn narrow(&mut self, inner: Range<usize>) -> Option<()> {
         let (start, end) =
             (self.range.start.checked_add(inner.start)?, self.range.start.checked_add(inner.end)?);
@@ -80,6 +89,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Writes `source` at `offset`. `None` when it does not fit.
+    #[inline]
     pub(crate) fn write(&mut self, offset: usize, source: &[u8]) -> Option<()> {
         let end = offset.checked_add(source.len())?;
         self.bytes_mut().get_mut(offset..end)?.copy_from_slice(source);

@@ -31,6 +31,7 @@ impl Window {
 
     /// The whole sequence number that `low` most likely stands for (Appendix A2.2).
     #[must_use]
+    #[inline]
     pub fn infer(&self, low: u32) -> u64 {
         if !self.esn {
             return low.into();
@@ -56,6 +57,7 @@ impl Window {
 
     /// May this number still come? (Numbers begin at 1.)
     #[must_use]
+    #[inline]
     pub fn fresh(&self, seq: u64) -> bool {
         if self.size == 0 {
             return true;
@@ -70,6 +72,7 @@ impl Window {
     }
 
     /// Notes an authenticated number. False when it was noted before, or has fallen out of the window since.
+    #[inline]
     pub fn accept(&mut self, seq: u64) -> bool {
         if self.size == 0 {
             self.top = self.top.max(seq);
@@ -109,20 +112,24 @@ impl Window {
 
     /// Highest number noted.
     #[must_use]
+    #[inline]
     pub fn top(&self) -> u64 {
         self.top
     }
 
+    #[inline]
     fn slot(&self, seq: u64) -> usize {
         let last = (self.words.len() as u64).wrapping_sub(1);
         usize::try_from(seq >> 6 & last).unwrap_or(0)
     }
 
+    #[inline]
     fn word(&self, seq: u64) -> u64 {
         self.words.get(self.slot(seq)).copied().unwrap_or(u64::MAX)
     }
 }
 
+#[inline]
 fn bit(seq: u64) -> u64 {
     1 << (seq & 63)
 }

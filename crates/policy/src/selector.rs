@@ -78,6 +78,7 @@ impl Selector {
 
     /// Selects IPv4 addresses.
     #[must_use]
+    #[inline]
     pub fn is_ipv4(&self) -> bool {
         self.start.is_ipv4()
     }
@@ -103,9 +104,13 @@ impl Selector {
 
     /// The address lies inside.
     #[must_use]
+    #[inline]
     pub fn contains_address(&self, address: IpAddr) -> bool {
-        // Addresses order by family first, so the comparison alone would be right; the family is named for the reader.
-        self.is_ipv4() == address.is_ipv4() && self.start <= address && address <= self.end
+        match (self.start, address, self.end) {
+            (IpAddr::V4(start), IpAddr::V4(address), IpAddr::V4(end)) => start <= address && address <= end,
+            (IpAddr::V6(start), IpAddr::V6(address), IpAddr::V6(end)) => start <= address && address <= end,
+            _ => false,
+        }
     }
 
     /// Every packet that `other` selects is selected by this one.

@@ -60,12 +60,14 @@ impl<'a> Reader<'a> {
 
     /// Bytes taken so far.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> usize {
         self.at
     }
 
     /// Bytes left.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.at)
     }
@@ -77,6 +79,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `n` bytes. Error: [`WireError::Truncated`], and nothing is taken.
+    #[inline]
     pub fn take(&mut self, n: usize, what: &'static str) -> Result<&'a [u8], WireError> {
         let end = self.at.checked_add(n);
         match end.and_then(|end| self.bytes.get(self.at..end)) {
@@ -89,6 +92,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], WireError> {
         let have = self.len();
         let (head, _) = self
@@ -101,26 +105,31 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self, what: &'static str) -> Result<u8, WireError> {
         self.array::<1>(what).map(u8::from_be_bytes)
     }
 
     /// Two bytes.
+    #[inline]
     pub fn u16(&mut self, what: &'static str) -> Result<u16, WireError> {
         self.array(what).map(u16::from_be_bytes)
     }
 
     /// Four bytes.
+    #[inline]
     pub fn u32(&mut self, what: &'static str) -> Result<u32, WireError> {
         self.array(what).map(u32::from_be_bytes)
     }
 
     /// Eight bytes.
+    #[inline]
     pub fn u64(&mut self, what: &'static str) -> Result<u64, WireError> {
         self.array(what).map(u64::from_be_bytes)
     }
 
     /// Passes over `n` bytes.
+    #[inline]
     pub fn skip(&mut self, n: usize, what: &'static str) -> Result<(), WireError> {
         self.take(n, what).map(|_| ())
     }
@@ -153,6 +162,7 @@ impl Writer {
 
     /// Bytes written so far.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -164,21 +174,25 @@ impl Writer {
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self, v: u8) -> &mut Self {
         self.bytes(&[v])
     }
 
     /// Two bytes.
+    #[inline]
     pub fn u16(&mut self, v: u16) -> &mut Self {
         self.bytes(&v.to_be_bytes())
     }
 
     /// Four bytes.
+    #[inline]
     pub fn u32(&mut self, v: u32) -> &mut Self {
         self.bytes(&v.to_be_bytes())
     }
 
     /// Eight bytes.
+    #[inline]
     pub fn u64(&mut self, v: u64) -> &mut Self {
         self.bytes(&v.to_be_bytes())
     }

@@ -23,6 +23,7 @@ pub enum Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Sorts a datagram. Error: [`WireError::Truncated`] for fewer than four bytes that are no keepalive.
+    #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, WireError> {
         match datagram {
             [KEEPALIVE] => Ok(Self::Keepalive),

@@ -245,26 +245,28 @@ impl Item {
 
     /// Same addresses and ports.
     fn same_flow(&self, packet: &[u8], ip_len: usize) -> bool {
-        let addresses = if ip_len == IPV4_LEN { 12..IPV4_LEN } else { 8..IPV6_LEN };
         let header = self.head.get(VIRTIO_HEADER..).unwrap_or_default();
+        // the ports follow the addresses; sizes known when compiled are compared without a call
         self.ip_len == ip_len
-            && header.get(addresses.clone()) == packet.get(addresses)
-            && header.get(ip_len..ip_len + 4) == packet.get(ip_len..ip_len + 4)
+            && if ip_len == IPV4_LEN { same::<12>(header, packet, 12) } else { same::<36>(header, packet, 8) }
     }
 
     /// The packet continues this item and differs from it in nothing that a joined header could not say.
     fn takes(&self, packet: &[u8], payload: usize, join: &Joinable) -> bool {
         let header = self.head.get(VIRTIO_HEADER..).unwrap_or_default();
-        let same = |range: Range<usize>| header.get(range.clone()) == packet.get(range);
         let ip = self.ip_len;
         // v4: version to TOS, flags to protocol; v6: version to flow label, next header and hop limit
-        let ip_same = if ip == IPV4_LEN { same(0..2) && same(6..10) } else { same(0..4) && same(6..8) };
+        let ip_same = if ip == IPV4_LEN {
+            same::<2>(header, packet, 0) && same::<4>(header, packet, 6)
+        } else {
+            same::<4>(header, packet, 0) && same::<2>(header, packet, 6)
+        };
         // acknowledgement, window and options
         let upper_same = join.udp
             || (join.sequence == self.next
-                && same(ip + 8..ip + 12)
-                && same(ip + 14..ip + 16)
-                && same(ip + 20..self.head_len));
+                && same::<4>(header, packet, ip + 8)
+                && same::<2>(header, packet, ip + 14)
+                && header.get(ip + 20..self.head_len) == packet.get(ip + 20..self.head_len));
         self.open
             && self.head_len == join.head_len
             && payload <= self.step
@@ -311,6 +313,13 @@ impl Item {
         let [o0, o1] = short(field).to_ne_bytes();
         virtio.copy_from_slice(&[1, gso, h0, h1, s0, s1, c0, c1, o0, o1]);
     }
+}
+
+/// Both have the same `N` bytes there.
+#[inline]
+fn same<const N: usize>(a: &[u8], b: &[u8], at: usize) -> bool {
+    let there = |bytes: &[u8]| bytes.get(at..).and_then(|rest| rest.first_chunk::<N>()).copied();
+    there(a) == there(b)
 }
 
 fn view_of(header: &[u8], ip_len: usize) -> Result<(std::net::IpAddr, std::net::IpAddr), ()> {

@@ -28,6 +28,7 @@ pub(super) struct Train<'a> {
     head: usize,
     /// Payload bytes per packet, with a stream.
     step: usize,
+    count: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,21 +67,19 @@ impl<'a> Train<'a> {
         if !fits || !long || head > view.total_len {
             return None;
         }
-        Some(Self { view, packet: packet.get(..view.total_len)?, kind, head, step })
+        let count = (view.total_len - head).div_ceil(step).max(1);
+        Some(Self { view, packet: packet.get(..view.total_len)?, kind, head, step, count })
     }
 
     fn single(packet: &'a [u8], checksum: Option<(usize, usize)>) -> Option<Self> {
         let view = IpView::parse(packet).ok()?;
         let packet = packet.get(..view.total_len)?;
-        Some(Self { view, packet, kind: Kind::Single(checksum), head: 0, step: packet.len() })
+        Some(Self { view, packet, kind: Kind::Single(checksum), head: 0, step: packet.len(), count: 1 })
     }
 
     /// How many packets this is.
     pub(super) fn count(&self) -> usize {
-        match self.kind {
-            Kind::Single(_) => 1,
-            Kind::Tcp | Kind::Udp => (self.packet.len().saturating_sub(self.head)).div_ceil(self.step).max(1),
-        }
+        self.count
     }
 
     /// Bytes of the longest of them.

@@ -32,6 +32,7 @@ impl Upper {
     /// Source and destination port as selectors have them: ICMP type and code as `type << 8 | code` on both
     /// sides (RFC 4301 4.4.1.1). `None` when opaque.
     #[must_use]
+    #[inline]
     pub fn ports(self) -> Option<(u16, u16)> {
         match self {
             Self::Ports { source, destination } => Some((source, destination)),
@@ -77,6 +78,7 @@ impl IpView {
     /// Reads a packet that begins with its IP header. Checks lengths, not checksums.
     ///
     /// Errors: another version; lengths that do not fit each other or the bytes; over [`MAX_EXTENSIONS`].
+    #[inline]
     pub fn parse(packet: &[u8]) -> Result<Self, WireError> {
         match packet.first().map(|b| b >> 4) {
             Some(4) => Self::parse_v4(packet),
@@ -88,6 +90,7 @@ impl IpView {
 
     /// Whether this is a part of a packet.
     #[must_use]
+    #[inline]
     pub fn is_fragment(&self) -> bool {
         self.more_fragments || self.fragment_offset != 0
     }
@@ -98,18 +101,14 @@ impl IpView {
         self.dscp << 2 | self.ecn
     }
 
+    #[inline]
     fn parse_v4(packet: &[u8]) -> Result<Self, WireError> {
-        let mut r = Reader::new(packet);
-        let header_len = usize::from(r.u8("IPv4 header")? & 0x0f) * 4;
-        let class = r.u8("IPv4 header")?;
-        let total_len = usize::from(r.u16("IPv4 total length")?);
-        r.skip(2, "IPv4 header")?;
-        let fragment = r.u16("IPv4 header")?;
-        let ttl = r.u8("IPv4 header")?;
-        let protocol = r.u8("IPv4 header")?;
-        r.skip(2, "IPv4 header")?;
-        let source = Ipv4Addr::from(r.array::<4>("IPv4 source")?);
-        let destination = Ipv4Addr::from(r.array::<4>("IPv4 destination")?);
+        let header = Reader::new(packet).array::<{ super::IPV4_LEN }>("IPv4 header")?;
+        let [first, class, l0, l1, _, _, f0, f1, ttl, protocol, _, _, a, b, c, d, e, f, g, h] = header;
+        let header_len = usize::from(first & 0x0f) * 4;
+        let total_len = usize::from(u16::from_be_bytes([l0, l1]));
+        let fragment = u16::from_be_bytes([f0, f1]);
+        let (source, destination) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
         if header_len < super::IPV4_LEN {
             return Err(WireError::illegal("IPv4 header length", header_len));
         }
@@ -196,6 +195,7 @@ impl IpView {
 }
 
 impl Upper {
+    #[inline]
     fn read(protocol: u8, fragment_offset: u16, payload: &[u8]) -> Self {
         if fragment_offset != 0 {
             return Self::Opaque;
@@ -214,6 +214,7 @@ impl Upper {
     }
 }
 
+#[inline]
 fn cut<'a>(packet: &'a [u8], total: usize, what: &'static str) -> Result<&'a [u8], WireError> {
     packet.get(..total).ok_or(WireError::Truncated { what, need: total, have: packet.len() })
 }
