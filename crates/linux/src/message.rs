@@ -14,6 +14,8 @@ use std::ptr;
 
 /// Datagrams received by one call at most.
 pub const SLOTS: usize = 16;
+/// Datagrams (of segments, perhaps) sent by one call at most.
+pub const TOGETHER: usize = 8;
 /// Room for a `sockaddr_in6`.
 const NAME: usize = 28;
 /// Room for the control messages we ask for: packet info, traffic class, segment size.
@@ -115,6 +117,12 @@ impl Batch {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
+    }
+
+    /// Bytes in all of them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.meta.iter().take(self.count).map(|meta| meta.len).sum()
     }
 
     /// Nothing was received.
@@ -227,51 +235,97 @@ pub fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<usize> {
 /// The system's: `WouldBlock` when the queue is full, `EMSGSIZE` beyond the path MTU with DF, `EIO` or `EINVAL`
 /// when the interface cannot cut segments.
 pub fn send(socket: BorrowedFd<'_>, out: &Outgoing<'_>) -> io::Result<()> {
-    let mut name = [0u8; NAME];
-    let name_len = write_name(&mut name, out.to);
-    let mut control = Control::default();
-    match out.from {
-        Some(IpAddr::V4(address)) if !address.is_unspecified() => {
-            // struct in_pktinfo: interface index, source address, (unused) destination
-            let mut info = [0u8; 12];
-            put(&mut info, 4, &address.octets());
-            control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
-        }
-        Some(IpAddr::V6(address)) if !address.is_unspecified() => {
-            // struct in6_pktinfo: source address, interface index
-            let mut info = [0u8; 20];
-            put(&mut info, 0, &address.octets());
-            control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
-        }
-        _ => {}
-    }
-    if let Some(tos) = out.tos {
-        let value = i32::from(tos).to_ne_bytes();
-        match out.to {
-            SocketAddr::V4(_) => control.push(libc::IPPROTO_IP, libc::IP_TOS, &value),
-            SocketAddr::V6(_) => control.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &value),
-        }
-    }
-    if let Some(segment) = out.segment.filter(|s| usize::from(*s) < out.data.len()) {
-        control.push(libc::SOL_UDP, UDP_SEGMENT, &segment.to_ne_bytes());
-    }
-    let mut vector = libc::iovec { iov_base: out.data.as_ptr().cast_mut().cast(), iov_len: out.data.len() };
+    let mut letter = Letter::new(out);
     // SAFETY: a plain C struct for which all zeroes is a valid value.
     let mut header: libc::msghdr = unsafe { zeroed() };
-    header.msg_name = name.as_mut_ptr().cast();
-    header.msg_namelen = name_len;
-    header.msg_iov = ptr::from_mut(&mut vector);
-    header.msg_iovlen = 1;
-    if control.len > 0 {
-        header.msg_control = control.words.as_mut_ptr().cast();
-        header.msg_controllen = control.len as _;
-    }
-    // SAFETY: the header points at a name, a control area and a vector on this stack frame and at the caller's
-    // data, each with its true length; sendmsg only reads them.
+    letter.fill(&mut header);
+    // SAFETY: the header points at the letter's name, control area and vector and at the caller's data, each with its
+    // true length; all outlive the call, and sendmsg only reads them.
     let sent = unsafe {
         libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends several, at most [`TOGETHER`], by one call. Gives how many went: the next was refused, or is one too many.
+///
+/// # Errors
+/// As [`send`], of the first.
+pub fn send_all(socket: BorrowedFd<'_>, all: &[Outgoing<'_>]) -> io::Result<usize> {
+    let mut letters: [Option<Letter>; TOGETHER] = [const { None }; TOGETHER];
+    // SAFETY: a plain C struct for which all zeroes is a valid value.
+    let mut headers: [libc::mmsghdr; TOGETHER] = unsafe { zeroed() };
+    let mut count = 0;
+    for ((out, slot), header) in all.iter().zip(&mut letters).zip(&mut headers) {
+        slot.insert(Letter::new(out)).fill(&mut header.msg_hdr);
+        count += 1;
+    }
+    // SAFETY: the first `count` headers point at names, control areas and vectors of `letters` and at the caller's data,
+    // each with its true length; all outlive the call, and sendmmsg writes nothing but the lengths in `headers`.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            count,
+            (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// What a header points at, beside the data.
+struct Letter {
+    name: [u8; NAME],
+    name_len: libc::socklen_t,
+    control: Control,
+    vector: libc::iovec,
+}
+
+impl Letter {
+    fn new(out: &Outgoing<'_>) -> Self {
+        let mut name = [0u8; NAME];
+        let name_len = write_name(&mut name, out.to);
+        let mut control = Control::default();
+        match out.from {
+            Some(IpAddr::V4(address)) if !address.is_unspecified() => {
+                // struct in_pktinfo: interface index, source address, (unused) destination
+                let mut info = [0u8; 12];
+                put(&mut info, 4, &address.octets());
+                control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            Some(IpAddr::V6(address)) if !address.is_unspecified() => {
+                // struct in6_pktinfo: source address, interface index
+                let mut info = [0u8; 20];
+                put(&mut info, 0, &address.octets());
+                control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+            }
+            _ => {}
+        }
+        if let Some(tos) = out.tos {
+            let value = i32::from(tos).to_ne_bytes();
+            match out.to {
+                SocketAddr::V4(_) => control.push(libc::IPPROTO_IP, libc::IP_TOS, &value),
+                SocketAddr::V6(_) => control.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &value),
+            }
+        }
+        if let Some(segment) = out.segment.filter(|s| usize::from(*s) < out.data.len()) {
+            control.push(libc::SOL_UDP, UDP_SEGMENT, &segment.to_ne_bytes());
+        }
+        let vector = libc::iovec { iov_base: out.data.as_ptr().cast_mut().cast(), iov_len: out.data.len() };
+        Self { name, name_len, control, vector }
+    }
+
+    /// Points the header at this: it must stay where it is as long as the header is used.
+    fn fill(&mut self, header: &mut libc::msghdr) {
+        header.msg_name = self.name.as_mut_ptr().cast();
+        header.msg_namelen = self.name_len;
+        header.msg_iov = ptr::from_mut(&mut self.vector);
+        header.msg_iovlen = 1;
+        if self.control.len > 0 {
+            header.msg_control = self.control.words.as_mut_ptr().cast();
+            header.msg_controllen = self.control.len as _;
+        }
+    }
 }
 
 /// Control messages being written, aligned as the kernel wants them.

@@ -175,6 +175,16 @@ impl UdpSocket {
         message::receive(self.socket.as_fd(), batch)
     }
 
+    /// Sends several as [`Self::send`] does one, at most [`message::TOGETHER`] by one call. Gives how many went; what did
+    /// not is for [`Self::send`], which knows what to do.
+    #[must_use]
+    pub fn send_all(&self, all: &[Outgoing<'_>]) -> usize {
+        if self.segments_refused.load(Ordering::Relaxed) {
+            return 0;
+        }
+        message::send_all(self.socket.as_fd(), all).unwrap_or(0)
+    }
+
     /// Sends one datagram or its segments without waiting. An interface that cannot cut segments is noticed, and
     /// segments go one by one from then on.
     ///

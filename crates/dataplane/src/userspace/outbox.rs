@@ -1,18 +1,18 @@
-//! Sealing into groups: packets of one path, one after the other in one buffer, so that one call sends them all,
-//! whichever SAs they belong to.
-use super::wires::Wires;
-use esp::{Drop, HEADROOM, Limit, OutSa, Packet, Path, TAILROOM, Turn};
+//! Sealing into groups: packets of one path, one after the other in one buffer, whichever SAs they belong to. One call
+//! sends all groups.
+use super::wires::{Load, Wires};
+use esp::{Drop, HEADROOM, Limit, OutSa, Packet, Path, Sealed, TAILROOM, Turn};
 use policy::Mode;
 use std::sync::Arc;
 use wire::ip::IpView;
 
-/// Packets sent by one call at most (`UDP_MAX_SEGMENTS` of older kernels).
+/// Packets of a group at most (`UDP_MAX_SEGMENTS` of older kernels).
 const MOST: usize = 64;
-/// Bytes sent by one call at most: what a UDP datagram takes.
+/// Bytes of a group at most: what a UDP datagram takes.
 const LONGEST: usize = 65_507;
 /// Room behind the largest packet for padding, ICV and TFC padding up to a jumbo frame.
 const SLACK: usize = 9216 + HEADROOM + TAILROOM;
-/// Paths a lane collects for at the same time.
+/// Groups a lane collects.
 const GROUPS: usize = 8;
 /// SAs a lane seals for at the same time.
 const TURNS: usize = 64;
@@ -23,12 +23,22 @@ pub(super) struct Outbox {
     groups: Vec<Group>,
     /// How many of them are in use.
     used: usize,
-    /// The SAs' turns, and the group each seals into. Given back when all has left.
-    turns: Vec<(Turn, usize)>,
+    /// How often they have left.
+    round: u64,
+    /// Given back when all has left.
+    turns: Vec<Held>,
     wires: Wires,
 }
 
-/// Sealed packets to be sent by one call: all of one length, the last may be shorter.
+/// The turn of an SA, and the group it sealed into last, in this round.
+#[derive(Debug)]
+struct Held {
+    turn: Turn,
+    group: usize,
+    round: u64,
+}
+
+/// Sealed packets to be sent at once: all of one length, the last may be shorter.
 #[derive(Debug)]
 struct Group {
     memory: Box<[u8]>,
@@ -37,13 +47,13 @@ struct Group {
     len: usize,
     segment: usize,
     count: usize,
-    /// A shorter packet ended it.
+    /// Nothing more comes into it: the next of its path follows.
     closed: bool,
 }
 
 impl Outbox {
     pub(super) fn new(wires: Wires) -> Self {
-        Self { groups: Vec::new(), used: 0, turns: Vec::with_capacity(TURNS), wires }
+        Self { groups: Vec::new(), used: 0, round: 0, turns: Vec::with_capacity(TURNS), wires }
     }
 
     /// Seals the packet of `view` that `write` puts down, and queues it. `room`: bytes of ESP the path takes. Gives the
@@ -57,17 +67,20 @@ impl Outbox {
         write: impl FnOnce(&mut [u8]) -> Option<()>,
     ) -> Result<Option<Limit>, Drop> {
         // the newest first: packets come in trains
-        let held = self.turns.iter().rposition(|(turn, _)| Arc::ptr_eq(turn.sa(), sa));
-        let at = match held {
-            Some(at) => at,
+        let held = self.turns.iter().rposition(|held| Arc::ptr_eq(held.turn.sa(), sa));
+        let held = match held {
+            Some(held) => held,
             None => self.begin(sa),
         };
-        let (turn, group) = self.turns.get_mut(at).ok_or(Drop::NoRoom)?;
-        let group = self.groups.get_mut(*group).ok_or(Drop::NoRoom)?;
-        group.seal(turn, &self.wires, view, now, room, write)
+        let group = self.place(held, sa.sealed_len(view.total_len)).ok_or(Drop::NoRoom)?;
+        let turn = &mut self.turns.get_mut(held).ok_or(Drop::NoRoom)?.turn;
+        let packet = self.groups.get_mut(group).ok_or(Drop::NoRoom)?;
+        let (sealed, len) = packet.seal(turn, view, now, room, write)?;
+        self.add(held, group, sealed.class, len).ok_or(Drop::NoRoom)?;
+        Ok(sealed.limit)
     }
 
-    /// Takes a turn of this SA, and finds its path's group.
+    /// Takes a turn of this SA.
     fn begin(&mut self, sa: &Arc<OutSa>) -> usize {
         if self.turns.len() >= TURNS {
             self.flush();
@@ -82,36 +95,94 @@ impl Outbox {
                 std::thread::yield_now();
             }
         });
-        let group = self.group(turn.path());
-        self.turns.push((turn, group));
+        // of no round: its group is to be found yet
+        self.turns.push(Held { turn, group: 0, round: u64::MAX });
         self.turns.len() - 1
     }
 
-    /// The group of a path, made if there is none.
+    /// The group that the next packet of a turn goes to, of so many bytes in all likelihood.
+    fn place(&mut self, held: usize, len: usize) -> Option<usize> {
+        let Held { turn, group, round } = self.turns.get(held)?;
+        let path = *turn.path();
+        let at = if *round == self.round { *group } else { self.group(&path) };
+        if self.groups.get(at)?.takes(len) {
+            return Some(at);
+        }
+        self.groups.get_mut(at)?.closed = true;
+        Some(self.group(&path))
+    }
+
+    /// The open group of a path, made if there is none.
     fn group(&mut self, path: &Path) -> usize {
-        let same = self.groups.iter().take(self.used).position(|group| group.path == *path);
-        if let Some(at) = same {
+        let open = self.groups.iter().take(self.used).position(|group| !group.closed && group.path == *path);
+        if let Some(at) = open {
             return at;
         }
         if self.used >= GROUPS {
-            self.flush();
+            self.leave();
         }
         let at = self.used;
         match self.groups.get_mut(at) {
-            Some(group) => group.path = *path,
+            Some(group) => group.begin(*path),
             None => self.groups.push(Group::new(*path)),
         }
         self.used += 1;
         at
     }
 
-    /// Sends everything.
+    /// Takes the packet into account that was sealed behind what is in the group; moves it to another where it does not
+    /// fit after all.
+    fn add(&mut self, held: usize, mut at: usize, class: u8, len: usize) -> Option<()> {
+        let group = self.groups.get_mut(at)?;
+        if !group.takes(len) || group.count > 0 && group.class != class {
+            group.closed = true;
+            let (path, from) = (group.path, group.len..group.len + len);
+            let other = self.group(&path);
+            if other == at {
+                // all have left, and it is the first again
+                self.groups.get_mut(at)?.memory.copy_within(from, 0);
+            } else {
+                let [group, other_group] = self.groups.get_disjoint_mut([at, other]).ok()?;
+                other_group.memory.get_mut(..len)?.copy_from_slice(group.memory.get(from)?);
+                at = other;
+            }
+        }
+        let group = self.groups.get_mut(at)?;
+        if group.count == 0 {
+            (group.segment, group.class) = (len, class);
+        }
+        // the next of its path must not overtake a shorter one
+        group.closed = len < group.segment;
+        group.count += 1;
+        group.len += len;
+        let round = self.round;
+        let held = self.turns.get_mut(held)?;
+        (held.group, held.round) = (at, round);
+        Some(())
+    }
+
+    /// Sends everything, and gives the turns back.
     pub(super) fn flush(&mut self) {
-        for group in self.groups.iter_mut().take(self.used) {
-            group.send(&self.wires);
+        self.leave();
+        self.turns.clear();
+    }
+
+    /// Sends everything.
+    fn leave(&mut self) {
+        let nothing = |path| Load { path, class: 0, segment: 0, data: &[] };
+        let mut loads: [Option<Load<'_>>; GROUPS] = [None; GROUPS];
+        let full = self.groups.iter().take(self.used).filter(|group| group.count > 0);
+        let mut count = 0;
+        for (slot, group) in loads.iter_mut().zip(full) {
+            *slot = Some(group.load());
+            count += 1;
+        }
+        if let Some(first) = loads.first().copied().flatten() {
+            let loads = loads.map(|load| load.unwrap_or(nothing(first.path)));
+            self.wires.send_all(loads.get(..count).unwrap_or_default());
         }
         self.used = 0;
-        self.turns.clear();
+        self.round = self.round.wrapping_add(1);
     }
 }
 
@@ -128,26 +199,31 @@ impl Group {
         }
     }
 
-    fn send(&mut self, wires: &Wires) {
-        if self.count > 0 {
-            let data = self.memory.get(..self.len).unwrap_or_default();
-            wires.send(&self.path, self.class, self.segment, data);
-        }
+    fn begin(&mut self, path: Path) {
+        self.path = path;
         (self.len, self.segment, self.count, self.closed) = (0, 0, 0, false);
     }
 
+    fn load(&self) -> Load<'_> {
+        let data = self.memory.get(..self.len).unwrap_or_default();
+        Load { path: self.path, class: self.class, segment: self.segment, data }
+    }
+
+    /// A packet of so many bytes can be the next.
+    fn takes(&self, len: usize) -> bool {
+        self.count == 0
+            || !self.closed && len <= self.segment && self.count < MOST && self.len + len <= LONGEST
+    }
+
+    /// Seals behind what is there. Gives the length as well.
     fn seal(
         &mut self,
         turn: &mut Turn,
-        wires: &Wires,
         view: &IpView,
         now: u64,
         room: usize,
         write: impl FnOnce(&mut [u8]) -> Option<()>,
-    ) -> Result<Option<Limit>, Drop> {
-        if self.len + view.total_len + SLACK > self.memory.len() {
-            self.send(wires);
-        }
+    ) -> Result<(Sealed, usize), Drop> {
         // In tunnel mode the ESP packet begins where the one before it ends; in transport mode it is moved there.
         let lead = if turn.sa().mode == Mode::Tunnel { turn.sa().head_len() } else { HEADROOM };
         let start = self.len + lead;
@@ -158,24 +234,7 @@ impl Group {
         if range.start != self.len {
             self.memory.copy_within(range.clone(), self.len);
         }
-        let n = range.len();
-        let joins = !self.closed
-            && n <= self.segment
-            && self.count < MOST
-            && self.len + n <= LONGEST
-            && sealed.class == self.class;
-        if self.count > 0 && !joins {
-            let from = self.len;
-            self.send(wires);
-            self.memory.copy_within(from..from + n, 0);
-        }
-        if self.count == 0 {
-            (self.segment, self.class) = (n, sealed.class);
-        }
-        self.closed = n < self.segment;
-        self.count += 1;
-        self.len += n;
-        Ok(sealed.limit)
+        Ok((sealed, range.len()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where sealed packets leave: UDP sockets (ESP in UDP) and raw sockets (protocol 50), and what fits through.
 use super::counters::Counters;
 use esp::Path;
-use linux::message::Outgoing;
+use linux::message::{Outgoing, TOGETHER};
 use linux::raw::RawSocket;
 use linux::udp::{PathMtu, UdpSocket};
 use linux::wait;
@@ -20,6 +20,29 @@ const BELIEVED: u64 = 2000;
 const PATHS: usize = 1024;
 /// What is assumed of a path the kernel says nothing about.
 const ETHERNET: u16 = 1500;
+
+/// ESP packets of one path, one after the other, to be sent at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) path: Path,
+    /// Outer DSCP and ECN.
+    pub(super) class: u8,
+    /// Bytes of each packet; the last may be shorter.
+    pub(super) segment: usize,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Load<'a> {
+    fn outgoing(&self) -> Outgoing<'a> {
+        Outgoing {
+            to: self.path.remote,
+            from: Some(self.path.local.ip()),
+            tos: Some(self.class),
+            segment: u16::try_from(self.segment).ok(),
+            data: self.data,
+        }
+    }
+}
 
 /// The sockets one lane sends by.
 #[derive(Debug, Clone)]
@@ -53,15 +76,35 @@ impl Wires {
         self.raw.iter().find(|s| s.is_v6() == path.remote.is_ipv6())
     }
 
-    /// Sends ESP packets of `segment` bytes each (the last may be shorter).
-    pub(super) fn send(&self, path: &Path, class: u8, segment: usize, data: &[u8]) {
-        let out = Outgoing {
-            to: path.remote,
-            from: Some(path.local.ip()),
-            tos: Some(class),
-            segment: u16::try_from(segment).ok(),
-            data,
-        };
+    /// Sends all in order, what leaves by one socket by one call.
+    pub(super) fn send_all(&self, loads: &[Load<'_>]) {
+        let mut rest = loads;
+        while let Some((first, more)) = rest.split_first() {
+            let socket = self.udp(&first.path).filter(|_| first.path.encap);
+            let with = |load: &&Load<'_>| {
+                let other = self.udp(&load.path).filter(|_| load.path.encap);
+                socket.zip(other).is_some_and(|(socket, other)| Arc::ptr_eq(socket, other))
+            };
+            let together = rest.iter().take(TOGETHER).take_while(with).count();
+            let sent = match socket {
+                Some(socket) if together > 1 => {
+                    let mut all = [first.outgoing(); TOGETHER];
+                    all.iter_mut().zip(rest).for_each(|(to, load)| *to = load.outgoing());
+                    socket.send_all(all.get(..together).unwrap_or_default())
+                }
+                _ => 0,
+            };
+            rest = if sent > 0 {
+                rest.get(sent..).unwrap_or_default()
+            } else {
+                self.send(first);
+                more
+            };
+        }
+    }
+
+    fn send(&self, load: &Load<'_>) {
+        let (path, out) = (&load.path, load.outgoing());
         let sent = if path.encap {
             self.udp(path).map(|s| patient(s.as_fd(), || s.send(&out)))
         } else {
