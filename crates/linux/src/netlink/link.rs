@@ -162,6 +162,18 @@ impl Netlink {
             .attempt(|| format!("setting the MTU of interface {index} to {mtu}"))
     }
 
+    /// Sets how many packets may wait to be sent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_queue_length(&mut self, index: u32, packets: u32) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::TxQueueLen(packets));
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+            .attempt(|| format!("setting the queue length of interface {index} to {packets}"))
+    }
+
     /// Removes an interface.
     ///
     /// # Errors
