@@ -5,7 +5,7 @@
 //!
 //! The walk: [`lane`](self) is the packet path, its stages numbered, `sealer` and `opener` do them; `flows` remembers
 //! what policies said; `split` and `coalesce` are the arithmetic of streams; `outbox` and `wires` the way out; `trap`
-//! what waits for an SA; `plane` what lanes share.
+//! what waits for an SA; `pace` how long threads compute at a stretch; `plane` what lanes share.
 //!
 //! The outer packet's Don't Fragment bit is the kernel's: set while the packet fits the path MTU it knows. Routers
 //! can so tell it a smaller one; inner senders are told in turn.
@@ -16,6 +16,7 @@ mod flows;
 mod lane;
 mod opener;
 mod outbox;
+mod pace;
 mod plane;
 #[cfg(test)]
 mod sample;
@@ -30,7 +31,7 @@ pub use plane::IkeDatagram;
 use crate::backend::{Backend, DataplaneError, Notice, beyond};
 use crate::trace::{self, Decider, Fate, Sealing};
 use esp::{Flow, InSa, OutSa, Path, SaError, Sad, Spd, Target};
-use lane::{In, Out};
+use lane::{In, Out, Queue};
 use linux::raw::RawSocket;
 use linux::sysctl;
 use linux::tun::{Tun, TunOptions, TunQueue};
@@ -152,6 +153,7 @@ impl Userspace {
             spd: Spd::default(),
             traps: trap::Traps::default(),
             counters,
+            bulk: pace::Bulk::default(),
             notices,
             ike,
             released: Mutex::new(Vec::new()),
@@ -174,10 +176,12 @@ impl Userspace {
             let (Some(out_waker), Some(in_waker)) = (waker.next(), waker.next()) else { continue };
             let udp = share(&sockets, lane, lanes);
             let own = Wires { udp: [udp.clone(), sockets.clone()].concat(), ..wires.clone() };
+            let sealer = Sealer::new(plane.clone(), queue.clone(), own, options.mark);
+            let sealing = Arc::new(Mutex::new(Queue::new(plane.clone(), queue.clone(), sealer)));
             let out = Out {
                 plane: plane.clone(),
                 tun: queue.clone(),
-                sealer: Sealer::new(plane.clone(), queue.clone(), own, options.mark),
+                queue: sealing.clone(),
                 waker: out_waker,
                 first: lane == 0,
             };
@@ -192,6 +196,7 @@ impl Userspace {
                 opener: Opener::new(plane.clone(), queue.clone(), tun.udp_offload),
                 udp,
                 raw,
+                queue: sealing,
                 waker: in_waker,
             };
             this.spawn(format!("esp-in-{lane}"), move || inbound.run())?;

@@ -2,8 +2,8 @@
 //!
 //! What it does not do: decide. It sends what it is given, installs what is declared, and reports what happened.
 //!
-//! The walk: [`message`] (the two system calls packets travel by) → [`udp`], [`raw`], [`tun`], [`wait`] (what a
-//! lane thread holds) → [`burst`] (load for measurements) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links,
+//! The walk: [`message`] (the two system calls packets travel by) → [`udp`], [`raw`], [`tun`], [`wait`], [`schedule`]
+//! (what a lane thread holds) → [`burst`] (load for measurements) → [`broadcast`], [`packet`], [`multicast`] (what is said on a LAN) → [`netlink`] (links,
 //! addresses, routes, rules and their events) → [`xfrm`] (the kernel's SAs and policies) → [`network`] and [`dns`]
 //! (host state, declared and reconciled) → [`nft`] (firewall rules that some SAs need) → [`sysctl`], [`clock`], [`privilege`] → [`netns`] (namespaces for tests
 //! and the demo).
@@ -27,6 +27,7 @@ pub mod ping;
 pub mod privilege;
 pub mod process;
 pub mod raw;
+pub mod schedule;
 mod sockopt;
 pub mod sysctl;
 pub mod tun;

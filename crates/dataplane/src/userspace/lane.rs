@@ -13,11 +13,18 @@
 //!  2. receive a batch of datagrams, each perhaps many of one size joined by the kernel;
 //!  3. cut, and sort: IKE goes to the daemon, keepalives end here;
 //!  4. find the SA by its SPI, open in place (transport mode: in scratch memory, since its header grows);
-//!  5. join packets of one flow and write them to the device, one call per flow ([`super::coalesce`]).
+//!  5. join packets of one flow and write them to the device, one call per flow ([`super::coalesce`]);
+//!  6. send what the device has to say to that.
+//!
+//! What is written to the device may be answered at once: by this host itself, be it with an acknowledgement. So the way
+//! in ends with a look at the device's queue, and its thread sends what it finds there: the answer does not wait until
+//! another thread has woken up. The lock between the two threads of a lane is held for a pass; the way in only takes it
+//! where it is free, and not while more waits on its sockets.
 //!
 //! A lone packet never waits for others: every pass ends with what there is. Nothing here allocates per packet, logs,
-//! or takes a lock that SAs share.
+//! or takes a lock that lanes share.
 use super::opener::Opener;
+use super::pace::Pace;
 use super::plane::Plane;
 use super::sealer::Sealer;
 use linux::clock::monotonic_ms;
@@ -28,10 +35,12 @@ use linux::udp::UdpSocket;
 use linux::wait::{self, Waker};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads before what was sealed must leave.
 const READS: usize = 64;
+/// Reads of the way in, for answers.
+const ANSWERS: usize = 8;
 /// Bytes read before what was sealed must leave: what is read first waits no longer than sealing them takes.
 const READ_BYTES: usize = 256 << 10;
 /// The longest read: virtio header and an IP packet.
@@ -39,11 +48,19 @@ const LONGEST: usize = VIRTIO_HEADER + 65_535;
 /// Batches read from one socket before the next has its turn.
 const TURNS: usize = 4;
 
+/// A lane's queue of the device, with who seals what comes out of it.
+pub(super) struct Queue {
+    plane: Arc<Plane>,
+    tun: Arc<TunQueue>,
+    sealer: Sealer,
+    buffer: Box<[u8]>,
+}
+
 /// The outbound half of a lane.
 pub(super) struct Out {
     pub(super) plane: Arc<Plane>,
     pub(super) tun: Arc<TunQueue>,
-    pub(super) sealer: Sealer,
+    pub(super) queue: Arc<Mutex<Queue>>,
     pub(super) waker: Arc<Waker>,
     /// Takes packets that traps kept.
     pub(super) first: bool,
@@ -51,36 +68,55 @@ pub(super) struct Out {
 
 impl Out {
     /// Runs until the plane stops.
-    pub(super) fn run(mut self) {
-        let mut buffer = vec![0u8; LONGEST];
+    pub(super) fn run(self) {
+        let mut pace = Pace::begin(monotonic_ms());
         while !self.plane.stopping() {
             // 1
-            match wait::readable(&[self.tun.as_fd(), self.waker.as_fd()], None) {
-                Ok(0) => continue,
-                Ok(ready) if ready & 2 != 0 => {
-                    self.waker.reset();
-                    if self.first {
-                        let now = monotonic_ms();
-                        for packet in self.plane.take_released() {
-                            self.sealer.train(&packet, now);
-                        }
-                    }
-                }
-                Ok(_) => {}
-                Err(_) => return,
+            let Ok(ready) = wait::readable(&[self.tun.as_fd(), self.waker.as_fd()], None) else { return };
+            if ready == 0 {
+                continue;
             }
-            self.pass(&mut buffer);
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if ready & 2 != 0 {
+                self.waker.reset();
+                if self.first {
+                    queue.released();
+                }
+            }
+            let passed = queue.pass(READS);
+            drop(queue);
+            pace.passed(passed.unwrap_or(0), monotonic_ms(), &self.plane.bulk);
+            if passed.is_none() {
+                // the device went down: packets come again when it is up
+                let _ = wait::readable(&[self.waker.as_fd()], Some(200));
+            }
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(plane: Arc<Plane>, tun: Arc<TunQueue>, sealer: Sealer) -> Self {
+        Self { plane, tun, sealer, buffer: vec![0; LONGEST].into_boxed_slice() }
+    }
+
+    /// Seals what traps kept.
+    fn released(&mut self) {
+        let now = monotonic_ms();
+        for packet in self.plane.take_released() {
+            self.sealer.train(&packet, now);
         }
     }
 
-    fn pass(&mut self, buffer: &mut [u8]) {
+    /// Seals and sends what is there, `reads` packets or streams at most. Gives how many bytes there were; `None` when
+    /// the device cannot be read.
+    fn pass(&mut self, reads: usize) -> Option<usize> {
         let now = monotonic_ms();
-        let mut bytes = 0;
-        for _ in 0..READS {
+        let (mut bytes, mut readable) = (0, true);
+        for _ in 0..reads {
             // 2
-            match self.tun.read(buffer) {
+            match self.tun.read(&mut self.buffer) {
                 Ok(n) => {
-                    self.sealer.train(buffer.get(..n).unwrap_or_default(), now);
+                    self.sealer.train(self.buffer.get(..n).unwrap_or_default(), now);
                     bytes += n;
                     if bytes >= READ_BYTES {
                         break;
@@ -89,15 +125,15 @@ impl Out {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
-                    // the device went down: packets come again when it is up
                     self.plane.counters.device_failed.add(1);
-                    let _ = wait::readable(&[self.waker.as_fd()], Some(200));
+                    readable = false;
                     break;
                 }
             }
         }
         // 6
         self.sealer.flush();
+        readable.then_some(bytes)
     }
 }
 
@@ -107,13 +143,18 @@ pub(super) struct In {
     pub(super) opener: Opener,
     pub(super) udp: Vec<Arc<UdpSocket>>,
     pub(super) raw: Vec<Arc<RawSocket>>,
+    /// Where answers to what came in may wait.
+    pub(super) queue: Arc<Mutex<Queue>>,
     pub(super) waker: Arc<Waker>,
 }
 
 impl In {
     /// Runs until the plane stops.
     pub(super) fn run(mut self) {
-        let mut batch = Batch::new(SLOTS, 65_535);
+        // slots of an even size: copies to odd addresses are slower
+        let mut batch = Batch::new(SLOTS, 1 << 16);
+        let mut looks = Looks::default();
+        let mut pace = Pace::begin(monotonic_ms());
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.waker.as_fd()];
         descriptors.extend(self.udp.iter().map(|s| s.as_fd()));
         descriptors.extend(self.raw.iter().map(|s| s.as_fd()));
@@ -123,34 +164,93 @@ impl In {
             if ready & 1 != 0 {
                 self.waker.reset();
             }
+            let (mut all, mut bytes) = (true, 0);
             for (i, socket) in self.udp.iter().enumerate() {
                 if ready & (2 << i) != 0 {
                     // 2
-                    drain(&mut batch, |b| socket.receive(b), |b| self.opener.datagrams(b, socket.local()));
+                    let handle = |b: &mut Batch| self.opener.datagrams(b, socket.local());
+                    all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
                 }
             }
             for (i, socket) in self.raw.iter().enumerate() {
                 if ready & (2 << (self.udp.len() + i)) != 0 {
-                    drain(&mut batch, |b| socket.receive(b), |b| self.opener.packets(b, socket));
+                    let handle = |b: &mut Batch| self.opener.packets(b, socket);
+                    all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
                 }
+            }
+            pace.passed(bytes, monotonic_ms(), &self.plane.bulk);
+            // 6
+            if all
+                && looks.due()
+                && let Ok(mut queue) = self.queue.try_lock()
+            {
+                looks.found(queue.pass(ANSWERS).is_some_and(|bytes| bytes > 0));
             }
         }
     }
 }
 
-/// Receives and handles batches while they come full.
+/// When to look for answers: always while there are some, and more and more rarely while there are none.
+#[derive(Debug, Default)]
+struct Looks {
+    /// Passes until the next look.
+    pause: u32,
+    /// What it was after the last one.
+    last: u32,
+}
+
+impl Looks {
+    /// Passes between two looks at most.
+    const RAREST: u32 = 63;
+
+    fn due(&mut self) -> bool {
+        let due = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        due
+    }
+
+    fn found(&mut self, something: bool) {
+        self.last = if something { 0 } else { (self.last * 2 + 1).min(Self::RAREST) };
+        self.pause = self.last;
+    }
+}
+
+/// Receives and handles batches while they come full, and counts their bytes. True when nothing was left.
 fn drain(
     batch: &mut Batch,
+    bytes: &mut usize,
     receive: impl Fn(&mut Batch) -> io::Result<usize>,
     mut handle: impl FnMut(&mut Batch),
-) {
+) -> bool {
     for _ in 0..TURNS {
         let count = receive(batch).unwrap_or(0);
         if count > 0 {
+            *bytes += batch.bytes();
             handle(batch);
         }
         if count < SLOTS {
-            return;
+            return true;
         }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_rare_while_nothing_is_found() {
+        let mut looks = Looks::default();
+        let mut times = Vec::new();
+        for pass in 0..400 {
+            if looks.due() {
+                looks.found(pass < 3);
+                times.push(pass);
+            }
+        }
+        assert_eq!(times, [0, 1, 2, 3, 5, 9, 17, 33, 65, 129, 193, 257, 321, 385]);
+        looks.found(true);
+        assert!(looks.due(), "and come at once again");
     }
 }

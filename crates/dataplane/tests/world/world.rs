@@ -202,6 +202,7 @@ pub(crate) fn child(
 
 pub(crate) fn connect(case: Case, a: &mut End, b: &mut End) {
     let (sa, sb) = (child(case, a, b, 0, 1, |_| {}), child(case, b, a, 1, 1, |_| {}));
-    a.plane.install(&sa).unwrap();
+    // as the responder does: before the initiator can send
     b.plane.install(&sb).unwrap();
+    a.plane.install(&sa).unwrap();
 }
