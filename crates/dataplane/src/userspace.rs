@@ -51,6 +51,9 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::Sender;
 use wires::Wires;
 
+/// Whenever so many CHILD_SAs have come, they are given big pages of memory.
+const MANY: usize = 1 << 14;
+
 /// How the data plane is set up.
 #[derive(Debug, Clone)]
 pub struct UserspaceOptions {
@@ -271,6 +274,11 @@ impl Backend for Userspace {
         let installed =
             Installed { inbound, outbound, owner: None, priority: child.config.priority, reqid: child.reqid };
         self.children.insert(child.id, installed);
+        let count = self.children.len();
+        if count.is_multiple_of(MANY) {
+            // without it, packets of SAs here and there find theirs a little later
+            drop(thread::Builder::new().name("big-pages".to_owned()).spawn(linux::memory::big_pages));
+        }
         if child.inbound_only { Ok(()) } else { self.enable(child.id) }
     }
 

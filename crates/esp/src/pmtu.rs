@@ -13,11 +13,10 @@ pub fn esp_room(path: &Path, mtu: usize) -> usize {
     mtu.saturating_sub(ip + if path.encap { UDP_LEN } else { 0 })
 }
 
-/// The biggest inner packet that goes through the SA unfragmented.
+/// The biggest inner packet that goes through the SA on this path unfragmented.
 #[must_use]
-pub fn inner_mtu(sa: &OutSa, mtu: usize) -> usize {
-    let path = sa.path();
-    let room = sa.inner_room(esp_room(&path, mtu));
+pub fn inner_mtu(sa: &OutSa, path: &Path, mtu: usize) -> usize {
+    let room = sa.inner_room(esp_room(path, mtu));
     match sa.mode {
         // The packet's own IP header becomes the outer one.
         Mode::Transport => room + if path.remote.is_ipv4() { IPV4_LEN } else { IPV6_LEN },

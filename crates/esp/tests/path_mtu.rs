@@ -55,7 +55,7 @@ fn the_inner_mtu_is_exact() {
             let sa = Arc::new(OutSa::new(&a).unwrap());
             for path_mtu in 1280..1301 {
                 let room = esp_room(&sa.path(), path_mtu);
-                let most = inner_mtu(&sa, path_mtu);
+                let most = inner_mtu(&sa, &sa.path(), path_mtu);
                 let packet = |len: usize| udp("192.0.2.1", "192.0.2.2", len - 28);
                 assert!(sealed_len(&sa, &packet(most)) <= room, "{suite:?} {mode:?} {path_mtu}");
                 assert!(sealed_len(&sa, &packet(most + 1)) > room, "{suite:?} {mode:?} {path_mtu}");

@@ -1,4 +1,4 @@
-//! Memory that only the start of a program needed.
+//! Memory that only the start of a program needed, and memory that became much.
 #![allow(unsafe_code, reason = "madvise and malloc_trim")]
 
 use std::fs;
@@ -29,6 +29,36 @@ pub fn trim() {
     let _some = unsafe { libc::malloc_trim(0) };
 }
 
+/// Asks for big pages under all that has become big on the heap, and waits until they are there (Linux 6.1; older ones
+/// take their time): what is read here and there in hundreds of megabytes then finds its page much sooner. Costs at most
+/// a page of them where a mapping begins and ends, and copies once what it moves. For a thread of its own.
+pub fn big_pages() {
+    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
+    for (start, end) in maps.lines().filter_map(heap) {
+        let length = end.saturating_sub(start);
+        for advice in [libc::MADV_HUGEPAGE, MADV_COLLAPSE] {
+            // SAFETY: neither changes what is in memory, nor whether it may be used; a range that is gone is refused,
+            // and one that became another's of this process only gets big pages as well.
+            let _wish = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), length, advice) };
+        }
+    }
+}
+
+const MADV_COLLAPSE: i32 = 25;
+/// What is smaller has no need of big pages.
+const BIG: usize = 8 << 20;
+
+/// Bounds of a mapping, where it is heap and big.
+fn heap(line: &str) -> Option<(usize, usize)> {
+    let mut words = line.split_ascii_whitespace();
+    let (range, rights) = (words.next()?, words.next()?);
+    let name = words.nth(3).unwrap_or_default();
+    let (start, end) = range.split_once('-')?;
+    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+    (rights == "rw-p" && matches!(name, "" | "[heap]") && end.saturating_sub(start) >= BIG)
+        .then_some((start, end))
+}
+
 /// Bounds of a mapping, where it is code of this program.
 fn code(line: &str, program: &str) -> Option<(usize, usize)> {
     let mut words = line.split_ascii_whitespace();
@@ -44,6 +74,28 @@ fn code(line: &str, program: &str) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_big_and_heap() {
+        let line = |end: &str, rest: &str| format!("7f0000000000-7f00{end} {rest}");
+        assert_eq!(
+            heap(&line("00800000", "rw-p 00000000 00:00 0 ")),
+            Some((0x7f00_0000_0000, 0x7f00_0080_0000))
+        );
+        assert!(heap(&line("00800000", "rw-p 00000000 00:00 0    [heap]")).is_some());
+        assert_eq!(heap(&line("007ff000", "rw-p 00000000 00:00 0 ")), None);
+        assert_eq!(heap(&line("00800000", "---p 00000000 00:00 0 ")), None);
+        assert_eq!(heap(&line("00800000", "rw-p 00000000 fe:00 12 /some/file")), None);
+        assert_eq!(heap(&line("00800000", "rw-p 00000000 00:00 0    [stack]")), None);
+        assert_eq!(heap("nonsense"), None);
+    }
+
+    #[test]
+    fn what_is_there_stays_with_big_pages() {
+        let much: Vec<u8> = (0..32 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
+        big_pages();
+        assert!(much.iter().zip(0u32..).all(|(byte, n)| *byte == n.to_le_bytes()[1]));
+    }
 
     #[test]
     fn only_the_programs_code() {

@@ -179,7 +179,7 @@ impl Protector {
 fn known(sa: Arc<OutSa>, mtus: &mut PathMtus, now: u64) -> Known {
     let path = sa.path();
     let mtu = mtus.get(path.remote.ip(), now);
-    let (room, most) = (esp_room(&path, mtu), inner_mtu(&sa, mtu));
+    let (room, most) = (esp_room(&path, mtu), inner_mtu(&sa, &path, mtu));
     Known { sa, room, most }
 }
 
