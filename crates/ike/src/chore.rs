@@ -1,6 +1,8 @@
 //! Work on very many IKE_SAs at once: it is done a slice at a time, so that other inputs have their turn.
-use crate::child;
+use crate::child::{self, ChildLife, ChildState};
 use crate::engine::Engine;
+use crate::io::{CommandId, Filter};
+use crate::sa::{IkeSa, Standing};
 use crate::v2::{Job, close, enqueue, establish, ike_delete, mobike};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,15 +35,47 @@ pub(crate) enum Chore {
     ChildRekey,
 }
 
+/// IKE_SAs that one step of a walk looks at: a millisecond, about.
+pub(crate) const STEP: usize = 2048;
+
+/// What a command is to do with those that it names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Deed {
+    /// End them.
+    Terminate {
+        /// Without waiting for the peer.
+        force: bool,
+    },
+    /// Rekey them.
+    Rekey {
+        /// By reauthentication.
+        reauth: bool,
+    },
+}
+
+/// A walk over all IKE_SAs for those that a command names, a step at a time.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) id: CommandId,
+    pub(crate) deed: Deed,
+    filter: Filter,
+    after: Option<u32>,
+    /// The last IKE_SA when it began: those that come later are not meant.
+    until: u32,
+    pub(crate) ikes: Vec<u32>,
+    pub(crate) children: Vec<u32>,
+}
+
 /// What is left to be done, in order; numbers of IKE_SAs or of CHILD_SAs.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
     left: VecDeque<(std::vec::IntoIter<u32>, Chore)>,
+    walks: VecDeque<Walk>,
 }
 
 impl Chores {
     pub(crate) fn is_empty(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && self.walks.is_empty()
     }
 
     /// The next one, if any.
@@ -66,8 +100,41 @@ impl Engine {
         self.work_off(crate::engine::SLICE);
     }
 
+    /// Does this with all that a filter names; where there are very many IKE_SAs, they are looked for a step at a time.
+    pub(crate) fn seek(&mut self, id: CommandId, filter: Filter, deed: Deed) {
+        let (ikes, children) = (Vec::new(), Vec::new());
+        let until = self.core.table.last().unwrap_or_default();
+        let mut walk = Walk { id, deed, filter, after: None, until, ikes, children };
+        if self.is_quick(&walk.filter) {
+            for sa in self.matching(&walk.filter) {
+                choose(sa, &walk.filter, &mut walk.ikes, &mut walk.children);
+            }
+            return self.carry_out(walk);
+        }
+        self.chores.walks.push_back(walk);
+    }
+
+    /// One step of the first walk; at its end what was found is dealt with.
+    fn walk(&mut self) {
+        let Some(mut walk) = self.chores.walks.pop_front() else { return };
+        let mut seen = 0;
+        for sa in self.core.table.range(walk.after).take(STEP).take_while(|sa| sa.id <= walk.until) {
+            (seen, walk.after) = (seen + 1, Some(sa.id));
+            if crate::list::matches(sa, &walk.filter) {
+                choose(sa, &walk.filter, &mut walk.ikes, &mut walk.children);
+            }
+        }
+        match seen {
+            STEP => self.chores.walks.push_front(walk),
+            _ => self.carry_out(walk),
+        }
+    }
+
     /// Goes on with what is left, up to so many SAs.
     pub(crate) fn work_off(&mut self, most: usize) {
+        if most > 0 && !self.chores.walks.is_empty() {
+            return self.walk();
+        }
         for _ in 0..most {
             let Some((id, chore)) = self.chores.next() else { return };
             self.do_chore(id, chore);
@@ -103,5 +170,59 @@ impl Engine {
             }),
             Chore::ChildRekey => self.with_child(id, |core, sa| enqueue(core, sa, Job::ChildRekey(id))),
         }
+    }
+}
+
+/// What of an IKE_SA a filter names: its children, only if it names children, or itself.
+fn choose(sa: &IkeSa, filter: &Filter, ikes: &mut Vec<u32>, children: &mut Vec<u32>) {
+    if filter.child.is_some() || filter.child_id.is_some() {
+        let live = |c: &&ChildLife| !matches!(c.state, ChildState::Removing | ChildState::Rekeyed);
+        let named = sa.children.values().filter(|c| crate::list::names(filter, &c.sa));
+        children.extend(named.filter(live).map(|c| c.sa.id));
+    } else if !sa.has_ended() && sa.established().is_none_or(|e| e.standing != Standing::Rekeyed) {
+        ikes.push(sa.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Command, Event, Now, Output};
+    use policy::{Connection, PeerAddr, Snapshot};
+
+    /// Whoever ends or rekeys all of very many looks at a step of them at a time, and those that come meanwhile are not
+    /// meant.
+    #[test]
+    fn very_many_are_looked_for_in_steps() {
+        let many = u32::try_from(2 * STEP + 10).unwrap();
+        let remote_addrs = vec![PeerAddr::Name("peer.cygnet.test".to_owned())];
+        let settings = policy::Settings { reuse_ikesa: false, ..Default::default() };
+        let connection = Arc::new(Connection { remote_addrs, ..Connection::named("c") });
+        let snapshot =
+            Snapshot { connections: vec![connection], settings: Arc::new(settings), ..Snapshot::default() };
+        let rng = crypto::Rng::from_seed([7; 32]);
+        let now = Now::default();
+        let mut engine = Engine::new(now, rng, Arc::new(snapshot), crate::Shard::default());
+        let start = |engine: &mut Engine, i: u32| {
+            let id = CommandId(i.into());
+            engine.command(now, Command::Initiate { id, ike: Some("c".to_owned()), child: None });
+        };
+        (0..many).for_each(|i| start(&mut engine, i));
+        while engine.poll().is_some() {}
+        assert_eq!(engine.len(), usize::try_from(many).unwrap());
+        let (id, filter) = (CommandId(1 << 40), Filter::default());
+        engine.command(now, Command::Rekey { id, filter, reauth: false });
+        start(&mut engine, many);
+        let mut told = Vec::new();
+        for step in 1..=3 {
+            assert_eq!(engine.next_wake(), Some(now.mono));
+            engine.wake(now);
+            while let Some(output) = engine.poll() {
+                if let Output::Tell(Event::CommandDone { id: done, matches, error, .. }) = output {
+                    told.push((step, done, matches, error));
+                }
+            }
+        }
+        assert_eq!(told, [(3, id, many, None)]);
     }
 }

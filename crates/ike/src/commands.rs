@@ -52,18 +52,21 @@ pub(crate) struct Commands {
 
 impl Commands {
     pub(crate) fn add(&mut self, id: CommandId, want: Want) {
-        let (waiting, things) = match want {
-            Want::Up { ike, child } => (Waiting::Up { ike, child }, vec![Thing::Ike(ike)]),
+        let (waiting, thing) = match want {
+            Want::Up { ike, child } => (Waiting::Up { ike, child }, Thing::Ike(ike)),
+            Want::Policy(policy) => (Waiting::Once, Thing::Policy(policy)),
+            Want::Empty => (Waiting::Once, Thing::Engine),
             Want::Gone { ikes, children } => {
                 let ikes = ikes.into_iter().map(Thing::Ike);
-                let things: BTreeSet<Thing> = ikes.chain(children.into_iter().map(Thing::Child)).collect();
-                let matches = u32::try_from(things.len()).unwrap_or(u32::MAX);
-                (Waiting::Gone { left: matches, matches }, things.into_iter().collect())
+                let mut matches = 0u32;
+                for thing in ikes.chain(children.into_iter().map(Thing::Child)) {
+                    matches = matches.saturating_add(u32::from(self.by_thing.insert((thing, id))));
+                }
+                self.list.insert(id, Waiting::Gone { left: matches, matches });
+                return;
             }
-            Want::Policy(policy) => (Waiting::Once, vec![Thing::Policy(policy)]),
-            Want::Empty => (Waiting::Once, vec![Thing::Engine]),
         };
-        self.by_thing.extend(things.into_iter().map(|thing| (thing, id)));
+        self.by_thing.insert((thing, id));
         self.list.insert(id, waiting);
     }
 

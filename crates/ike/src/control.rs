@@ -1,11 +1,10 @@
 //! Commands: what operators and the rest of the daemon want.
-use crate::child::{ChildLife, ChildState};
-use crate::chore::Chore;
+use crate::chore::{Chore, Deed, Walk};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild};
 use crate::engine::Engine;
 use crate::io::{Command, CommandId, Event, Filter};
-use crate::sa::{IkeSa, Standing};
+use crate::sa::IkeSa;
 use crate::v2::{self, Job, close, enqueue, init, liveness, mobike, timers};
 use crate::{child, trap};
 use policy::{Child, Connection};
@@ -18,8 +17,8 @@ impl Engine {
             Command::Initiate { id, ike, child } => {
                 self.initiate_by_name(id, ike.as_deref(), child.as_deref())
             }
-            Command::Terminate { id, filter, force } => self.terminate(id, &filter, force),
-            Command::Rekey { id, filter, reauth } => self.rekey(id, &filter, reauth),
+            Command::Terminate { id, filter, force } => self.seek(id, filter, Deed::Terminate { force }),
+            Command::Rekey { id, filter, reauth } => self.seek(id, filter, Deed::Rekey { reauth }),
             Command::Install { id, ike, child } => self.install(id, ike.as_deref(), &child),
             Command::Uninstall { id, ike, child } => self.uninstall(id, ike.as_deref(), &child),
             Command::Reload { snapshot, start_actions } => self.reload(snapshot, &start_actions),
@@ -236,40 +235,27 @@ impl Engine {
 
     // -------------------------------------------------------------------------------------- terminate, rekey
 
-    /// IKE_SAs and CHILD_SAs that a filter names; children only if it names children.
-    fn select(&self, f: &Filter) -> (Vec<u32>, Vec<u32>) {
-        let (mut ikes, mut children) = (Vec::new(), Vec::new());
-        for sa in self.matching(f) {
-            if f.child.is_some() || f.child_id.is_some() {
-                let live = |c: &&ChildLife| !matches!(c.state, ChildState::Removing | ChildState::Rekeyed);
-                let named = sa.children.values().filter(|c| crate::list::names(f, &c.sa));
-                children.extend(named.filter(live).map(|c| c.sa.id));
-            } else if !sa.has_ended() && sa.established().is_none_or(|e| e.standing != Standing::Rekeyed) {
-                ikes.push(sa.id);
+    /// What a command named is found.
+    pub(crate) fn carry_out(&mut self, walk: Walk) {
+        let Walk { id, deed, ikes, children, .. } = walk;
+        let matches = u32::try_from(ikes.len().saturating_add(children.len())).unwrap_or(u32::MAX);
+        match deed {
+            Deed::Terminate { .. } if matches == 0 => {
+                self.core.done(id, 0, 0, Some("no matching SAs to terminate found".to_owned()));
+            }
+            Deed::Terminate { force } => {
+                let gone = Want::Gone { ikes: ikes.clone(), children: children.clone() };
+                self.core.commands.add(id, gone);
+                self.set_about(ikes, if force { Chore::Leave } else { Chore::Close });
+                self.set_about(children, Chore::ChildDelete);
+            }
+            Deed::Rekey { reauth } => {
+                self.set_about(ikes, if reauth { Chore::Reauthenticate } else { Chore::Rekey });
+                self.set_about(children, Chore::ChildRekey);
+                let error = (matches == 0).then(|| "no matching SAs to rekey found".to_owned());
+                self.core.done(id, matches, matches, error);
             }
         }
-        (ikes, children)
-    }
-
-    fn terminate(&mut self, id: CommandId, filter: &Filter, force: bool) {
-        let (ikes, children) = self.select(filter);
-        let matches = u32::try_from(ikes.len().saturating_add(children.len())).unwrap_or(u32::MAX);
-        if matches == 0 {
-            return self.core.done(id, 0, 0, Some("no matching SAs to terminate found".to_owned()));
-        }
-        let gone = Want::Gone { ikes: ikes.clone(), children: children.clone() };
-        self.core.commands.add(id, gone);
-        self.set_about(ikes, if force { Chore::Leave } else { Chore::Close });
-        self.set_about(children, Chore::ChildDelete);
-    }
-
-    fn rekey(&mut self, id: CommandId, filter: &Filter, reauth: bool) {
-        let (ikes, children) = self.select(filter);
-        let matches = u32::try_from(ikes.len().saturating_add(children.len())).unwrap_or(u32::MAX);
-        self.set_about(ikes, if reauth { Chore::Reauthenticate } else { Chore::Rekey });
-        self.set_about(children, Chore::ChildRekey);
-        let error = (matches == 0).then(|| "no matching SAs to rekey found".to_owned());
-        self.core.done(id, matches, matches, error);
     }
 
     fn shutdown(&mut self, id: CommandId) {

@@ -50,6 +50,13 @@ impl Engine {
         Some(id.and_then(|id| self.core.table.get(id)))
     }
 
+    /// Few have to be looked at to find whom a filter names.
+    pub(crate) fn is_quick(&self, filter: &Filter) -> bool {
+        let table = &self.core.table;
+        let named = filter.ike.as_ref().map(|name| table.count_named(name));
+        self.numbered(filter).is_some() || named.unwrap_or_else(|| table.len()) <= crate::chore::STEP
+    }
+
     /// IKE_SAs that match, themselves and by a child.
     pub(crate) fn matching(&self, filter: &Filter) -> impl Iterator<Item = &IkeSa> {
         let table = &self.core.table;
@@ -73,7 +80,7 @@ fn names_children(filter: &Filter) -> bool {
     filter.child.is_some() || filter.child_id.is_some()
 }
 
-fn matches(sa: &IkeSa, filter: &Filter) -> bool {
+pub(crate) fn matches(sa: &IkeSa, filter: &Filter) -> bool {
     filter.ike.as_ref().is_none_or(|name| *name == sa.conn.name)
         && filter.ike_id.is_none_or(|id| id == sa.id)
         && (!names_children(filter) || sa.children.values().any(|c| names(filter, &c.sa)))

@@ -181,6 +181,16 @@ impl Table {
         self.by_name.get(connection).into_iter().flatten().filter_map(|id| self.get(*id))
     }
 
+    /// How many there are of the connection of that name.
+    pub(crate) fn count_named(&self, connection: &str) -> usize {
+        self.by_name.get(connection).map_or(0, BTreeSet::len)
+    }
+
+    /// The highest number.
+    pub(crate) fn last(&self) -> Option<u32> {
+        self.sas.keys().next_back().copied()
+    }
+
     /// SAs whose peer is at this address.
     pub(crate) fn at(&self, peer: IpAddr) -> impl Iterator<Item = &IkeSa> {
         let key = fold(peer);
