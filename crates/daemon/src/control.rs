@@ -60,6 +60,9 @@ pub(crate) struct Desk {
     pub(crate) started: stats::Started,
 }
 
+/// For a daemon that dies to close its socket.
+const DYING: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// A listening socket.
 pub(crate) enum Listener {
     Unix(UnixListener, PathBuf),
@@ -71,7 +74,7 @@ impl Listener {
     pub(crate) async fn open(uri: &str) -> Result<Self> {
         if let Some(path) = uri.strip_prefix("unix://") {
             let path = Path::new(path);
-            if tokio::net::UnixStream::connect(path).await.is_ok() {
+            if somebody_listens(path).await {
                 bail!("another daemon answers on {}", path.display());
             }
             if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
@@ -95,6 +98,14 @@ impl Listener {
             let _gone = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whether a daemon has this socket open, and keeps it open: one that was killed may take a moment to be gone.
+async fn somebody_listens(path: &Path) -> bool {
+    use tokio::io::AsyncReadExt as _;
+    let Ok(mut stream) = tokio::net::UnixStream::connect(path).await else { return false };
+    // A daemon says nothing before it is asked; the kernel hangs up for one that has died.
+    tokio::time::timeout(DYING, stream.read_u8()).await.is_err()
 }
 
 /// Accepts clients for ever.
@@ -195,4 +206,24 @@ fn keyed(outcome: Result<String, String>) -> Section {
         out.put("id", id);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listener;
+    use tokio::net::UnixListener;
+
+    #[tokio::test]
+    async fn a_daemon_that_dies_is_no_other_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vici");
+        let uri = format!("unix://{}", path.display());
+        let other = UnixListener::bind(&path).unwrap();
+        let refused = Listener::open(&uri).await.err().unwrap();
+        assert!(refused.to_string().contains("another daemon answers on"), "{refused}");
+        // It goes while it is looked at.
+        let (opened, ()) = tokio::join!(Listener::open(&uri), async { drop(other) });
+        opened.unwrap().close();
+        assert!(!path.exists());
+    }
 }
