@@ -63,7 +63,8 @@ impl Beside {
         let machine = Machine::choose()?;
         println!("\nkernel-test: this machine's kernel has no ESP, booting {machine} beside what follows");
         let said = tempfile::NamedTempFile::new()?;
-        let out = said.reopen()?;
+        // For writing only: qemu takes the descriptor as it is.
+        let out = fs::OpenOptions::new().append(true).open(said.path())?;
         let machine = std::thread::spawn(move || machine.run(&script, Some(out)));
         Ok(Some(Self { machine, said }))
     }
