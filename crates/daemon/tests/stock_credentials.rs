@@ -196,7 +196,7 @@ fn the_stock_tool_loads_and_both_list_the_same() {
         &["--list-authorities"],
         &["--list-authorities", "--name", "two"],
     ] {
-        let (theirs, here) = (stock(&charon, args), stock(&cygnet, args));
+        let (mut theirs, mut here) = (stock(&charon, args), stock(&cygnet, args));
         // The order of certificates follows that of the directories, which is each file system's own.
         let blocks = |text: &str| {
             let mut blocks: Vec<String> = text.split("\n\n").map(|block| block.trim().to_owned()).collect();
@@ -206,6 +206,10 @@ fn the_stock_tool_loads_and_both_list_the_same() {
         if args.contains(&"--pem") {
             assert_eq!(theirs.len(), here.len(), "{args:?}");
         } else {
+            // Between the two questions something may have become an hour shorter.
+            if blocks(&theirs) != blocks(&here) {
+                (theirs, here) = (stock(&charon, args), stock(&cygnet, args));
+            }
             assert_eq!(blocks(&theirs), blocks(&here), "{args:?}");
         }
         assert_eq!(ours(&cygnet, args), here, "{args:?}");
