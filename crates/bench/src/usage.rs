@@ -1,5 +1,6 @@
 //! What processes have used: processor time, memory, switches; read from `/proc`.
 use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
 
 /// Clock ticks per second in `/proc`: the same on every architecture that Linux runs on.
 const TICKS: f64 = 100.0;
@@ -43,17 +44,29 @@ fn parse_rollup(text: &str) -> Option<Memory> {
     Some(Memory { resident: field("Rss:")?, own: field("Private_Dirty:")? })
 }
 
-/// Context switches of all threads that live.
-pub(crate) fn switches(pid: u32) -> Result<u64> {
-    let mut sum = 0;
+/// Context switches of each thread that lives.
+pub(crate) type Switches = BTreeMap<u32, u64>;
+
+/// Context switches until now.
+pub(crate) fn switches(pid: u32) -> Result<Switches> {
+    let mut all = Switches::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = read(&task?.path().join("status").to_string_lossy())?;
+        let task = task?;
+        let thread = task.file_name().to_string_lossy().parse()?;
+        // A thread may end while it is looked at.
+        let Ok(text) = std::fs::read_to_string(task.path().join("status")) else { continue };
         for line in text.lines().filter(|line| line.contains("ctxt_switches:")) {
             let count = line.split_ascii_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
-            sum += count.with_context(|| format!("/proc/{pid}: {line}"))?;
+            *all.entry(thread).or_default() += count.with_context(|| format!("/proc/{pid}: {line}"))?;
         }
     }
-    Ok(sum)
+    Ok(all)
+}
+
+/// Switches between two looks. What a thread did that has ended since is not known.
+pub(crate) fn switched(before: &Switches, after: &Switches) -> u64 {
+    let of = |(thread, count): (&u32, &u64)| count.saturating_sub(before.get(thread).copied().unwrap_or(0));
+    after.iter().map(of).sum()
 }
 
 /// Share of the processors' time that is used by anybody, measured over a moment: 0 to 1.
@@ -110,6 +123,12 @@ mod tests {
         let us = std::process::id();
         assert!(memory(us).unwrap().resident > 100_000.0);
         assert!(cpu_seconds(us).unwrap() >= 0.0);
-        assert!(switches(us).unwrap() > 0);
+        assert!(switches(us).unwrap().values().sum::<u64>() > 0);
+    }
+
+    #[test]
+    fn a_thread_that_ends_takes_nothing_away() {
+        let before = Switches::from([(1, 10), (2, 1_000)]);
+        assert_eq!(switched(&before, &Switches::from([(1, 13), (3, 4)])), 7);
     }
 }

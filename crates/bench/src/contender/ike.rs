@@ -121,8 +121,8 @@ impl Charon {
             else {
                 continue;
             };
-            let version = first_line(&prefix.join("sbin/swanctl"), &["--version"]);
-            return Ok(Self { program, version: version.replace(" swanctl", ""), prefix });
+            let version = first_line(&program, &["--version"]);
+            return Ok(Self { program, version, prefix });
         }
         Err("charon is not installed; say where it is with --strongswan PREFIX".to_owned())
     }

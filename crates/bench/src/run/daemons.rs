@@ -85,7 +85,8 @@ impl Bench<'_> {
         let ended = daemon.ended().is_some();
         ensure!(!ended, "it ended: {}", daemon.last_words());
         let cpu = (usage::cpu_seconds(daemon.pid)? - cpu) / watched.as_secs_f64() * 30.0;
-        let switches = (usage::switches(daemon.pid)? - switches) as f64 / watched.as_secs_f64() * 30.0;
+        let switched = usage::switched(&switches, &usage::switches(daemon.pid)?);
+        let switches = switched as f64 / watched.as_secs_f64() * 30.0;
         self.note("idle resident MB", memory.resident / 1e6);
         self.note("idle own MB", memory.own / 1e6);
         self.note("idle CPU ms per 30 s", cpu * 1e3);
