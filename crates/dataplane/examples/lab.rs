@@ -1,15 +1,24 @@
 //! A data plane alone, for measuring: `lab DEVICE LOCAL:PORT REMOTE:PORT [LANES [CHILDREN]]`, one at each end. It makes
 //! the device; addresses and routes are the caller's. Fixed keys: for nothing else. With CHILDREN, CHILD_SA n is for the
 //! host 10.64.0.0 + n behind the end with the lower address.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a tool for measuring")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a tool for measuring"
+)]
+
+#[path = "../../esp/tests/sample/sample.rs"]
+mod sample;
 
 use crypto::Secret;
 use dataplane::{Backend as _, Userspace, UserspaceOptions};
 use linux::udp::{UdpOptions, UdpSocket};
-use policy::{Child, ChildSa, Mode, SaKeys, Selector};
+use policy::{Child, Mode, SaKeys, Selector};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use wire::iana::{Encr, Integ, ProtocolId};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -51,41 +60,16 @@ fn main() {
             (_, true) => (host, all),
             (_, false) => (all, host),
         };
-        let child = ChildSa {
-            id: n + 1,
-            ike_id: 1,
-            config: config.clone(),
-            connection: "lab".into(),
-            reqid: n + 1,
-            protocol: ProtocolId::Esp,
-            mode: Mode::Tunnel,
-            spi_in: spi(low),
-            spi_out: spi(!low),
-            encr: (Encr::AesGcm16, 128),
-            integ: Integ::None,
-            esn: false,
-            keys_in: keys(low),
-            keys_out: keys(!low),
-            local,
-            remote,
-            encap: true,
-            tfc_allowed: false,
-            local_ts: [local_ts].into(),
-            remote_ts: [remote_ts].into(),
-            local_vips: [].into(),
-            initiator: low,
-            replaces: None,
-            inbound_only: false,
-            mark_in: (0, 0),
-            mark_out: (0, 0),
-            if_id_in: 0,
-            if_id_out: 0,
-            interface: None,
-            soft: (0, 0),
-            cpi_in: 0,
-            cpi_out: 0,
-            hard: (0, 0),
-        };
+        let (child, _) = sample::pair(sample::SUITES[0], Mode::Tunnel, |sa| {
+            (sa.id, sa.reqid) = (n + 1, n + 1);
+            sa.config = Arc::clone(&config);
+            (sa.spi_in, sa.spi_out) = (spi(low), spi(!low));
+            (sa.keys_in, sa.keys_out) = (keys(low), keys(!low));
+            (sa.local, sa.remote) = (local, remote);
+            sa.tfc_allowed = false;
+            (sa.local_ts, sa.remote_ts) = ([local_ts].into(), [remote_ts].into());
+            sa.initiator = low;
+        });
         plane.install(&child).unwrap();
     }
     eprintln!("ready");

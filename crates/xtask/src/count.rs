@@ -4,6 +4,7 @@
 //! processor (one with AVX2 and without AVX-512 and SHA extensions), wherever the real one has what that one has.
 mod bounds;
 
+use crate::programs;
 use crate::run::{command, exists, root};
 use anyhow::{Context, Result, bail};
 use bounds::Bounds;
@@ -73,20 +74,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Builds the program; gives where it is. It is chosen from the whole workspace, so that what it depends on has the
 /// features it has for the tests, and is not built once more.
 fn build() -> Result<PathBuf> {
-    let args = ["build", "--config", "crates/count/profile.toml", "--workspace", "--bench", "count"];
-    println!("\n$ cargo {}", args.join(" "));
-    let out = command("cargo", &args)
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    if !out.status.success() {
-        bail!("count: the build failed");
-    }
-    let messages = String::from_utf8_lossy(&out.stdout).into_owned();
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let executable = |m: Value| m.get("executable").and_then(Value::as_str).map(PathBuf::from);
-    messages.filter_map(executable).next_back().context("cargo does not say where the program is")
+    let profile = ["build", "--config", "crates/count/profile.toml", "--workspace", "--bench", "count"];
+    let messages = programs::messages(&profile)?;
+    let executable = |m: &Value| m.get("executable").and_then(Value::as_str).map(PathBuf::from);
+    messages.iter().filter_map(executable).next_back().context("cargo does not say where the program is")
 }
 
 /// Runs the program under callgrind. Gives the instructions for one time of each thing.

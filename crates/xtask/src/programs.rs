@@ -23,16 +23,8 @@ pub(crate) struct Program {
 /// # Errors
 /// What cargo says: something does not compile.
 pub(crate) fn build() -> Result<Vec<Program>> {
-    let args = ["test", "--workspace", "--no-run", "--lib", "--bins", "--tests"];
-    println!("\n$ cargo {}", args.join(" "));
-    let mut c = command("cargo", &args);
-    c.args(["--message-format", "json-render-diagnostics"]).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let out = c.output().context("building the tests")?;
-    if !out.status.success() {
-        bail!("building the tests: {}", out.status);
-    }
-    let said = String::from_utf8_lossy(&out.stdout);
-    let mut found: Vec<Program> = said.lines().filter_map(program).collect();
+    let messages = messages(&["test", "--workspace", "--no-run", "--lib", "--bins", "--tests"])?;
+    let mut found: Vec<Program> = messages.iter().filter_map(program).collect();
     found.sort();
     if found.is_empty() {
         bail!("building the tests: cargo named no test program");
@@ -40,9 +32,24 @@ pub(crate) fn build() -> Result<Vec<Program>> {
     Ok(found)
 }
 
-/// The test program of one line of cargo's.
-fn program(line: &str) -> Option<Program> {
-    let message: Value = serde_json::from_str(line).ok()?;
+/// Runs cargo, which says what it has built.
+///
+/// # Errors
+/// Something does not compile; cargo has shown what.
+pub(crate) fn messages(words: &[&str]) -> Result<Vec<Value>> {
+    println!("\n$ cargo {}", words.join(" "));
+    let mut c = command("cargo", words);
+    c.args(["--message-format", "json-render-diagnostics"]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let out = c.output().context("starting cargo")?;
+    if !out.status.success() {
+        bail!("cargo {}: {}", words.join(" "), out.status);
+    }
+    let said = String::from_utf8_lossy(&out.stdout);
+    Ok(said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// The test program of one of cargo's messages.
+fn program(message: &Value) -> Option<Program> {
     if message.pointer("/profile/test")? != &Value::Bool(true) {
         return None;
     }
@@ -79,12 +86,12 @@ pub(crate) fn run(programs: &[Program], packages: &[&str], words: &[&str]) -> Re
 mod tests {
     use super::{Program, program, run};
 
-    fn said(test: bool, executable: &str) -> String {
-        format!(
+    fn said(test: bool, executable: &str) -> serde_json::Value {
+        let text = format!(
             r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/esp/Cargo.toml",
                 "target":{{"name":"packets"}},"profile":{{"test":{test}}},"executable":{executable}}}"#
-        )
-        .replace('\n', " ")
+        );
+        serde_json::from_str(&text).unwrap()
     }
 
     #[test]
@@ -93,7 +100,7 @@ mod tests {
         assert_eq!((found.package.as_str(), found.name.as_str()), ("esp", "packets"));
         assert_eq!(program(&said(false, "\"/t/cygnetd\"")), None);
         assert_eq!(program(&said(true, "null")), None);
-        assert_eq!(program("{}"), None);
+        assert_eq!(program(&serde_json::json!({})), None);
     }
 
     #[test]

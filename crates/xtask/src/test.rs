@@ -61,28 +61,22 @@ pub(crate) fn deny() -> Result<()> {
     run("cargo", &["deny", "--offline", "check", "licenses", "bans", "sources"])
 }
 
+/// Does one part, and says how long it took.
+fn timed<T>(name: &str, part: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    println!("\n== {name}");
+    let done = part()?;
+    println!("== {name}: {} s", start.elapsed().as_secs());
+    Ok(done)
+}
+
 /// Everything, in the order a contributor feels it.
 pub(crate) fn all() -> Result<()> {
     let start = Instant::now();
     let mut skipped: Vec<String> = Vec::new();
-    let timed = |name: &str, f: &mut dyn FnMut() -> Result<()>| -> Result<()> {
-        let t = Instant::now();
-        println!("\n== {name}");
-        f()?;
-        println!("== {name}: {} s", t.elapsed().as_secs());
-        Ok(())
-    };
-    let mut left = Vec::new();
-    timed("packages", &mut || {
-        left = packages::install()?;
-        Ok(())
-    })?;
-    timed("format, structure", &mut structure)?;
-    let mut built = Vec::new();
-    timed("building the tests", &mut || {
-        built = programs::build()?;
-        Ok(())
-    })?;
+    let left = timed("packages", packages::install)?;
+    timed("format, structure", structure)?;
+    let built = timed("building the tests", programs::build)?;
     let reason = match (is_root(), left.is_empty()) {
         (true, true) => None,
         (false, _) => Some("namespaces and TUN devices need root".to_owned()),
@@ -91,31 +85,28 @@ pub(crate) fn all() -> Result<()> {
     // A kernel under emulation takes long and one core: what does not mind company is done beside it.
     let beside = if reason.is_none() { Beside::start(&built)? } else { None };
     let alone = beside.is_none();
-    timed("lints", &mut lints)?;
-    timed("unit, property and simulation tests", &mut || unit(&built))?;
+    timed("lints", lints)?;
+    timed("unit, property and simulation tests", || unit(&built))?;
     match count::hindrance() {
-        None => timed("instruction counts", &mut || count::run(&[]))?,
+        None => timed("instruction counts", || count::run(&[]))?,
         Some(why) if ci() => bail!("under CI instructions must be counted: {why}"),
         Some(why) => skipped.push(format!("instruction counts: {why}")),
     }
     if let Some(beside) = beside {
-        let mut beside = Some(beside);
-        timed("waiting for the tests of the kernel's ESP", &mut || {
-            beside.take().map_or(Ok(()), Beside::finish)
-        })?;
+        timed("waiting for the tests of the kernel's ESP", || beside.finish())?;
     }
     match reason {
         None => {
-            timed("namespace and interop tests", &mut || interop(&built, None))?;
+            timed("namespace and interop tests", || interop(&built, None))?;
             if alone {
-                timed("tests of the kernel's ESP", &mut || kernel::test(&built, None))?;
+                timed("tests of the kernel's ESP", || kernel::test(&built, None))?;
             }
         }
         Some(why) if ci() => bail!("under CI the interop tests must run: {why}"),
         Some(why) => skipped.push(format!("namespace, interop and kernel tests: {why}")),
     }
     if exists("cargo-deny") {
-        timed("licences", &mut deny)?;
+        timed("licences", deny)?;
     } else {
         skipped.push("cargo deny: not installed (`cargo install cargo-deny`)".into());
     }

@@ -80,10 +80,10 @@ impl Wires {
     pub(super) fn send_all(&self, loads: &[Load<'_>]) {
         let mut rest = loads;
         while let Some((first, more)) = rest.split_first() {
-            let socket = self.udp(&first.path).filter(|_| first.path.encap);
+            let socket_of = |load: &Load<'_>| self.udp(&load.path).filter(|_| load.path.encap);
+            let socket = socket_of(first);
             let with = |load: &&Load<'_>| {
-                let other = self.udp(&load.path).filter(|_| load.path.encap);
-                socket.zip(other).is_some_and(|(socket, other)| Arc::ptr_eq(socket, other))
+                socket.zip(socket_of(load)).is_some_and(|(socket, other)| Arc::ptr_eq(socket, other))
             };
             let together = rest.iter().take(TOGETHER).take_while(with).count();
             let sent = match socket {

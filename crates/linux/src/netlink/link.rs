@@ -155,10 +155,7 @@ impl Netlink {
     /// # Errors
     /// The system's.
     pub fn set_mtu(&mut self, index: u32, mtu: u32) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = index;
-        message.attributes.push(LinkAttribute::Mtu(mtu));
-        self.change(RouteNetlinkMessage::SetLink(message), 0)
+        self.set(index, LinkAttribute::Mtu(mtu))
             .attempt(|| format!("setting the MTU of interface {index} to {mtu}"))
     }
 
@@ -167,11 +164,15 @@ impl Netlink {
     /// # Errors
     /// The system's.
     pub fn set_queue_length(&mut self, index: u32, packets: u32) -> Result<()> {
+        self.set(index, LinkAttribute::TxQueueLen(packets))
+            .attempt(|| format!("setting the queue length of interface {index} to {packets}"))
+    }
+
+    fn set(&mut self, index: u32, attribute: LinkAttribute) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
-        message.attributes.push(LinkAttribute::TxQueueLen(packets));
+        message.attributes.push(attribute);
         self.change(RouteNetlinkMessage::SetLink(message), 0)
-            .attempt(|| format!("setting the queue length of interface {index} to {packets}"))
     }
 
     /// Removes an interface.
