@@ -266,6 +266,8 @@ client to the gateway.
   the responder; memory is what its resident size grew by. charon has 16 threads, `ikesa_table_size = 65536`,
   `ikesa_table_segments = 64`, no DoS protection; with a *fake kernel* it has no data plane at all. kernel-libipsec is
   measured at 1,000 only, for it slows down with the number of its tunnels.
+* **Pools**: first leases in order; then all are released, and lease again in a scattered order; then all are released in
+  that order.
 * **Start** is from the start of the process, which loads its configuration itself (`start-scripts`), to the first
   IKE_SA_INIT answered with a chosen proposal; one is sent each millisecond. At rest, context switches of all threads
   and processor time are counted for 30 seconds.

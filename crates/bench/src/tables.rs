@@ -63,7 +63,8 @@ pub(crate) fn pool(record: &Record) -> String {
         record,
         &[
             column("first leases per second", "pool first leases/s", 0),
-            column("leases and releases of clients that return, per second", "pool returning leases/s", 0),
+            column("leases of clients that return, per second", "pool leases again/s", 0),
+            column("releases per second", "pool releases/s", 0),
         ],
     )
 }

@@ -73,9 +73,9 @@ fn targets(r: &Record) -> Vec<Target> {
     let slower = ours(r, "ike 1000 set-ups/s")
         .and_then(|few| ours(r, "ike 100000 set-ups/s").map(|many| few / many.max(1e-9)));
     add("set-ups per second of 1,000 against those of 100,000".to_owned(), Most(1.3), slower, "times");
-    let lease = |name: &str| ours(r, &format!("pool {name} leases/s")).map(|rate| 1e6 / rate.max(1e-9));
-    add("first lease of a client".to_owned(), Most(1.0), lease("first"), "µs");
-    add("lease and release of a client that returns".to_owned(), Most(1.0), lease("returning"), "µs");
+    let lease = |metric: &str| ours(r, metric).map(|rate| 1e6 / rate.max(1e-9));
+    add("first lease of a client".to_owned(), Most(1.0), lease("pool first leases/s"), "µs");
+    add("lease of a client that returns".to_owned(), Most(1.0), lease("pool leases again/s"), "µs");
     add("start to the first answered IKE_SA_INIT".to_owned(), Most(50.0), ours(r, "start ms"), "ms");
     add("memory at rest, resident".to_owned(), Most(15.0), ours(r, "idle resident MB"), "MB");
     add("processor time at rest, in 30 s".to_owned(), Most(0.0), ours(r, "idle CPU ms per 30 s"), "ms");
