@@ -3,7 +3,7 @@
 //!
 //! The walk: [`args`] → [`contender`] (who, and how its tunnel comes up; between the hosts of [`stage`], as processes of
 //! [`nursery`]) → [`run`] (rounds, turns, topics) → [`iperf`], [`blast`] and [`search`], [`probe`], [`usage`] (the
-//! measuring; [`loadtester`], [`knock`] for IKE) → [`record`] and [`stats`] (what was found) → [`tables`], [`plots`],
+//! measuring; [`loadtester`], [`warriors`], [`knock`], [`waits`] for IKE) → [`record`] and [`stats`] (what was found) → [`tables`], [`plots`],
 //! [`targets`] → [`page`].
 //!
 //! What it does not do: judge whether a figure is good enough for a test. Tests do not time.
@@ -28,6 +28,8 @@ mod stats;
 mod tables;
 mod targets;
 mod usage;
+mod waits;
+mod warriors;
 
 use anyhow::{Context as _, Result, bail};
 use args::Args;

@@ -117,6 +117,11 @@ impl Process {
         if words.is_empty() { "it said nothing".to_owned() } else { words.join(" / ") }
     }
 
+    /// Ends it at once, where nothing depends on how it goes.
+    pub(crate) fn kill(self) {
+        linux::process::kill_group(self.pid);
+    }
+
     /// Where its files are.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

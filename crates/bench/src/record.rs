@@ -141,9 +141,14 @@ impl Record {
     /// The median over rounds of one's value divided by another's in the same round: what disturbs the machine for some
     /// minutes disturbs both. Of rounds in which both were measured.
     pub(crate) fn ratio(&self, one: Kind, other: Kind, metric: &str) -> Option<Summary> {
-        let others = self.values(other, metric);
+        self.divided((one, metric), (other, metric))
+    }
+
+    /// The same of any two figures.
+    pub(crate) fn divided(&self, one: (Kind, &str), by: (Kind, &str)) -> Option<Summary> {
+        let others = self.values(by.0, by.1);
         let ratios: Vec<f64> = self
-            .values(one, metric)
+            .values(one.0, one.1)
             .into_iter()
             .filter_map(|(round, value)| {
                 let (_, by) = others.iter().find(|(r, _)| *r == round)?;
@@ -221,6 +226,8 @@ pub(crate) mod tests {
         let ratio = record.ratio(Kind::Cygnet, Kind::Strongswan, "tcp 1 Mbit/s").unwrap();
         assert_eq!((ratio.median, ratio.least, ratio.greatest), (10.0, 5.0, 13.0));
         assert_eq!(record.ratio(Kind::Cygnet, Kind::Boringtun, "tcp 1 Mbit/s"), None);
+        let same = (Kind::Cygnet, "tcp 1 Mbit/s");
+        assert_eq!(record.divided(same, same).unwrap().greatest, 1.0);
         assert_eq!(record.summary(Kind::Cygnet, "something else"), None);
     }
 

@@ -9,6 +9,7 @@ use progress::Progress;
 use std::time::Duration;
 
 mod daemons;
+pub(crate) mod growth;
 mod pool;
 mod progress;
 mod tunnels;
@@ -23,6 +24,8 @@ pub(crate) const MODERATE: u64 = 300_000_000;
 pub(crate) const FEW: usize = 1_000;
 /// IKE_SAs of the topic of scale.
 pub(crate) const MANY: [usize; 2] = [10_000, 100_000];
+/// Rounds in which growth is measured: its ratio needs more than one, and each takes minutes.
+pub(crate) const GROWING: u32 = 3;
 
 /// Runs all, adding to a record; what fails is noted there and the run goes on.
 pub(crate) fn all(
@@ -61,16 +64,23 @@ fn plan<'a>(args: &Args, contenders: &'a [Contender]) -> Vec<Turn<'a>> {
     for round in 1..=args.turns() {
         for contender in contenders {
             let mut topics = args.topics();
-            // the many take minutes, and memory hardly varies; the quick run has no minutes
-            topics.retain(|t| {
-                t.concerns(contender.kind) && (*t != Topic::Scale || (round == 1 && !args.quick))
-            });
+            topics.retain(|t| t.concerns(contender.kind) && round <= rounds(*t, args));
             if !topics.is_empty() {
                 plan.push(Turn { round, contender, topics });
             }
         }
     }
     plan
+}
+
+/// In how many rounds a topic is measured.
+fn rounds(topic: Topic, args: &Args) -> u32 {
+    match topic {
+        // the many take minutes, and memory hardly varies; the quick run has no minutes
+        Topic::Scale => u32::from(!args.quick),
+        Topic::Growth => GROWING,
+        _ => args.turns(),
+    }
 }
 
 /// About how long a topic takes.
@@ -84,6 +94,7 @@ fn seconds(topic: Topic, args: &Args) -> f64 {
         Topic::Latency => f64::from(ping_times(args)) / 10.0 + 2.0 * (transfer + 2.0),
         Topic::Handshakes => 6.0,
         Topic::Scale => 200.0,
+        Topic::Growth => growth::seconds(args),
         Topic::Start => daemons::idle_time(args).as_secs_f64() + 8.0,
         Topic::Pool => 2.0,
     }
@@ -129,6 +140,7 @@ impl Bench<'_> {
             let said = match topic {
                 Topic::Handshakes => self.handshakes(contender, &[FEW]),
                 Topic::Scale => self.handshakes(contender, &MANY),
+                Topic::Growth => self.growth(contender),
                 Topic::Start => self.start(contender),
                 _ => self.pool(),
             };
@@ -164,8 +176,12 @@ mod tests {
             [(1, Kind::Cygnet, 1), (1, Kind::StrongswanFake, 1)]
         );
         assert_eq!(
+            shown(&["bench", "--only", "growth"]),
+            [(1, Kind::Cygnet, 1), (2, Kind::Cygnet, 1), (3, Kind::Cygnet, 1)]
+        );
+        assert_eq!(
             shown(&["bench", "--quick"]),
-            [(1, Kind::Plain, 3), (1, Kind::Cygnet, 6), (1, Kind::StrongswanFake, 1)]
+            [(1, Kind::Plain, 3), (1, Kind::Cygnet, 7), (1, Kind::StrongswanFake, 1)]
         );
     }
 }

@@ -18,29 +18,68 @@ fn column(heading: impl Into<String>, metric: impl Into<String>, digits: usize) 
 /// All tables that have a value.
 pub(crate) fn all(record: &Record) -> String {
     let tunnels = [tcp(record), udp(record), lossless(record), latency(record), loaded(record)];
-    [tunnels.concat(), handshakes(record), start(record), pool(record)].concat()
+    let ike = [handshakes(record), growth(record), stalls(record)];
+    [tunnels.concat(), ike.concat(), start(record), pool(record)].concat()
 }
 
-pub(crate) fn handshakes(record: &Record) -> String {
-    // whatever numbers were measured, a quick run's too
-    let mut counts: Vec<usize> = record
-        .samples
-        .iter()
-        .filter_map(|sample| sample.metric.strip_prefix("ike ")?.split(' ').next()?.parse().ok())
-        .collect();
+/// Numbers of IKE_SAs that a topic was measured with, whatever they are: a quick run's too.
+fn counts(record: &Record, topic: &str) -> Vec<usize> {
+    let of = |metric: &str| metric.strip_prefix(topic)?.strip_prefix(' ')?.split(' ').next()?.parse().ok();
+    let mut counts: Vec<usize> = record.samples.iter().filter_map(|sample| of(&sample.metric)).collect();
     counts.sort_unstable();
     counts.dedup();
+    counts
+}
+
+/// Set-ups with strongSwan's load tester as initiator.
+pub(crate) fn handshakes(record: &Record) -> String {
+    set_ups(record, "ike")
+}
+
+/// Set-ups with our own.
+pub(crate) fn growth(record: &Record) -> String {
+    set_ups(record, "growth")
+}
+
+fn set_ups(record: &Record, topic: &str) -> String {
     let mut text = String::new();
-    for count in counts {
+    for count in counts(record, topic) {
         let n = number(count as f64, 0);
         text += &table(
             record,
             &[
-                column(format!("{n} IKE_SAs: set-ups/s"), format!("ike {count} set-ups/s"), 0),
-                column("responder's CPU, ms each", format!("ike {count} CPU ms"), 3),
-                column("memory, KB each", format!("ike {count} KB"), 1),
+                column(format!("{n} IKE_SAs: set-ups/s"), format!("{topic} {count} set-ups/s"), 0),
+                column("responder's CPU, ms each", format!("{topic} {count} CPU ms"), 3),
+                column("initiator's", format!("{topic} {count} initiator CPU ms"), 3),
+                column("resident, KB each", format!("{topic} {count} KB"), 1),
+                column("of its own, KB each", format!("{topic} {count} own KB"), 1),
             ],
         );
+    }
+    text
+}
+
+/// The longest waits while there is work with all IKE_SAs.
+pub(crate) fn stalls(record: &Record) -> String {
+    let mut text = String::new();
+    for count in counts(record, "stall") {
+        let n = number(count as f64, 0);
+        let mut columns = Vec::new();
+        for (work, words) in [
+            ("list", format!("{n} listed")),
+            ("rekey", "rekeyed".to_owned()),
+            ("liveness", "liveness".to_owned()),
+        ] {
+            for way in ["IKE", "vici"] {
+                columns.push(column(
+                    format!("{words}: {way}, ms"),
+                    format!("stall {count} {work} {way} ms"),
+                    1,
+                ));
+            }
+        }
+        columns.push(column("engine away, ms", format!("stall {count} engine ms"), 1));
+        text += &table(record, &columns);
     }
     text
 }

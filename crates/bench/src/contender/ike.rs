@@ -27,8 +27,8 @@ pub(crate) const SECRET: &str = "made for measuring only";
 pub(crate) const IKE: &str = "aes128gcm16-prfsha256-x25519";
 pub(crate) const ESP: &str = "aes128gcm16";
 
-/// The far end: takes anybody who knows the secret and gives out addresses.
-pub(crate) fn gateway() -> String {
+/// The far end: takes anybody who knows the secret and gives out addresses; with `more` in its connection.
+pub(crate) fn gateway(more: &str) -> String {
     format!(
         "\
 connections {{
@@ -37,6 +37,7 @@ connections {{
     local_addrs = 192.0.2.1
     proposals = {IKE}
     pools = bench
+    {more}
     local {{
       auth = psk
       id = srv.strongswan.org
@@ -139,7 +140,7 @@ impl Charon {
 
 pub(super) fn raise(contender: &Contender, stage: Stage, nursery: &Nursery) -> Result<Tunnel> {
     stage.far.configure("lo", format!("{FAR_INNER}/32").parse()?)?;
-    let [far, near] = [(&stage.far, "far", gateway()), (&stage.near, "near", client())].map(
+    let [far, near] = [(&stage.far, "far", gateway("")), (&stage.near, "near", client())].map(
         |(place, end, text)| -> Result<Process> {
             let daemon = start(contender, place, end, &settings(contender.kind, ""), nursery)?;
             load(contender, place, &daemon, &text, nursery)?;

@@ -1,4 +1,5 @@
-//! What is measured of a daemon without traffic: set-ups, memory, start, rest.
+//! What is measured of a daemon without traffic: set-ups, memory, start, rest. [`Bench::gather`] serves [`super::growth`],
+//! too.
 use super::Bench;
 use crate::args::Args;
 use crate::contender::{Contender, Kind, ike};
@@ -7,6 +8,7 @@ use crate::nursery::Process;
 use crate::stage::{FAR, FAR_INNER, NEAR, Stage};
 use crate::{knock, stats, usage};
 use anyhow::{Context as _, Result, bail, ensure};
+use linux::netns::Namespace;
 use std::time::{Duration, Instant};
 use vici::{Client, Message as _};
 
@@ -25,6 +27,58 @@ pub(super) fn idle_time(args: &Args) -> Duration {
     Duration::from_secs(if args.quick { 2 } else { 30 })
 }
 
+/// What a responder is given to do, and how closely it is watched.
+pub(super) struct Load {
+    pub(super) settings: String,
+    pub(super) gateway: String,
+    /// IKE_SAs.
+    pub(super) count: usize,
+    /// How often it is asked how many it has.
+    pub(super) look: Duration,
+}
+
+/// A responder with all its IKE_SAs.
+pub(super) struct Crowd {
+    pub(super) cost: Cost,
+    pub(super) client: Client,
+    initiator: Process,
+    pub(super) responder: Process,
+    pub(super) stage: Stage,
+}
+
+/// What IKE_SAs cost a responder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cost {
+    /// Set-ups per second.
+    pub(super) rate: f64,
+    /// Processor time of each, seconds.
+    pub(super) cpu: f64,
+    /// The same of the initiator, with its start.
+    pub(super) initiator_cpu: f64,
+    /// What its resident size grew by for each, bytes.
+    pub(super) resident: f64,
+    /// What its own memory grew by for each, bytes.
+    pub(super) own: f64,
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rate, cpu, initiator_cpu, resident, own } = self;
+        let [cpu, initiator] = [cpu, initiator_cpu].map(|seconds| seconds * 1e3);
+        let [resident, own] = [resident, own].map(|bytes| bytes / 1e3);
+        write!(f, "{rate:.0}/s, each {cpu:.3} ms CPU (initiator {initiator:.3}), ")?;
+        write!(f, "{resident:.1} KB resident, {own:.1} KB of its own")
+    }
+}
+
+impl Crowd {
+    /// All go without leave: a goodbye of each would take longer than their coming.
+    pub(super) fn disperse(self) {
+        self.initiator.kill();
+        self.responder.kill();
+    }
+}
+
 impl Bench<'_> {
     /// Lets the load tester set up so many IKE_SAs with a responder, for each number with a new one.
     pub(super) fn handshakes(&mut self, contender: &Contender, counts: &[usize]) -> Result<String> {
@@ -38,33 +92,60 @@ impl Bench<'_> {
     }
 
     fn set_ups(&mut self, contender: &Contender, tester: &LoadTester, count: usize) -> Result<String> {
-        let stage = Stage::build()?;
-        stage.far.configure("lo", format!("{FAR_INNER}/32").parse()?)?;
         let more = match contender.kind {
             Kind::StrongswanFake => format!("{TUNED}\n{}", tester.as_responder()),
             Kind::Cygnet => "dos_protection = no".to_owned(),
             _ => TUNED.to_owned(),
         };
         let settings = ike::settings(contender.kind, &more);
-        let responder = ike::start(contender, &stage.far, "far", &settings, self.nursery)?;
-        ike::load(contender, &stage.far, &responder, &ike::gateway(), self.nursery)?;
+        let load = Load { settings, gateway: ike::gateway(""), count, look: LOOK };
+        let nursery = self.nursery;
+        let crowd = self.gather(contender, &load, |place| tester.start(place, count, nursery))?;
+        let cost = crowd.cost;
+        crowd.disperse();
+        self.note_cost("ike", count, cost);
+        Ok(format!("{count} IKE_SAs: {cost}"))
+    }
+
+    /// Starts a responder and lets an initiator that `start` starts at the near end set up IKE_SAs with it.
+    pub(super) fn gather(
+        &self,
+        contender: &Contender,
+        load: &Load,
+        start: impl FnOnce(&Namespace) -> Result<Process>,
+    ) -> Result<Crowd> {
+        let stage = Stage::build()?;
+        stage.far.configure("lo", format!("{FAR_INNER}/32").parse()?)?;
+        let responder = ike::start(contender, &stage.far, "far", &load.settings, self.nursery)?;
+        ike::load(contender, &stage.far, &responder, &load.gateway, self.nursery)?;
         let mut client = Client::connect(&ike::uri(&responder), Some(Duration::from_secs(20)))?;
         std::thread::sleep(Duration::from_millis(300));
         let (memory, cpu) = (usage::memory(responder.pid)?, usage::cpu_seconds(responder.pid)?);
-        let initiator = tester.start(&stage.near, count, self.nursery)?;
-        let rate = watch(&mut client, &responder, &initiator, count)?;
-        let cpu_each = (usage::cpu_seconds(responder.pid)? - cpu) / count as f64;
+        let initiator = start(&stage.near)?;
+        let rate = watch(&mut client, &responder, &initiator, load)?;
+        let each = 1.0 / load.count as f64;
+        let cpu = (usage::cpu_seconds(responder.pid)? - cpu) * each;
+        let initiator_cpu = usage::cpu_seconds(initiator.pid)? * each;
         // until what the last ones needed for a moment has been given back
         std::thread::sleep(Duration::from_millis(500));
-        let memory_each = (usage::memory(responder.pid)?.resident - memory.resident) / count as f64;
-        self.note(format!("ike {count} set-ups/s"), rate);
-        self.note(format!("ike {count} CPU ms"), cpu_each * 1e3);
-        self.note(format!("ike {count} KB"), memory_each / 1e3);
-        Ok(format!(
-            "{count} IKE_SAs: {rate:.0}/s, {:.3} ms CPU and {:.1} KB each",
-            cpu_each * 1e3,
-            memory_each / 1e3
-        ))
+        let after = usage::memory(responder.pid)?;
+        let (resident, own) = ((after.resident - memory.resident) * each, (after.own - memory.own) * each);
+        Ok(Crowd {
+            cost: Cost { rate, cpu, initiator_cpu, resident, own },
+            client,
+            initiator,
+            responder,
+            stage,
+        })
+    }
+
+    /// Notes what each of so many IKE_SAs cost.
+    pub(super) fn note_cost(&mut self, topic: &str, count: usize, cost: Cost) {
+        self.note(format!("{topic} {count} set-ups/s"), cost.rate);
+        self.note(format!("{topic} {count} CPU ms"), cost.cpu * 1e3);
+        self.note(format!("{topic} {count} initiator CPU ms"), cost.initiator_cpu * 1e3);
+        self.note(format!("{topic} {count} KB"), cost.resident / 1e3);
+        self.note(format!("{topic} {count} own KB"), cost.own / 1e3);
     }
 
     /// Start to first answer; then memory and work of the daemon at rest.
@@ -103,7 +184,7 @@ impl Bench<'_> {
     fn first_answer(&self, contender: &Contender) -> Result<(f64, Stage, Process)> {
         let stage = Stage::build()?;
         let started = Instant::now();
-        let daemon = ike::spawn_loading(contender, &stage.far, "far", &ike::gateway(), self.nursery)?;
+        let daemon = ike::spawn_loading(contender, &stage.far, "far", &ike::gateway(""), self.nursery)?;
         let answered = stage.near.run(|| knock::until_answered(NEAR, FAR, Duration::from_secs(20)))?;
         let took = started.elapsed().as_secs_f64();
         match answered {
@@ -115,7 +196,8 @@ impl Bench<'_> {
 }
 
 /// Waits until a responder has so many IKE_SAs; the rate at which they came, measured between a tenth and nine tenths.
-fn watch(client: &mut Client, responder: &Process, initiator: &Process, count: usize) -> Result<f64> {
+fn watch(client: &mut Client, responder: &Process, initiator: &Process, load: &Load) -> Result<f64> {
+    let count = load.count;
     let (tenth, most) = (count / 10, count - count / 10);
     let (mut from, mut to) = (None, None);
     let mut last = (0, Instant::now());
@@ -140,7 +222,7 @@ fn watch(client: &mut Client, responder: &Process, initiator: &Process, count: u
         if last.1.elapsed() > STALLED {
             bail!("it stalled at {have}: {} / {}", responder.last_words(), initiator.last_words());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(load.look);
     }
     let ((a, begun), (b, ended)) = (from.context("a beginning")?, to.context("an end")?);
     ensure!(b > a, "they came faster than could be watched");
