@@ -66,6 +66,8 @@ impl Knocker {
             match self.socket.recv(&mut buffer) {
                 Ok(length) if agreed(buffer.get(..length).unwrap_or_default()) => return Ok(true),
                 Ok(_) => {}
+                // whoever is stopped and goes on has waited, too
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error).context("waiting for an IKE_SA"),
             }

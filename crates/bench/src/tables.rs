@@ -4,6 +4,13 @@ use crate::record::{Record, Summary};
 use crate::run::{SEARCHED, SIZES};
 use std::fmt::Write as _;
 
+/// What our daemon does with all its IKE_SAs while others wait: as metrics name it, and in words.
+pub(crate) const WORKS: [(&str, &str); 3] = [
+    ("list", "all are listed"),
+    ("rekey", "all CHILD_SAs are rekeyed"),
+    ("liveness", "the liveness of all is checked"),
+];
+
 /// A column: heading, metric, digits after the point.
 struct Column {
     heading: String,
@@ -59,27 +66,19 @@ fn set_ups(record: &Record, topic: &str) -> String {
     text
 }
 
-/// The longest waits while there is work with all IKE_SAs.
+/// The longest waits of others while our daemon works on all its IKE_SAs: a row for each work.
 pub(crate) fn stalls(record: &Record) -> String {
     let mut text = String::new();
     for count in counts(record, "stall") {
         let n = number(count as f64, 0);
-        let mut columns = Vec::new();
-        for (work, words) in [
-            ("list", format!("{n} listed")),
-            ("rekey", "rekeyed".to_owned()),
-            ("liveness", "liveness".to_owned()),
-        ] {
-            for way in ["IKE", "vici"] {
-                columns.push(column(
-                    format!("{words}: {way}, ms"),
-                    format!("stall {count} {work} {way} ms"),
-                    1,
-                ));
-            }
+        let _ = writeln!(text, "| {n} IKE_SAs | IKE, ms | vici, ms | a sleeper, ms |\n|---|---|---|---|");
+        for (work, words) in WORKS {
+            let cells = ["IKE", "vici", "sleeper"].map(|way| {
+                shown(record.summary(Kind::Cygnet, &format!("stall {count} {work} {way} ms")).as_ref(), 1)
+            });
+            let _ = writeln!(text, "| {words} | {} |", cells.join(" | "));
         }
-        columns.push(column("engine away, ms", format!("stall {count} engine ms"), 1));
-        text += &table(record, &columns);
+        text.push('\n');
     }
     text
 }

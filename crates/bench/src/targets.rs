@@ -1,7 +1,7 @@
 //! What we set out to reach, and whether a record shows it.
 use crate::contender::Kind;
 use crate::record::Record;
-use crate::tables::number;
+use crate::tables::{WORKS, number};
 use Kind::{Boringtun, Cygnet, Forwarder, Strongswan, StrongswanFake, WireguardGo};
 
 /// A bound on a figure.
@@ -79,11 +79,7 @@ fn targets(r: &Record) -> Vec<Target> {
     let slower = r.divided((Cygnet, "growth 1000 set-ups/s"), (Cygnet, "growth 100000 set-ups/s"));
     let what = "set-ups per second of 1,000 against those of 100,000, our own load test as initiator";
     add(what.to_owned(), Most(1.3), slower.map(|s| s.median), "times");
-    for (work, words) in [
-        ("list", "all are listed"),
-        ("rekey", "all CHILD_SAs are rekeyed"),
-        ("liveness", "the liveness of all is checked"),
-    ] {
+    for (work, words) in WORKS {
         let waits = ["IKE", "vici"].map(|way| longest(r, &format!("stall 100000 {work} {way} ms")));
         let what = format!("longest wait for an answer, of 100,000 IKE_SAs while {words}");
         add(what, Most(50.0), greatest(waits), "ms");

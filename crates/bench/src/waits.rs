@@ -1,6 +1,9 @@
 //! How long a daemon keeps others waiting while it works: something small is asked over and over, an IKE_SA_INIT through
 //! IKE and `stats` through vici (the engine answers both), and the longest time to an answer is noted.
 //!
+//! Beside them somebody sleeps, over and over, and notes how much longer than meant: so long nobody ran at all, or the
+//! machine stood still, and no daemon could have answered.
+//!
 //! The next question follows a millisecond after the answer to the one before: whatever holds the daemon up for longer than
 //! that meets a question.
 use crate::knock::Knocker;
@@ -29,11 +32,12 @@ pub(crate) struct Waits {
     pub(crate) lost: usize,
 }
 
-/// Both ways.
+/// Both ways, and how long a sleeper overslept at most.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waited {
     pub(crate) ike: Waits,
     pub(crate) vici: Waits,
+    pub(crate) overslept: Duration,
 }
 
 /// Asks a daemon, at the other host and at its vici address, while `work` is done; what the work gave, too.
@@ -55,11 +59,14 @@ pub(crate) fn during<T>(
             let mut client = Client::connect(uri, Some(STUCK))?;
             ask(over, || Ok(client.request("stats", Section::default()).map(|_| true)?))
         });
+        let sleeper = scope.spawn(move || sleep(over));
         let worked = work();
         over.store(true, Ordering::Release);
         let panicked = |_| anyhow!("who asks panicked");
         let (ike, vici) = (ike.join().map_err(panicked)?, vici.join().map_err(panicked)?);
-        let waited = Waited { ike: ike.context("through IKE")?, vici: vici.context("through vici")? };
+        let overslept = sleeper.join().map_err(panicked)?;
+        let (ike, vici) = (ike.context("through IKE")?, vici.context("through vici")?);
+        let waited = Waited { ike, vici, overslept };
         Ok((worked?, waited))
     })
 }
@@ -76,6 +83,17 @@ fn ask(over: &AtomicBool, mut question: impl FnMut() -> Result<bool>) -> Result<
         std::thread::sleep(PAUSE);
     }
     Ok(waits)
+}
+
+/// Sleeps until all is over; the longest that it overslept.
+fn sleep(over: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !over.load(Ordering::Acquire) {
+        let lay_down = Instant::now();
+        std::thread::sleep(PAUSE);
+        longest = longest.max(lay_down.elapsed().saturating_sub(PAUSE));
+    }
+    longest
 }
 
 #[cfg(test)]

@@ -202,7 +202,8 @@ fn watch(client: &mut Client, responder: &Process, initiator: &Process, load: &L
     let (mut from, mut to) = (None, None);
     let mut last = (0, Instant::now());
     loop {
-        let have = established(client)?;
+        let words = || format!("{} said: {}", responder.name, responder.last_words());
+        let have = established(client).with_context(words)?;
         let now = Instant::now();
         if have > last.0 {
             last = (have, now);

@@ -119,8 +119,6 @@ impl Bench<'_> {
         said.push(format!("in {checks} liveness checks: {waits}"));
         ensure!(checks >= count, "the liveness of {checks} only was checked");
 
-        let away = engine_longest(client)?;
-        self.note(format!("stall {count} engine ms"), away);
         Ok(said.join("; "))
     }
 
@@ -132,6 +130,9 @@ impl Bench<'_> {
             self.note(format!("stall {count} {work} {way} ms"), longest);
             said.push(format!("{way} {longest:.1} ms ({} asked, {} lost)", waits.asked, waits.lost));
         }
+        let overslept = waited.overslept.as_secs_f64() * 1e3;
+        self.note(format!("stall {count} {work} sleeper ms"), overslept);
+        said.push(format!("a sleeper {overslept:.1} ms"));
         format!("longest wait {}, engine away {away:.1} ms at most so far", said.join(", "))
     }
 }
