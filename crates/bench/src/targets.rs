@@ -81,7 +81,7 @@ fn targets(r: &Record) -> Vec<Target> {
     add(what.to_owned(), Most(1.3), slower.map(|s| s.median), "times");
     for (work, words) in WORKS {
         let waits = ["IKE", "vici"].map(|way| longest(r, &format!("stall 100000 {work} {way} ms")));
-        let what = format!("longest wait for an answer, of 100,000 IKE_SAs while {words}");
+        let what = format!("longest wait for an answer with 100,000 IKE_SAs, while {words}");
         add(what, Most(50.0), greatest(waits), "ms");
     }
     let lease = |metric: &str| ours(r, metric).map(|rate| 1e6 / rate.max(1e-9));
