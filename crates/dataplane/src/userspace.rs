@@ -5,13 +5,14 @@
 //!
 //! The walk: [`lane`](self) is the packet path, its stages numbered, `sealer` and `opener` do them; `flows` remembers
 //! what policies said; `split` and `coalesce` are the arithmetic of streams; `outbox` and `wires` the way out; `trap`
-//! what waits for an SA; `pace` how long threads compute at a stretch; `plane` what lanes share.
+//! what waits for an SA; `pace` how much passes, `duty` which thread serves it; `plane` what lanes share.
 //!
 //! The outer packet's Don't Fragment bit is the kernel's: set while the packet fits the path MTU it knows. Routers
 //! can so tell it a smaller one; inner senders are told in turn.
 
 mod coalesce;
 mod counters;
+mod duty;
 mod flows;
 mod lane;
 mod opener;
@@ -30,6 +31,7 @@ pub use plane::IkeDatagram;
 
 use crate::backend::{Backend, DataplaneError, Notice, beyond};
 use crate::trace::{self, Decider, Fate, Sealing};
+use duty::Duty;
 use esp::{Flow, InSa, OutSa, Path, SaError, Sad, Spd, Target};
 use lane::{In, Out, Queue};
 use linux::raw::RawSocket;
@@ -156,7 +158,7 @@ impl Userspace {
             spd: Spd::default(),
             traps: trap::Traps::default(),
             counters,
-            bulk: pace::Bulk::default(),
+            bulk: pace::Until::default(),
             notices,
             ike,
             released: Mutex::new(Vec::new()),
@@ -180,18 +182,22 @@ impl Userspace {
             let udp = share(&sockets, lane, lanes);
             let own = Wires { udp: [udp.clone(), sockets.clone()].concat(), ..wires.clone() };
             let sealer = Sealer::new(plane.clone(), queue.clone(), own, options.mark);
-            let sealing = Arc::new(Mutex::new(Queue::new(plane.clone(), queue.clone(), sealer)));
+            // every raw socket gets every packet, so only one lane may listen
+            let raw = if lane == 0 { raw.clone() } else { Vec::new() };
+            let one_way = udp.is_empty() && raw.is_empty();
+            let duty = Arc::new(Duty::new((!one_way).then(|| [out_waker.clone(), in_waker.clone()])));
+            let sealing =
+                Arc::new(Mutex::new(Queue::new(plane.clone(), queue.clone(), sealer, duty.clone())));
             let out = Out {
                 plane: plane.clone(),
                 tun: queue.clone(),
                 queue: sealing.clone(),
+                duty: duty.clone(),
                 waker: out_waker,
                 first: lane == 0,
             };
             this.spawn(format!("esp-out-{lane}"), move || out.run())?;
-            // every raw socket gets every packet, so only one lane may listen
-            let raw = if lane == 0 { raw.clone() } else { Vec::new() };
-            if udp.is_empty() && raw.is_empty() {
+            if one_way {
                 continue;
             }
             let inbound = In {
@@ -199,7 +205,9 @@ impl Userspace {
                 opener: Opener::new(plane.clone(), queue.clone(), tun.udp_offload),
                 udp,
                 raw,
+                tun: queue.clone(),
                 queue: sealing,
+                duty,
                 waker: in_waker,
             };
             this.spawn(format!("esp-in-{lane}"), move || inbound.run())?;

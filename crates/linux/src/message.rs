@@ -94,6 +94,8 @@ pub struct Batch {
     names: Vec<[u8; NAME]>,
     controls: Vec<[u64; CONTROL]>,
     meta: Vec<Meta>,
+    /// Of the slots, how many a receive uses.
+    most: usize,
     count: usize,
 }
 
@@ -109,8 +111,14 @@ impl Batch {
             names: vec![[0; NAME]; slots],
             controls: vec![[0; CONTROL]; slots],
             meta: vec![Meta::default(); slots],
+            most: slots,
             count: 0,
         }
+    }
+
+    /// From now on a receive takes so many datagrams at most, of the slots there are, at least 1.
+    pub fn take(&mut self, most: usize) {
+        self.most = most.clamp(1, self.meta.len().max(1));
     }
 
     /// Buffers filled by the last receive.
@@ -167,10 +175,15 @@ impl Batch {
 /// The system's, `WouldBlock` when nothing is there.
 pub fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<usize> {
     batch.count = 0;
+    if batch.most == 1 { receive_by::<1>(socket, batch) } else { receive_by::<SLOTS>(socket, batch) }
+}
+
+/// With headers for `N`.
+fn receive_by<const N: usize>(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<usize> {
     // SAFETY: both are plain C structs for which all zeroes is a valid value (null pointers, zero lengths).
-    let mut vectors: [libc::iovec; SLOTS] = unsafe { zeroed() };
+    let mut vectors: [libc::iovec; N] = unsafe { zeroed() };
     // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; SLOTS] = unsafe { zeroed() };
+    let mut headers: [libc::mmsghdr; N] = unsafe { zeroed() };
     let mut used = 0;
     for ((((buffer, name), control), vector), header) in batch
         .data
@@ -179,6 +192,7 @@ pub fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<usize> {
         .zip(batch.controls.iter_mut())
         .zip(vectors.iter_mut())
         .zip(headers.iter_mut())
+        .take(batch.most)
     {
         *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         header.msg_hdr.msg_name = name.as_mut_ptr().cast();

@@ -6,7 +6,7 @@ use esp::{Flow, OutSa, Spd, Target};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Flows remembered, a power of two.
+/// Flows remembered: as many as [`Flows::used`] has bits.
 const FLOWS: usize = 32;
 
 /// What a flow's packets need.
@@ -31,7 +31,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     entries: [Option<Entry>; FLOWS],
-    used: bool,
+    /// Which of them are filled, the first by the lowest bit.
+    used: u32,
 }
 
 impl Flows {
@@ -45,22 +46,26 @@ impl Flows {
     ) -> Result<&Known, Option<Target>> {
         // asked before the policies: a change between the two makes the answer older than it is, never newer
         let generation = spd.generation();
-        let slot = self.entries.get_mut(place(flow)).ok_or(None)?;
+        let place = place(flow);
+        let slot = self.entries.get_mut(place).ok_or(None)?;
         let remembered = slot.as_ref().is_some_and(|e| e.generation == generation && e.flow == *flow);
         if !remembered {
             match spd.lookup(flow, Target::clone) {
                 Some(Target::Protect(sa)) => *slot = Some(Entry { flow: *flow, generation, known: know(sa) }),
                 other => return Err(other),
             }
-            self.used = true;
+            self.used |= 1 << place;
         }
         slot.as_ref().map(|entry| &entry.known).ok_or(None)
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        if std::mem::take(&mut self.used) {
-            self.entries.fill_with(|| None);
+        while self.used != 0 {
+            if let Some(slot) = self.entries.get_mut(self.used.trailing_zeros() as usize) {
+                *slot = None;
+            }
+            self.used &= self.used - 1;
         }
     }
 }

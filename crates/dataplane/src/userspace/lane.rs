@@ -1,4 +1,5 @@
-//! The packet path's threads: two per lane, one for each way.
+//! The packet path's threads: two per lane, one for each way; the one for the way in serves both while it can
+//! ([`super::duty`]).
 //!
 //! Out ([`super::sealer`]), one pass:
 //!  1. wait for the device's queue;
@@ -18,13 +19,14 @@
 //!
 //! What is written to the device may be answered at once: by this host itself, be it with an acknowledgement. So the way
 //! in ends with a look at the device's queue, and its thread sends what it finds there: the answer does not wait until
-//! another thread has woken up. The lock between the two threads of a lane is held for a pass; the way in only takes it
-//! where it is free, and not while more waits on its sockets.
+//! another thread has woken up. The lock between the two threads of a lane is held for a pass; where each has its way,
+//! the way in only takes it where it is free, and not while more waits on its sockets.
 //!
 //! A lone packet never waits for others: every pass ends with what there is. Nothing here allocates per packet, logs,
 //! or takes a lock that lanes share.
+use super::duty::{Duty, Way};
 use super::opener::Opener;
-use super::pace::Pace;
+use super::pace::{Pace, Rate};
 use super::plane::Plane;
 use super::sealer::Sealer;
 use linux::clock::monotonic_ms;
@@ -45,6 +47,10 @@ const ANSWERS: usize = 8;
 const READ_BYTES: usize = 256 << 10;
 /// The longest read: virtio header and an IP packet.
 const LONGEST: usize = VIRTIO_HEADER + 65_535;
+/// Milliseconds until a device that could not be read is tried again.
+const DOWN: u16 = 200;
+/// Datagrams received at once while little passes: room for more costs time to prepare.
+const LONE: usize = 1;
 /// Batches read from one socket before the next has its turn.
 const TURNS: usize = 4;
 
@@ -53,6 +59,8 @@ pub(super) struct Queue {
     plane: Arc<Plane>,
     tun: Arc<TunQueue>,
     sealer: Sealer,
+    duty: Arc<Duty>,
+    rate: Rate,
     buffer: Box<[u8]>,
 }
 
@@ -61,6 +69,7 @@ pub(super) struct Out {
     pub(super) plane: Arc<Plane>,
     pub(super) tun: Arc<TunQueue>,
     pub(super) queue: Arc<Mutex<Queue>>,
+    pub(super) duty: Arc<Duty>,
     pub(super) waker: Arc<Waker>,
     /// Takes packets that traps kept.
     pub(super) first: bool,
@@ -70,33 +79,40 @@ impl Out {
     /// Runs until the plane stops.
     pub(super) fn run(self) {
         let mut pace = Pace::begin(monotonic_ms());
+        let both = [self.waker.as_fd(), self.tun.as_fd()];
         while !self.plane.stopping() {
             // 1
-            let Ok(ready) = wait::readable(&[self.tun.as_fd(), self.waker.as_fd()], None) else { return };
-            if ready == 0 {
+            let mine = if self.duty.apart() { &both[..] } else { &both[..1] };
+            let Ok(ready) = wait::readable(mine, None) else { return };
+            let kept = ready & 1 != 0 && self.first;
+            if ready & 1 != 0 {
+                self.waker.reset();
+            }
+            // the way in may have taken the device over while this waited
+            if !kept && !(ready & 2 != 0 && self.duty.apart()) {
                 continue;
             }
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if ready & 2 != 0 {
-                self.waker.reset();
-                if self.first {
-                    queue.released();
-                }
+            if kept {
+                queue.released();
             }
             let passed = queue.pass(READS);
             drop(queue);
-            pace.passed(passed.unwrap_or(0), monotonic_ms(), &self.plane.bulk);
+            let now = monotonic_ms();
+            pace.passed(passed.unwrap_or(0), now, &self.plane.bulk);
+            self.duty.decide(now, &self.waker);
             if passed.is_none() {
                 // the device went down: packets come again when it is up
-                let _ = wait::readable(&[self.waker.as_fd()], Some(200));
+                let _ = wait::readable(&[self.waker.as_fd()], Some(DOWN));
             }
         }
     }
 }
 
 impl Queue {
-    pub(super) fn new(plane: Arc<Plane>, tun: Arc<TunQueue>, sealer: Sealer) -> Self {
-        Self { plane, tun, sealer, buffer: vec![0; LONGEST].into_boxed_slice() }
+    pub(super) fn new(plane: Arc<Plane>, tun: Arc<TunQueue>, sealer: Sealer, duty: Arc<Duty>) -> Self {
+        let buffer = vec![0; LONGEST].into_boxed_slice();
+        Self { plane, tun, sealer, duty, rate: Rate::begin(monotonic_ms()), buffer }
     }
 
     /// Seals what traps kept.
@@ -111,6 +127,8 @@ impl Queue {
     /// the device cannot be read.
     fn pass(&mut self, reads: usize) -> Option<usize> {
         let now = monotonic_ms();
+        // the next is not expected to be there yet, and to find that out takes time
+        let each = self.duty.little(now);
         let (mut bytes, mut readable) = (0, true);
         for _ in 0..reads {
             // 2
@@ -118,6 +136,9 @@ impl Queue {
                 Ok(n) => {
                     self.sealer.train(self.buffer.get(..n).unwrap_or_default(), now);
                     bytes += n;
+                    if each {
+                        self.sealer.flush();
+                    }
                     if bytes >= READ_BYTES {
                         break;
                     }
@@ -133,6 +154,7 @@ impl Queue {
         }
         // 6
         self.sealer.flush();
+        self.duty.passed(Way::Out, &mut self.rate, bytes, now);
         readable.then_some(bytes)
     }
 }
@@ -143,8 +165,10 @@ pub(super) struct In {
     pub(super) opener: Opener,
     pub(super) udp: Vec<Arc<UdpSocket>>,
     pub(super) raw: Vec<Arc<RawSocket>>,
-    /// Where answers to what came in may wait.
+    pub(super) tun: Arc<TunQueue>,
+    /// Where answers to what came in may wait, and all that leaves while little passes.
     pub(super) queue: Arc<Mutex<Queue>>,
+    pub(super) duty: Arc<Duty>,
     pub(super) waker: Arc<Waker>,
 }
 
@@ -154,38 +178,59 @@ impl In {
         // slots of an even size: copies to odd addresses are slower
         let mut batch = Batch::new(SLOTS, 1 << 16);
         let mut looks = Looks::default();
-        let mut pace = Pace::begin(monotonic_ms());
-        let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.waker.as_fd()];
+        let mut now = monotonic_ms();
+        let (mut pace, mut rate) = (Pace::begin(now), Rate::begin(now));
+        let (tun, waker) = (self.tun.clone(), self.waker.clone());
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![tun.as_fd(), waker.as_fd()];
         descriptors.extend(self.udp.iter().map(|s| s.as_fd()));
         descriptors.extend(self.raw.iter().map(|s| s.as_fd()));
+        // while the device is down: when it is tried again
+        let mut again: Option<u64> = None;
         while !self.plane.stopping() {
             // 1
-            let Ok(ready) = wait::readable(&descriptors, None) else { return };
-            if ready & 1 != 0 {
-                self.waker.reset();
+            let skipped = usize::from(again.is_some() || self.duty.apart());
+            let wanted = descriptors.get(skipped..).unwrap_or_default();
+            let Ok(ready) = wait::readable(wanted, again.map(|_| DOWN)) else { return };
+            // bits as if the device had been waited for
+            let ready = ready << skipped;
+            if ready & 2 != 0 {
+                waker.reset();
             }
+            batch.take(if self.duty.little(now) { LONE } else { SLOTS });
             let (mut all, mut bytes) = (true, 0);
             for (i, socket) in self.udp.iter().enumerate() {
-                if ready & (2 << i) != 0 {
+                if ready & (4 << i) != 0 {
                     // 2
                     let handle = |b: &mut Batch| self.opener.datagrams(b, socket.local());
                     all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
                 }
             }
             for (i, socket) in self.raw.iter().enumerate() {
-                if ready & (2 << (self.udp.len() + i)) != 0 {
+                if ready & (4 << (self.udp.len() + i)) != 0 {
                     let handle = |b: &mut Batch| self.opener.packets(b, socket);
                     all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
                 }
             }
-            pace.passed(bytes, monotonic_ms(), &self.plane.bulk);
+            now = monotonic_ms();
+            self.duty.passed(Way::In, &mut rate, bytes, now);
             // 6
-            if all
+            if !self.duty.apart() {
+                if again.is_none() {
+                    let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    let passed = queue.pass(READS);
+                    drop(queue);
+                    bytes += passed.unwrap_or(0);
+                    again = passed.is_none().then_some(now + u64::from(DOWN));
+                }
+            } else if all
                 && looks.due()
                 && let Ok(mut queue) = self.queue.try_lock()
             {
                 looks.found(queue.pass(ANSWERS).is_some_and(|bytes| bytes > 0));
             }
+            pace.passed(bytes, now, &self.plane.bulk);
+            self.duty.decide(now, &waker);
+            again = again.filter(|at| *at > now);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What all lanes share: the tables, the way to the daemon, the sign to stop.
 use super::counters::Counters;
-use super::pace::Bulk;
+use super::pace::Until;
 use super::trap::Traps;
 use crate::backend::Notice;
 use esp::{Sad, Spd};
@@ -20,7 +20,8 @@ pub(super) struct Plane {
     pub(super) spd: Spd,
     pub(super) traps: Traps,
     pub(super) counters: Arc<Counters>,
-    pub(super) bulk: Bulk,
+    /// Until when there is bulk in any lane.
+    pub(super) bulk: Until,
     pub(super) notices: Sender<Notice>,
     pub(super) ike: Sender<IkeDatagram>,
     /// Packets that traps kept and that have an SA now.
