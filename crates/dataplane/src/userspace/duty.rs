@@ -109,8 +109,8 @@ mod tests {
     fn much_both_ways_parts_them_and_the_other_thread_learns_of_it() {
         let wakers = [(); 2].map(|()| Arc::new(Waker::new().unwrap()));
         let [out, inn] = &wakers;
-        let duty = Duty::new(Some(wakers.clone()));
         for (o, i) in [(MUCH * 20, MUCH), (MUCH, MUCH * 20)] {
+            let duty = Duty::new(Some(wakers.clone()));
             passes(&duty, 0, o, i);
             duty.decide(100, inn);
             assert!(!duty.apart() && !woken(out) && !woken(inn), "one way alone does not");
