@@ -160,6 +160,12 @@ impl Writer {
         Self::default()
     }
 
+    /// Empty, with room for so many bytes before it grows.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Bytes written so far.
     #[must_use]
     #[inline]
@@ -206,6 +212,24 @@ impl Writer {
     /// `n` zero bytes.
     pub fn zeros(&mut self, n: usize) -> &mut Self {
         self.bytes.resize(self.bytes.len().saturating_add(n), 0);
+        self
+    }
+
+    /// Behind the length of it in 16 bits, and `more` added to that: what `write` appends, at most `limit` bytes.
+    pub fn counted16(&mut self, more: usize, limit: usize, write: impl FnOnce(&mut Self)) -> &mut Self {
+        let at = self.len();
+        self.u16(0);
+        let start = self.len();
+        write(self);
+        self.bytes.truncate(start.saturating_add(limit));
+        let count = self.len().saturating_sub(start).saturating_add(more);
+        self.overwrite(at, &count16(count).to_be_bytes())
+    }
+
+    /// Puts `v` over what stands at `at` already; what is not there yet is left.
+    pub(crate) fn overwrite(&mut self, at: usize, v: &[u8]) -> &mut Self {
+        let there = self.bytes.get_mut(at..).into_iter().flatten();
+        there.zip(v).for_each(|(to, from)| *to = *from);
         self
     }
 

@@ -1,7 +1,7 @@
 //! The walk along a chain of payloads (RFC 7296 3.2).
 use super::*;
 use crate::WireError;
-use crate::codec::{Reader, Writer, at_most, count16};
+use crate::codec::{Reader, Writer};
 use crate::iana::PayloadType;
 
 /// Payloads in one chain at most.
@@ -149,7 +149,9 @@ pub(super) fn walk(
     stop: &[PayloadType],
 ) -> Result<(Vec<Payload>, PayloadType), WireError> {
     let mut kind = first;
-    let mut payloads = Vec::new();
+    // A chain has a handful: one piece of memory for all of them.
+    let mut payloads =
+        Vec::with_capacity(if kind == PayloadType::None || stop.contains(&kind) { 0 } else { 16 });
     while kind != PayloadType::None && !stop.contains(&kind) {
         if payloads.len() == MAX_PAYLOADS {
             return Err(WireError::TooMany { what: "number of payloads", limit: MAX_PAYLOADS });
@@ -175,18 +177,25 @@ pub fn parse_chain(first: PayloadType, bytes: &[u8]) -> Result<Vec<Payload>, Wir
     Ok(payloads)
 }
 
+/// Room for the messages that are common.
+pub(super) const ROOM: usize = 512;
+
 /// Encodes a chain; returns the type of the first payload (`None` for an empty chain) and the bytes.
 #[must_use]
 pub fn encode_chain(payloads: &[Payload]) -> (PayloadType, Vec<u8>) {
+    if payloads.is_empty() {
+        return (PayloadType::None, Vec::new());
+    }
+    let mut out = Writer::with_room(ROOM);
+    (write_chain(&mut out, payloads), out.into_vec())
+}
+
+/// Appends a chain; the type of its first payload.
+pub(super) fn write_chain(out: &mut Writer, payloads: &[Payload]) -> PayloadType {
     let first = payloads.first().map_or(PayloadType::None, Payload::kind);
     let followers = payloads.iter().skip(1).map(Payload::kind).chain(std::iter::once(PayloadType::None));
-    let mut out = Writer::new();
     for (payload, next) in payloads.iter().zip(followers) {
-        let mut w = Writer::new();
-        payload.encode(&mut w);
-        let body = w.into_vec();
-        let body = at_most(&body, MAX_BODY);
-        out.u8(next.into()).u8(0).u16(count16(body.len() + GENERIC)).bytes(body);
+        out.u8(next.into()).u8(0).counted16(GENERIC, MAX_BODY, |w| payload.encode(w));
     }
-    (first, out.into_vec())
+    first
 }

@@ -1,5 +1,5 @@
 //! The IKE header (RFC 7296 3.1) and the split of a datagram into clear payloads and a sealed rest.
-use super::chain::{GENERIC, Payload, encode_chain, take_raw, walk};
+use super::chain::{GENERIC, Payload, ROOM, take_raw, walk, write_chain};
 use crate::WireError;
 use crate::codec::{Reader, Writer, count16};
 use crate::iana::{ExchangeType, PayloadType};
@@ -99,10 +99,14 @@ impl Header {
 
     /// Appends the 28 bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut w = Writer::new();
+        let mut w = Writer::with_room(Self::LEN);
+        self.write(&mut w);
+        out.extend_from_slice(&w.into_vec());
+    }
+
+    fn write(&self, w: &mut Writer) {
         w.u64(self.spi_i).u64(self.spi_r).u8(self.next.into()).u8(self.major << 4 | self.minor & 0x0f);
         w.u8(self.exchange.into()).u8(self.flags.bits()).u32(self.message_id).u32(self.length);
-        out.extend_from_slice(&w.into_vec());
     }
 }
 
@@ -131,11 +135,13 @@ impl Message {
     /// Encodes header and clear payloads; fills in `next` and `length`.
     #[must_use]
     pub fn encode(header: Header, payloads: &[Payload]) -> Vec<u8> {
-        let (next, chain) = encode_chain(payloads);
-        let mut out = Vec::with_capacity(Header::LEN + chain.len());
-        Header { next, length: length32(Header::LEN + chain.len()), ..header }.encode(&mut out);
-        out.extend_from_slice(&chain);
-        out
+        let mut w = Writer::with_room(ROOM);
+        w.zeros(Header::LEN);
+        let next = write_chain(&mut w, payloads);
+        let mut head = Writer::with_room(Header::LEN);
+        Header { next, length: length32(w.len()), ..header }.write(&mut head);
+        w.overwrite(0, &head.into_vec());
+        w.into_vec()
     }
 
     /// Encodes header, clear payloads, and the head of an SK (or SKF) payload whose body (IV, ciphertext, ICV)
@@ -153,16 +159,14 @@ impl Message {
             Some(_) => (PayloadType::Skf, GENERIC + FRAGMENT),
         };
         let payload_len = body_len.saturating_add(head_len).min(usize::from(u16::MAX));
-        let mut out = Vec::with_capacity(Header::LEN + payload_len);
-        Header { next, length: length32(Header::LEN + payload_len), ..header }.encode(&mut out);
-        let mut w = Writer::new();
+        let mut w = Writer::with_room(Header::LEN + payload_len);
+        Header { next, length: length32(Header::LEN + payload_len), ..header }.write(&mut w);
         w.u8(inner.into()).u8(0).u16(count16(payload_len));
         if let Some((number, total)) = fragment {
             w.u16(number).u16(total);
         }
         w.zeros(payload_len - head_len);
-        out.extend_from_slice(&w.into_vec());
-        out
+        w.into_vec()
     }
 }
 

@@ -32,7 +32,7 @@ impl Id {
     /// The body as it stands in the payload: what the signed octets of RFC 7296 2.15 cover (`RestOfIDPayload`).
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let mut w = Writer::new();
+        let mut w = Writer::with_room(self.data.len().saturating_add(4));
         self.encode(&mut w);
         w.into_vec()
     }

@@ -1,7 +1,7 @@
 //! Security Association payload: proposals, transforms, attributes (RFC 7296 3.3).
 use super::{Proposal, Sa, Transform};
 use crate::WireError;
-use crate::codec::{Reader, Writer, at_most, count8, count16};
+use crate::codec::{Reader, Writer, at_most, count8};
 
 /// Proposals in one payload at most: they are numbered with a byte.
 const MAX_PROPOSALS: usize = 255;
@@ -80,7 +80,8 @@ impl Proposal {
         let spi_size = r.u8("proposal SPI size")?;
         let count = r.u8("number of transforms")?;
         let spi = r.take(spi_size.into(), "proposal SPI")?.to_vec();
-        let mut transforms = Vec::new();
+        // Each has eight bytes at least: a count that is a lie costs no more than it sent.
+        let mut transforms = Vec::with_capacity(usize::from(count).min(r.len() / 8));
         for left in (0..count).rev() {
             transforms.push(Transform::parse(&mut r, left == 0)?);
         }
@@ -91,17 +92,16 @@ impl Proposal {
     fn encode(&self, w: &mut Writer, last: bool) {
         let spi = at_most(&self.spi, 255);
         let transforms = at_most(&self.transforms, 255);
-        let mut body = Writer::new();
-        body.u8(self.number)
-            .u8(self.protocol.into())
-            .u8(count8(spi.len()))
-            .u8(count8(transforms.len()))
-            .bytes(spi);
-        for (i, transform) in transforms.iter().enumerate() {
-            transform.encode(&mut body, i + 1 == transforms.len());
-        }
-        let body = body.into_vec();
-        w.u8(if last { 0 } else { 2 }).u8(0).u16(count16(body.len() + 4)).bytes(&body);
+        w.u8(if last { 0 } else { 2 }).u8(0).counted16(4, usize::MAX, |w| {
+            w.u8(self.number)
+                .u8(self.protocol.into())
+                .u8(count8(spi.len()))
+                .u8(count8(transforms.len()))
+                .bytes(spi);
+            for (i, transform) in transforms.iter().enumerate() {
+                transform.encode(w, i + 1 == transforms.len());
+            }
+        });
     }
 }
 
