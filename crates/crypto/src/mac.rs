@@ -73,7 +73,7 @@ impl Mac {
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> ([u8; MAX_LEN], usize) {
         let mut out = [0_u8; MAX_LEN];
         let len = match self {
-            Self::Hmac(key) => return hmac(key, parts),
+            Self::Hmac(key) => return hmac(key, parts.iter().copied()),
             Self::Md5(keyed) => {
                 let mut context = (**keyed).clone();
                 for part in parts {
@@ -103,7 +103,10 @@ impl Mac {
 }
 
 /// HMAC over the concatenated parts, and its length.
-pub(crate) fn hmac(key: &awslc::Key, parts: &[&[u8]]) -> ([u8; MAX_LEN], usize) {
+pub(crate) fn hmac<'a>(
+    key: &awslc::Key,
+    parts: impl IntoIterator<Item = &'a [u8]>,
+) -> ([u8; MAX_LEN], usize) {
     let mut context = awslc::Context::with_key(key);
     for part in parts {
         context.update(part);

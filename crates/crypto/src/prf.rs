@@ -41,7 +41,7 @@ pub fn fixed_key_len(prf: Prf) -> Option<usize> {
 /// # Errors
 /// The function is not available.
 pub fn compute(prf: Prf, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoError> {
-    with(prf, key, |sign| Ok(sign(parts)))
+    with(prf, key, |sign| Ok(Secret::from(sign(&[], parts, &[]).as_slice())))
 }
 
 /// The first `len` bytes of prf+(key, seed concatenated) (RFC 7296 2.13).
@@ -52,19 +52,14 @@ pub fn plus(prf: Prf, key: &[u8], seed: &[&[u8]], len: usize) -> Result<Secret, 
     let block = output_len(prf)?;
     with(prf, key, |sign| {
         let mut out = Secret::zeroed(len);
-        let mut previous = Secret::default();
+        let mut previous = Digest::default();
         for (index, chunk) in out.as_mut_slice().chunks_mut(block).enumerate() {
             let number = u8::try_from(index + 1).map_err(|_| CryptoError::Length {
                 what: "prf+ output, at most,",
                 want: 255 * block,
                 have: len,
             })?;
-            let number = [number];
-            let mut parts = Vec::with_capacity(seed.len() + 2);
-            parts.push(previous.as_slice());
-            parts.extend_from_slice(seed);
-            parts.push(&number);
-            let next = sign(&parts);
+            let next = sign(previous.as_slice(), seed, &[number]);
             for (to, from) in chunk.iter_mut().zip(next.as_slice()) {
                 *to = *from;
             }
@@ -88,11 +83,14 @@ pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
     out
 }
 
+/// The keyed function: over what comes first, in the middle and last.
+type Keyed<'a> = dyn Fn(&[u8], &[&[u8]], &[u8]) -> Digest + 'a;
+
 /// Does something with the keyed function. Most keys are used once or twice: HMAC's, which are large, lie on the stack.
 fn with<T>(
     prf: Prf,
     key: &[u8],
-    work: impl FnOnce(&dyn Fn(&[&[u8]]) -> Secret) -> Result<T, CryptoError>,
+    work: impl FnOnce(&Keyed<'_>) -> Result<T, CryptoError>,
 ) -> Result<T, CryptoError> {
     let algorithm = match prf {
         Prf::HmacSha1 => awslc::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -101,16 +99,34 @@ fn with<T>(
         Prf::HmacSha512 => awslc::HMAC_SHA512,
         Prf::HmacMd5 | Prf::Aes128Xcbc | Prf::Aes128Cmac | Prf::Unknown(_) => {
             let mac = keyed(prf, key)?;
-            return work(&|parts| secret(mac.sign(parts)));
+            return work(&|head, parts, tail| Digest::new(mac.sign(&[&[head], parts, &[tail]].concat())));
         }
     };
     let key = awslc::Key::new(algorithm, key);
-    work(&|parts| secret(mac::hmac(&key, parts)))
+    work(&|head, parts, tail| {
+        let all = [head].into_iter().chain(parts.iter().copied()).chain([tail]);
+        Digest::new(mac::hmac(&key, all))
+    })
 }
 
-fn secret((digest, len): ([u8; MAX_LEN], usize)) -> Secret {
-    let digest = zeroize::Zeroizing::new(digest);
-    Secret::from(digest.get(..len).unwrap_or_default())
+/// An output and its length, wiped when it is dropped. It lies on the stack: most live for one more computation.
+struct Digest(zeroize::Zeroizing<[u8; MAX_LEN]>, usize);
+
+impl Digest {
+    fn new((bytes, len): ([u8; MAX_LEN], usize)) -> Self {
+        Self(zeroize::Zeroizing::new(bytes), len)
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.0.get(..self.1).unwrap_or_default()
+    }
+}
+
+impl Default for Digest {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self::new(([0; MAX_LEN], 0))
+    }
 }
 
 /// Those that are not HMAC of aws-lc.

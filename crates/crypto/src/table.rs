@@ -148,9 +148,9 @@ fn unknown(kind: &str, number: u16) -> CryptoError {
     CryptoError::Unsupported { name: format!("{kind} {number}"), reason: "the number is not known" }
 }
 
-fn usable(backend: Backend, name: String) -> Result<(), CryptoError> {
+fn usable(backend: Backend, name: impl FnOnce() -> String) -> Result<(), CryptoError> {
     match backend {
-        Backend::Refused(reason) => Err(CryptoError::Unsupported { name, reason }),
+        Backend::Refused(reason) => Err(CryptoError::Unsupported { name: name(), reason }),
         _ => Ok(()),
     }
 }
@@ -179,7 +179,7 @@ pub fn encr_available(encr: Encr, key_bits: u16) -> Result<(), CryptoError> {
 /// An algorithm that is not available, or a key size that it does not have.
 pub fn key_len(encr: Encr, key_bits: u16) -> Result<usize, CryptoError> {
     let row = encr_row(encr)?;
-    usable(row.backend, row.keyword(key_bits))?;
+    usable(row.backend, || row.keyword(key_bits))?;
     let bits = match row.sizes {
         [only] if key_bits == 0 && row.single_size() => *only,
         sizes if sizes.contains(&key_bits) => key_bits,
@@ -234,7 +234,7 @@ pub fn integ_key_len(integ: Integ) -> Result<usize, CryptoError> {
         return Ok(0);
     }
     let row = integ_row(integ)?;
-    usable(row.backend, integ_keyword(integ))?;
+    usable(row.backend, || integ_keyword(integ))?;
     Ok(row.key)
 }
 
@@ -273,7 +273,7 @@ pub fn implied_prf(integ: Integ) -> Option<Prf> {
 /// # Errors
 /// Says why not.
 pub fn prf_available(prf: Prf) -> Result<(), CryptoError> {
-    plain_row(PRF, "prf", prf).and_then(|row| usable(row.backend, row.keyword()))
+    plain_row(PRF, "prf", prf).and_then(|row| usable(row.backend, || row.keyword()))
 }
 
 /// Too weak for a default proposal.

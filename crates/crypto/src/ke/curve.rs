@@ -73,11 +73,13 @@ impl Curve {
 
     /// aws-lc checks that the point lies on the curve, and refuses the all-zero output of X25519 (RFC 8031 2).
     pub(super) fn shared(self, key: &PrivateKey, peer: &[u8]) -> Result<Secret, CryptoError> {
-        let mut encoded = Vec::with_capacity(peer.len() + 1);
-        if self != Self::X25519 {
-            encoded.push(4);
-        }
-        encoded.extend_from_slice(peer);
+        let marked;
+        let encoded = if self == Self::X25519 {
+            peer
+        } else {
+            marked = [&[4], peer].concat();
+            &marked
+        };
         agree(
             key,
             UnparsedPublicKey::new(self.algorithm(), encoded),
