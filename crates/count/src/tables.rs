@@ -47,7 +47,7 @@ fn policies(counts: &mut Counts, size: u32) {
             for n in 0..100 {
                 let host = Selector::host(Ipv4Addr::from_bits(0x0ac8_0000 + black_box(n)).into());
                 spd.insert(u32::MAX, 0, &[local], &[host], &Target::Pass);
-                assert!(spd.remove(u32::MAX));
+                assert!(spd.remove(u32::MAX, &[local], &[host]));
             }
         });
     });

@@ -42,7 +42,7 @@ use linux::wait::Waker;
 use opener::Opener;
 use plane::Plane;
 use policy::sa::{PolicyOnly, Usage};
-use policy::{ChildSa, Mode};
+use policy::{ChildSa, Mode, Selector};
 use sealer::Sealer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -105,6 +105,8 @@ struct Installed {
 struct Shunt {
     owner: u32,
     reqid: u32,
+    local_ts: Box<[Selector]>,
+    remote_ts: Box<[Selector]>,
 }
 
 /// The userspace data plane; it stops when dropped.
@@ -314,7 +316,8 @@ impl Backend for Userspace {
         // Policies need no keeping: what none wants is dropped, and traps are policies of their own.
         let installed = self.children.remove(&child).ok_or(DataplaneError::Unknown(child))?;
         if let Some(owner) = installed.owner {
-            self.plane.spd.remove(owner);
+            let (local, remote) = installed.inbound.selectors();
+            self.plane.spd.remove(owner, local, remote);
         }
         self.plane.sad.remove(installed.inbound.spi);
         Ok((installed.inbound.usage(), installed.outbound.usage()))
@@ -341,8 +344,10 @@ impl Backend for Userspace {
         };
         let owner = self.owner();
         self.plane.spd.insert(owner, policy.config.priority, &policy.local_ts, &policy.remote_ts, &target);
-        if let Some(old) = self.shunts.insert(policy.id, Shunt { owner, reqid: policy.reqid }) {
-            self.plane.spd.remove(old.owner);
+        let (local_ts, remote_ts) = (policy.local_ts.as_slice().into(), policy.remote_ts.as_slice().into());
+        let shunt = Shunt { owner, reqid: policy.reqid, local_ts, remote_ts };
+        if let Some(old) = self.shunts.insert(policy.id, shunt) {
+            self.plane.spd.remove(old.owner, &old.local_ts, &old.remote_ts);
             self.reqids.remove(&(old.reqid, policy.id));
         }
         self.reqids.insert((policy.reqid, policy.id));
@@ -351,7 +356,7 @@ impl Backend for Userspace {
 
     fn remove_policy(&mut self, id: u32) -> Result<(), DataplaneError> {
         let shunt = self.shunts.remove(&id).ok_or(DataplaneError::Unknown(id))?;
-        self.plane.spd.remove(shunt.owner);
+        self.plane.spd.remove(shunt.owner, &shunt.local_ts, &shunt.remote_ts);
         self.reqids.remove(&(shunt.reqid, id));
         drop(self.plane.traps.release(id));
         Ok(())

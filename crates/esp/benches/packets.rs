@@ -86,7 +86,7 @@ fn policies(c: &mut Criterion) {
         group.bench_function(format!("insert+remove/{count}"), |bench| {
             bench.iter(|| {
                 spd.insert(u32::MAX, 0, &[local], &[next], &Target::Pass);
-                spd.remove(u32::MAX)
+                spd.remove(u32::MAX, &[local], &[next])
             });
         });
     }

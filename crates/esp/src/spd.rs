@@ -10,7 +10,6 @@ use crate::table::{Chain, Table, mix, short};
 use arc_swap::ArcSwap;
 use policy::Selector;
 use policy::selector::ANY_PORT;
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,6 +100,7 @@ struct Policy {
     local: Selector,
     remote: Selector,
     target: Target,
+    owner: u32,
     order: Order,
 }
 
@@ -184,8 +184,6 @@ pub struct Spd {
 struct Owned {
     /// Policies made so far: later ones win among equals.
     serial: u64,
-    /// The policies of an owner: where each is filed, and its serial number.
-    policies: BTreeMap<u32, SmallVec<[(u32, u64); 1]>>,
     /// How many policies have these lengths.
     counts: BTreeMap<Lengths, usize>,
 }
@@ -207,27 +205,33 @@ impl Spd {
             for r in remote.iter().filter(|r| r.is_ipv4() == l.is_ipv4()) {
                 turn.serial += 1;
                 let order = (priority, target.rank(), u64::MAX - turn.serial);
-                let mut policy = Policy { local: *l, remote: *r, target: target.clone(), order };
+                let mut policy = Policy { local: *l, remote: *r, target: target.clone(), owner, order };
                 if priority == 0 {
                     policy.order.0 = policy.computed_priority();
                 }
                 let (lengths, hash, order) = (policy.lengths(), policy.hash(), policy.order);
                 self.announce(lengths, order.0);
                 *turn.counts.entry(lengths).or_default() += 1;
-                turn.policies.entry(owner).or_default().push((hash, order.2));
                 self.policies.insert(hash, policy, |other| other.order > order);
             }
         }
         self.changed();
     }
 
-    /// Removes the policies of `owner`; false when it had none.
-    pub fn remove(&self, owner: u32) -> bool {
+    /// Removes the policies that `owner` has between these selectors, whoever has others there; false when it has none.
+    /// What is filed by the selectors alone need not be remembered a second time.
+    pub fn remove(&self, owner: u32, local: &[Selector], remote: &[Selector]) -> bool {
         let mut turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(policies) = turn.policies.remove(&owner) else { return false };
-        for (hash, serial) in policies {
-            let gone = self.policies.remove(hash, |policy| policy.order.2 == serial);
-            let Some(lengths) = gone.map(|policy| policy.lengths()) else { continue };
+        let mut found = false;
+        let pairs = local.iter().flat_map(|l| remote.iter().map(move |r| (l, r)));
+        for (l, r) in pairs.filter(|(l, r)| l.is_ipv4() == r.is_ipv4()) {
+            let lengths = Lengths::of(l, r);
+            let hash = lengths.hash(high(r.start), high(l.start));
+            let its = |policy: &Policy| policy.owner == owner && policy.local == *l && policy.remote == *r;
+            if self.policies.remove(hash, its).is_none() {
+                continue;
+            }
+            found = true;
             let left = turn.counts.get(&lengths).map_or(0, |n| n.saturating_sub(1));
             if left > 0 {
                 turn.counts.insert(lengths, left);
@@ -237,8 +241,10 @@ impl Spd {
                 self.in_use.store(Arc::new(rest));
             }
         }
-        self.changed();
-        true
+        if found {
+            self.changed();
+        }
+        found
     }
 
     /// Differs after every change from what it was before: whoever remembers an answer remembers this as well, asked
@@ -261,7 +267,7 @@ impl Spd {
     #[must_use]
     pub fn explain(&self, flow: &Flow) -> Option<(String, u32, Target)> {
         self.find(flow, |policy| {
-            let Policy { local, remote, target, order } = policy;
+            let Policy { local, remote, target, order, .. } = policy;
             (format!("{local} === {remote}"), order.0, target.clone())
         })
     }
@@ -336,7 +342,7 @@ mod tests {
         if let Some((protocol, port)) = restrict {
             remote = remote.restricted(protocol, (port, port));
         }
-        Policy { local, remote, target, order: (0, 0, 0) }.computed_priority()
+        Policy { local, remote, target, owner: 0, order: (0, 0, 0) }.computed_priority()
     }
 
     /// What strongSwan 5.9 gave the kernel for the same shunts and traps.

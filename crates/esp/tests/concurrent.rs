@@ -61,14 +61,15 @@ fn what_stays_serves_while_others_come_and_go() {
             });
         }
         scope.spawn(|| {
+            let forget = |n| spd.remove(n, &a.local_ts, &[host(n)]);
             for n in STAY..COME {
                 install(n);
                 if n % 3 == 0 {
-                    assert!(spd.remove(n) && sad.remove(1000 + n).is_some());
+                    assert!(forget(n) && sad.remove(1000 + n).is_some());
                 }
             }
             for n in (STAY..COME).filter(|n| n % 3 != 0) {
-                assert!(spd.remove(n) && sad.remove(1000 + n).is_some());
+                assert!(forget(n) && sad.remove(1000 + n).is_some());
             }
             done.store(true, Ordering::Relaxed);
         });

@@ -34,7 +34,8 @@ fn the_narrower_policy_wins() {
     assert_eq!(hit(&spd, &flow("10.9.9.9", "10.1.2.3", 6, None)), Some(2), "a fragment has no port");
     assert_eq!(hit(&spd, &flow("172.16.0.1", "10.1.2.3", 6, Some((1, 2)))), Some(1));
     assert_eq!(hit(&spd, &flow("fd00::1", "fd00::2", 6, Some((1, 2)))), None);
-    assert!(spd.remove(2) && !spd.remove(2));
+    let gone = || spd.remove(2, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")]);
+    assert!(gone() && !gone());
     assert_eq!(hit(&spd, &tcp(80)), Some(1));
 }
 
@@ -59,7 +60,8 @@ fn of_equals_the_newest_serves() {
     }
     let to = || hit(&spd, &flow("10.0.0.1", "10.1.0.1", 17, None));
     assert_eq!(to(), Some(2));
-    spd.remove(2);
+    assert!(!spd.remove(2, &[net("10.0.0.0/8")], &[net("10.2.0.0/16")]), "not between these");
+    assert!(spd.remove(2, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")]));
     assert_eq!(to(), Some(1));
 }
 
@@ -95,8 +97,10 @@ proptest! {
         for (id, (l, r)) in (0u32..).zip(&policies) {
             spd.insert(id, 0, &[*l], &[*r], &Target::Trap(id));
         }
+        if let Some((l, r)) = policies.get(gone) {
+            spd.remove(u32::try_from(gone).unwrap(), &[*l], &[*r]);
+        }
         let gone = u32::try_from(gone).unwrap();
-        spd.remove(gone);
         for (l, r, protocol, port) in flows {
             let address = |n: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into();
             let flow = Flow { local: address(l), remote: address(r), protocol, ports: Some((port, port)) };
@@ -136,9 +140,10 @@ fn a_change_is_a_new_generation() {
     assert!(seen.insert(spd.generation()));
     spd.insert(2, 0, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")], &Target::Drop);
     assert!(seen.insert(spd.generation()));
-    assert!(spd.remove(1));
+    let gone = || spd.remove(1, &[net("10.0.0.0/8")], &[net("10.1.0.0/16")]);
+    assert!(gone());
     assert!(seen.insert(spd.generation()));
-    assert!(!spd.remove(1));
+    assert!(!gone());
     assert!(!seen.insert(spd.generation()), "nothing changed");
 }
 
@@ -161,7 +166,8 @@ fn many_policies_are_no_burden() {
             assert_eq!(hit(&spd, &flow), Some(n));
         }
         for n in 0..20_000 {
-            assert!(spd.remove(n));
+            let (local, remote) = sides(n);
+            assert!(spd.remove(n, &[local], &[remote]));
         }
         assert_eq!(hit(&spd, &flow("10.0.0.1", "10.0.0.1", 17, None)), None);
     }

@@ -147,15 +147,16 @@ mod tests {
                         let to = Selector { protocol: 0, ports: (0, u16::MAX), start: address(start), end: address(start + more) };
                         let target = Target::Protect(sa(last));
                         spd.insert(last, priority, &[Selector::everything(true)], &[to], &target);
-                        owners.push(last);
+                        owners.push((last, to));
                     }
                     Step::Shunt(host) => {
                         spd.insert(last, 0, &[Selector::everything(true)], &[Selector::host(address(host))], &Target::Drop);
-                        owners.push(last);
+                        owners.push((last, Selector::host(address(host))));
                     }
                     Step::Remove(at) => {
                         if at < owners.len() {
-                            assert!(spd.remove(owners.remove(at)));
+                            let (owner, to) = owners.remove(at);
+                            assert!(spd.remove(owner, &[Selector::everything(true)], &[to]));
                         }
                     }
                     Step::EndOfPass => flows.clear(),
@@ -180,7 +181,7 @@ mod tests {
             assert!(flows.find(&spd, &flow(7, port), |sa| Known { sa, room: 1, most: 1 }).is_ok());
         }
         flows.clear();
-        spd.remove(1);
+        spd.remove(1, &[Selector::everything(true)], &[Selector::everything(true)]);
         assert_eq!(Arc::strong_count(&sa), 1);
     }
 }
