@@ -5,17 +5,18 @@ use crate::engine::Shard;
 use crate::io::{Ask, Event, Group, Levels, Now, Output, Ticket};
 use crate::sa::IkeSa;
 use crate::share::Last;
+use crate::tickets::Tickets;
 use crate::trap::Traps;
 use crypto::Rng;
 use policy::{Connection, Settings, Snapshot};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Writes a log line that belongs to an IKE_SA. What nobody wants to read is not put into words.
 macro_rules! say {
     ($core:expr, $sa:expr, $group:ident $level:literal, $($arg:tt)*) => {
         if $core.wants(crate::io::Group::$group, $level, Some($sa.id)) {
-            $core.log(crate::io::Group::$group, $level, Some(&$sa.tag()), format!($($arg)*))
+            $core.log(crate::io::Group::$group, $level, Some($sa.tag()), format!($($arg)*))
         }
     };
 }
@@ -132,7 +133,7 @@ pub(crate) struct Core {
     /// What is logged.
     pub(crate) levels: Levels,
     out: VecDeque<Output>,
-    tickets: BTreeMap<Ticket, Waiter>,
+    tickets: Tickets,
     next_ticket: u64,
     next_ike: u32,
     next_child: u32,
@@ -157,7 +158,7 @@ impl Core {
             closing: false,
             levels: Levels::ALL,
             out: VecDeque::new(),
-            tickets: BTreeMap::new(),
+            tickets: Tickets::default(),
             next_ticket: 0,
             next_ike: 0,
             next_child: 0,
@@ -200,8 +201,8 @@ impl Core {
     }
 
     /// A log line; also to the commands that watch the IKE_SA.
-    pub(crate) fn log(&mut self, group: Group, level: i8, ike: Option<&(String, u32)>, text: String) {
-        if let Some(tag) = ike {
+    pub(crate) fn log(&mut self, group: Group, level: i8, ike: Option<(String, u32)>, text: String) {
+        if let Some(tag) = &ike {
             for id in self.commands.watchers(tag.1) {
                 self.out.push_back(Output::Tell(Event::CommandLog {
                     id,
@@ -213,7 +214,7 @@ impl Core {
             }
         }
         if level <= self.levels.of(group) {
-            self.out.push_back(Output::Tell(Event::Log { group, level, ike: ike.cloned(), text }));
+            self.out.push_back(Output::Tell(Event::Log { group, level, ike, text }));
         }
     }
 
@@ -233,19 +234,19 @@ impl Core {
     pub(crate) fn ask(&mut self, waiter: Waiter, ask: Ask) -> Ticket {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         let ticket = Ticket(self.next_ticket);
-        self.tickets.insert(ticket, waiter);
+        self.tickets.open(ticket, waiter);
         self.out.push_back(Output::Ask(ticket, ask));
         ticket
     }
 
     /// Who asked; `None` for a ticket never given or already answered.
     pub(crate) fn redeem(&mut self, ticket: Ticket) -> Option<Waiter> {
-        self.tickets.remove(&ticket)
+        self.tickets.close(ticket)
     }
 
     /// The question now belongs to another SA.
     pub(crate) fn hand_over(&mut self, ticket: Ticket, waiter: Waiter) {
-        if let Some(w) = self.tickets.get_mut(&ticket) {
+        if let Some(w) = self.tickets.get_mut(ticket) {
             *w = waiter;
         }
     }

@@ -10,7 +10,7 @@
 //! The walk: [`io`] (the doors) → `engine` (finds the SA, feeds it, keeps deadlines) → `table` (all SAs, and how
 //! they are found) → `admit` (cookies, half-open limits) → `sa` and `child` (what is known about an IKE_SA and a CHILD_SA) → `v2` (receive path, job queue) and
 //! below it one file per exchange with both roles → `select`, `negotiate`, `narrow`, `credential`, `vip`, `nat`,
-//! `lifetime` (the decisions, as functions) → [`snapshot`] (export and adopt).
+//! `lifetime` (the decisions, as functions) → `tickets` (who waits for which answer) → [`snapshot`] (export and adopt).
 
 #[macro_use]
 mod core;
@@ -38,6 +38,7 @@ mod share;
 pub mod snapshot;
 mod spi;
 mod table;
+mod tickets;
 mod trap;
 mod unique;
 mod v2;

@@ -1,6 +1,8 @@
 //! A message as payloads: finding them, and naming them as charon's log does.
 use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::sync::Arc;
 use wire::iana::{ConfigAttribute, ConfigType, ExchangeType, NotifyType, PayloadType, ProtocolId};
 use wire::ike::{Flags, Header, Notify, Payload};
 
@@ -21,6 +23,50 @@ impl Inner {
 
     pub(crate) fn payloads(&self) -> Result<Vec<Payload>, Fault> {
         Ok(wire::ike::parse_chain(self.first, &self.bytes)?)
+    }
+}
+
+/// Payloads that an IKE_SA keeps until later. To keep them once more costs nothing; where the state of the IKE_SA goes
+/// elsewhere, they are the chain of their bytes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(into = "Inner", try_from = "Inner")]
+pub(crate) struct Kept(Arc<Vec<Payload>>);
+
+impl Kept {
+    pub(crate) fn into_vec(self) -> Vec<Payload> {
+        Arc::unwrap_or_clone(self.0)
+    }
+
+    pub(crate) fn extend(&mut self, more: impl IntoIterator<Item = Payload>) {
+        Arc::make_mut(&mut self.0).extend(more);
+    }
+}
+
+impl std::ops::Deref for Kept {
+    type Target = [Payload];
+
+    fn deref(&self) -> &[Payload] {
+        &self.0
+    }
+}
+
+impl From<Vec<Payload>> for Kept {
+    fn from(payloads: Vec<Payload>) -> Self {
+        Self(Arc::new(payloads))
+    }
+}
+
+impl From<Kept> for Inner {
+    fn from(kept: Kept) -> Self {
+        Self::of(&kept)
+    }
+}
+
+impl TryFrom<Inner> for Kept {
+    type Error = Fault;
+
+    fn try_from(inner: Inner) -> Result<Self, Fault> {
+        inner.payloads().map(Self::from)
     }
 }
 
@@ -83,22 +129,26 @@ pub(crate) fn exchange_name(e: ExchangeType) -> &'static str {
 
 /// `IKE_AUTH request 1 [ IDi AUTH … ]`.
 pub(crate) fn describe(header: &Header, payloads: &[Payload]) -> String {
-    let mut s = format!(
-        "{} {} {} [",
-        exchange_name(header.exchange),
-        if header.flags.contains(Flags::RESPONSE) { "response" } else { "request" },
-        header.message_id
-    );
+    let mut s = String::with_capacity(256);
+    s.push_str(exchange_name(header.exchange));
+    s.push_str(if header.flags.contains(Flags::RESPONSE) { " response " } else { " request " });
+    number(&mut s, header.message_id);
+    s.push_str(" [");
     for p in payloads {
         s.push(' ');
-        s.push_str(&payload_name(p));
+        put_payload_name(&mut s, p);
     }
     s.push_str(" ]");
     s
 }
 
-fn payload_name(p: &Payload) -> String {
-    let fixed = match p {
+fn number(s: &mut String, n: impl std::fmt::Display) {
+    // A string takes whatever is written.
+    let _never = write!(s, "{n}");
+}
+
+fn put_payload_name(s: &mut String, p: &Payload) {
+    let last = match p {
         Payload::Sa(_) => "SA",
         Payload::Ke(_) => "KE",
         Payload::IdI(_) => "IDi",
@@ -107,7 +157,14 @@ fn payload_name(p: &Payload) -> String {
         Payload::CertReq(_) => "CERTREQ",
         Payload::Auth(_) => "AUTH",
         Payload::Nonce(_) => "No",
-        Payload::Notify(n) => return format!("N({})", notify_short(n.kind)),
+        Payload::Notify(n) => {
+            s.push_str("N(");
+            match notify_short(n.kind) {
+                Some(name) => s.push_str(name),
+                None => put_number(s, n.kind.into()),
+            }
+            ")"
+        }
         Payload::Delete(_) => "D",
         Payload::VendorId(_) => "V",
         Payload::TsI(_) => "TSi",
@@ -120,19 +177,39 @@ fn payload_name(p: &Payload) -> String {
                 ConfigType::Ack => "CPA",
                 ConfigType::Unknown(_) => "CP",
             };
-            let names: Vec<String> = cp.attributes.iter().map(|a| attribute_short(a.kind)).collect();
-            return format!("{kind}({})", names.join(" "));
+            s.push_str(kind);
+            s.push('(');
+            for (n, attribute) in cp.attributes.iter().enumerate() {
+                if n > 0 {
+                    s.push(' ');
+                }
+                match attribute_short(attribute.kind) {
+                    Some(name) => s.push_str(name),
+                    None => put_number(s, attribute.kind.into()),
+                }
+            }
+            ")"
         }
         Payload::Eap(packet) => {
-            return wire::eap::EapPacket::parse(packet).map_or_else(|_| "EAP".to_owned(), |p| p.summary());
+            return match wire::eap::EapPacket::parse(packet) {
+                Ok(packet) => s.push_str(&packet.summary()),
+                Err(_) => s.push_str("EAP"),
+            };
         }
-        Payload::Unknown { kind, .. } => return format!("{}", u8::from(*kind)),
+        Payload::Unknown { kind, .. } => return number(s, u8::from(*kind)),
     };
-    fixed.to_owned()
+    s.push_str(last);
 }
 
-fn attribute_short(a: ConfigAttribute) -> String {
-    let fixed = match a {
+/// What has no name.
+fn put_number(s: &mut String, n: u16) {
+    s.push('(');
+    number(s, n);
+    s.push(')');
+}
+
+fn attribute_short(a: ConfigAttribute) -> Option<&'static str> {
+    Some(match a {
         ConfigAttribute::Ip4Address => "ADDR",
         ConfigAttribute::Ip4Netmask => "MASK",
         ConfigAttribute::Ip4Dns => "DNS",
@@ -155,14 +232,13 @@ fn attribute_short(a: ConfigAttribute) -> String {
         ConfigAttribute::UnitySplitDnsName => "U_SPLITDNS",
         ConfigAttribute::UnitySplitInclude => "U_SPLITINC",
         ConfigAttribute::UnityLocalLan => "U_LOCALLAN",
-        other => return format!("({})", u16::from(other)),
-    };
-    fixed.to_owned()
+        _ => return None,
+    })
 }
 
 /// charon's short name of a notify, as in message descriptions.
-pub(crate) fn notify_short(n: NotifyType) -> String {
-    let fixed = match n {
+fn notify_short(n: NotifyType) -> Option<&'static str> {
+    Some(match n {
         NotifyType::UnsupportedCriticalPayload => "CRIT",
         NotifyType::InvalidIkeSpi => "INVAL_IKE_SPI",
         NotifyType::InvalidMajorVersion => "INVAL_MAJOR",
@@ -222,9 +298,8 @@ pub(crate) fn notify_short(n: NotifyType) -> String {
         NotifyType::AdditionalKeyExchange => "ADD_KE",
         NotifyType::UseBeetMode => "BEET_MODE",
         NotifyType::RadiusAttribute => "RADIUS",
-        other => return format!("({})", u16::from(other)),
-    };
-    fixed.to_owned()
+        _ => return None,
+    })
 }
 
 /// The registry's name of a notify, as in `received NO_PROPOSAL_CHOSEN notify error`.

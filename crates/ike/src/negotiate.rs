@@ -159,12 +159,12 @@ pub(crate) fn choose<'r>(
     prefer_ours: bool,
     with_ke: bool,
 ) -> Option<(Chosen, &'r Received)> {
-    let pairs: Vec<(&Proposal, &'r Received)> = if prefer_ours {
-        ours.iter().flat_map(|o| theirs.iter().map(move |t| (o, t))).collect()
+    let of = |o: &Proposal, t: &'r Received| meet(o, t, prefer_ours, with_ke).map(|c| (c, t));
+    if prefer_ours {
+        ours.iter().find_map(|o| theirs.iter().find_map(|t| of(o, t)))
     } else {
-        theirs.iter().flat_map(|t| ours.iter().map(move |o| (o, t))).collect()
-    };
-    pairs.into_iter().find_map(|(o, t)| meet(o, t, prefer_ours, with_ke).map(|c| (c, t)))
+        theirs.iter().find_map(|t| ours.iter().find_map(|o| of(o, t)))
+    }
 }
 
 fn first<T: Copy + PartialEq>(ours: &[T], theirs: &[T], prefer_ours: bool) -> Option<T> {
@@ -214,7 +214,13 @@ fn meet(ours: &Proposal, t: &Received, prefer_ours: bool, with_ke: bool) -> Opti
         if ours.protocol == ProtocolId::Ike && ke == Ke::None {
             return None;
         }
-        for (o, t) in ours.add_ke.iter().zip(&theirs.add_ke) {
+        let both = ours.add_ke.iter().zip(&theirs.add_ke);
+        // Most have none.
+        let used = both
+            .clone()
+            .rposition(|(o, t)| !o.is_empty() || !t.is_empty())
+            .map_or(0, |at| at.saturating_add(1));
+        for (o, t) in both.take(used) {
             // RFC 9370 2.2.1: the same method must not be chosen twice.
             let fresh = |list: &[Ke]| -> Vec<Ke> {
                 list.iter()

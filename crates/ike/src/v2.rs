@@ -31,12 +31,13 @@ pub(crate) mod window;
 
 use crate::core::{Core, StartChild};
 use crate::io::{Answer, Group};
-use crate::message::Inner;
+use crate::message::{Kept, notify};
 use crate::sa::{IkeSa, Phase, Standing, Wait};
 use child_plan::Reserved;
 use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
-use wire::iana::{ExchangeType, ProtocolId};
+use wire::iana::{ExchangeType, NotifyType, ProtocolId};
+use wire::ike::Payload;
 
 /// Work of an established IKE_SA; one at a time is on the wire.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -132,12 +133,19 @@ pub(crate) struct Passive {
     /// The CHILD_SA being installed.
     pub(crate) child: u32,
     /// The answer if it is.
-    pub(crate) ok: Inner,
-    /// The answer if it cannot be.
-    pub(crate) failed: Inner,
+    pub(crate) ok: Kept,
+    /// Which of its payloads are about the CHILD_SA.
+    pub(crate) about_child: std::ops::Range<usize>,
 }
 
 impl Passive {
+    /// The answer if it cannot be installed.
+    pub(crate) fn failed(&self) -> Vec<Payload> {
+        let rest = self.ok.iter().enumerate().filter(|(at, _)| !self.about_child.contains(at));
+        let refusal = notify(NotifyType::NoProposalChosen, &[]);
+        rest.map(|(_, payload)| payload.clone()).chain([refusal]).collect()
+    }
+
     pub(crate) fn task(&self) -> &'static str {
         if self.exchange == ExchangeType::IkeAuth { "IKE_AUTH" } else { "CHILD_CREATE" }
     }
@@ -245,7 +253,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, wait: Wait, answer: Answ
         Wait::Vips { up, .. } => {
             if up {
                 if let Some(why) = failure {
-                    core.log(Group::Ike, 0, Some(&sa.tag()), format!("installing virtual IP failed: {why}"));
+                    core.log(Group::Ike, 0, Some(sa.tag()), format!("installing virtual IP failed: {why}"));
                     core.tell(crate::io::Event::Alert {
                         kind: "vip-failure",
                         sa: Some(Box::new(crate::view::bare(sa))),

@@ -69,7 +69,7 @@ impl Own {
 /// Lines of the world's, in the context of the IKE_SA that asked.
 fn tell(core: &mut Core, sa: &IkeSa, log: &[LogLine]) {
     for line in log {
-        core.log(line.group, line.level, Some(&sa.tag()), line.text.clone());
+        core.log(line.group, line.level, Some(sa.tag()), line.text.clone());
     }
 }
 
@@ -98,7 +98,7 @@ fn ask_to_sign(core: &mut Core, sa: &mut IkeSa, request: SignRequest) {
 fn sign_request(
     sa: &IkeSa,
     hs: &Handshake,
-    round: &Arc<Auth>,
+    round: &Auth,
     me: &Identity,
     octets: Vec<Vec<u8>>,
 ) -> SignRequest {
@@ -106,7 +106,7 @@ fn sign_request(
     SignRequest {
         ike_id: sa.id,
         connection: sa.conn.name.clone(),
-        auth: Arc::clone(round),
+        auth: Arc::new(round.clone()),
         me: me.clone(),
         cas: w.cas.clone(),
         send_cert: w.send_cert(&sa.conn),

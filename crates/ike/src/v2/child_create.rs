@@ -8,7 +8,7 @@ use crate::child::{self, ChildLife, ChildState};
 use crate::core::{Core, StartChild};
 use crate::fault::Fault;
 use crate::io::Event;
-use crate::message::{Inner, error, find, has, nonce, notify, notify_name, pick};
+use crate::message::{error, find, has, nonce, notify, notify_name, pick};
 use crate::sa::{IkeSa, Standing, Wait};
 use crypto::{Secret, ke};
 use policy::sa::Usage;
@@ -279,18 +279,14 @@ pub(crate) fn park(
     sa: &mut IkeSa,
     child: ChildLife,
     exchange: ExchangeType,
-    reply: &[Payload],
+    reply: Vec<Payload>,
 ) {
     let id = child.sa.id;
     sa.children.insert(id, child);
     sa.window.busy = true;
     if let Some(e) = sa.established_mut() {
-        e.passive = Some(Box::new(Passive {
-            exchange,
-            child: id,
-            ok: Inner::of(reply),
-            failed: Inner::of(&[notify(NotifyType::NoProposalChosen, &[])]),
-        }));
+        e.passive =
+            Some(Box::new(Passive { exchange, child: id, about_child: 0..reply.len(), ok: reply.into() }));
     }
     child::install(core, sa, id);
 }
@@ -317,7 +313,7 @@ pub(crate) fn installed(core: &mut Core, sa: &mut IkeSa, id: u32, failure: Optio
         match parked {
             Some(p) => {
                 child::finished(core, sa, id, Usage::default(), Usage::default());
-                answer_parked(core, sa, p.exchange, &p.failed);
+                send::respond(core, sa, p.exchange, &p.failed());
             }
             None => {
                 if let Some(c) = sa.children.get_mut(&id) {
@@ -336,15 +332,9 @@ pub(crate) fn installed(core: &mut Core, sa: &mut IkeSa, id: u32, failure: Optio
     }
     child::in_service(core, sa, id);
     if let Some(p) = parked {
-        answer_parked(core, sa, p.exchange, &p.ok);
+        send::respond(core, sa, p.exchange, &p.ok);
         super::child_rekey::responder_installed(core, sa, id);
     } else {
         super::child_rekey::initiator_installed(core, sa, id);
     }
-}
-
-/// The answer that waited.
-fn answer_parked(core: &mut Core, sa: &mut IkeSa, exchange: ExchangeType, inner: &Inner) {
-    let payloads = inner.payloads().unwrap_or_default();
-    send::respond_inner(core, sa, exchange, inner, &payloads);
 }

@@ -255,7 +255,7 @@ fn finish_child(
     let Some(keys) = sa.keys().cloned() else { return };
     let spi = plan.spi_in();
     match child_plan::build(core, sa, &keys, plan, shared) {
-        Ok(child) => child_create::park(core, sa, child, exchange, reply),
+        Ok(child) => child_create::park(core, sa, child, exchange, reply.to_vec()),
         Err(fault) => {
             say!(core, sa, Chd 1, "unable to derive CHILD_SA keys: {fault}");
             core.spis.remove(&spi);

@@ -180,9 +180,17 @@ impl Keys {
 
     /// The AUTH value of a shared secret (RFC 7296 2.15) over one side's octets.
     pub(crate) fn psk_auth(&self, secret: &Secret, octets: &[&[u8]]) -> Result<Secret, Fault> {
-        let p = prf_of(&self.suite)?;
-        let key = prf::compute(p, secret.as_slice(), &[b"Key Pad for IKEv2"])?;
-        Ok(prf::compute(p, key.as_slice(), octets)?)
+        self.padded_auth(&self.padded(secret)?, octets)
+    }
+
+    /// prf(secret, "Key Pad for IKEv2"): what both ends' AUTH values are made with.
+    pub(crate) fn padded(&self, secret: &Secret) -> Result<Secret, Fault> {
+        Ok(prf::compute(prf_of(&self.suite)?, secret.as_slice(), &[b"Key Pad for IKEv2"])?)
+    }
+
+    /// The AUTH value of a shared secret that is [`Self::padded`].
+    pub(crate) fn padded_auth(&self, padded: &Secret, octets: &[&[u8]]) -> Result<Secret, Fault> {
+        Ok(prf::compute(prf_of(&self.suite)?, padded.as_slice(), octets)?)
     }
 
     /// prf(SK_px, RestOfIDPayload): `initiator` chooses the side.

@@ -65,7 +65,7 @@ pub(crate) fn secrets(core: &Core, sa: &IkeSa, me: &Identity, other: &Identity) 
     found
 }
 
-/// Whether a secret explains the peer's AUTH value, and which: ours is made with the same.
+/// Whether a secret explains the peer's AUTH value, and which, padded: ours is made with the same.
 pub(crate) fn verify(
     core: &mut Core,
     sa: &IkeSa,
@@ -76,10 +76,11 @@ pub(crate) fn verify(
 ) -> Result<Option<(Proven, Option<Secret>)>, Fault> {
     let keys = credential::shared((&*core.snapshot, &core.secrets), SecretKind::Ike, me, other);
     for s in &keys {
-        let expected = hs.keys.psk_auth(&s.data, &[octets])?;
+        let padded = hs.keys.padded(&s.data)?;
+        let expected = hs.keys.padded_auth(&padded, &[octets])?;
         if crypto::secret::ct_eq(expected.as_slice(), auth) {
             say!(core, sa, Ike 1, "authentication of '{other}' with pre-shared key successful");
-            return Ok(Some((Proven(()), Some(s.data.clone()))));
+            return Ok(Some((Proven(()), Some(padded))));
         }
     }
     if keys.is_empty() {

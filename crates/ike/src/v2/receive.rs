@@ -6,7 +6,7 @@ use super::{auth, child_create, child_rekey, close, followup, ike_rekey, informa
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::io::Datagram;
-use crate::message::{Inner, describe, exchange_name, find, has, notify, pick};
+use crate::message::{Inner, Kept, describe, exchange_name, find, has, notify, pick};
 use crate::sa::{IkeSa, Phase, Standing};
 use wire::WireError;
 use wire::iana::{ExchangeType, NotifyType, ProtocolId};
@@ -122,7 +122,7 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
         core.count(name, Some(&sa.conn.name));
     }
     let payloads = match inner.payloads() {
-        Ok(p) => p,
+        Ok(p) => Kept::from(p),
         Err(fault) => return refuse(core, sa, &h, &fault),
     };
     say!(core, sa, Enc 1, "parsed {}", describe(&h, &payloads));
@@ -130,8 +130,9 @@ fn request(core: &mut Core, sa: &mut IkeSa, mut d: Datagram, m: &Message) {
         (Phase::Answered(_), ExchangeType::Intermediate) => {
             intermediate::respond(core, sa, &h, &inner, &payloads)
         }
-        (Phase::Answered(_), ExchangeType::IkeAuth) => auth::respond(core, sa, &inner, &payloads),
-        (Phase::Vetting(_), ExchangeType::IkeAuth) => auth::respond(core, sa, &inner, &payloads),
+        (Phase::Answered(_) | Phase::Vetting(_), ExchangeType::IkeAuth) => {
+            auth::respond(core, sa, &payloads);
+        }
         (Phase::Established(_), ExchangeType::CreateChildSa) => create_child(core, sa, &payloads),
         (Phase::Established(_), ExchangeType::Informational) => {
             informational::respond(core, sa, &d, &payloads)

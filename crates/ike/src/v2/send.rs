@@ -156,20 +156,9 @@ pub(crate) fn fly(core: &mut Core, sa: &mut IkeSa, exchange: ExchangeType, datag
 
 /// Answers the peer's request number `window.next_in`.
 pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, exchange: ExchangeType, payloads: &[Payload]) {
-    respond_inner(core, sa, exchange, &Inner::of(payloads), payloads);
-}
-
-/// The same for a chain that is encoded already.
-pub(crate) fn respond_inner(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    exchange: ExchangeType,
-    inner: &Inner,
-    payloads: &[Payload],
-) {
     let header = header(sa, exchange, true, sa.window.next_in);
     say!(core, sa, Enc 1, "generating {}", describe(&header, payloads));
-    match seal_message(core, sa, header, inner) {
+    match seal_message(core, sa, header, &Inner::of(payloads)) {
         Ok(datagrams) => {
             if let Some(name) = counter(exchange, true, false) {
                 core.count(name, Some(&sa.conn.name));
@@ -178,7 +167,7 @@ pub(crate) fn respond_inner(
             transmit(core, sa, datagrams, None);
         }
         Err(e) => {
-            core.log(Group::Enc, 0, Some(&sa.tag()), format!("unable to generate response: {e}"));
+            core.log(Group::Enc, 0, Some(sa.tag()), format!("unable to generate response: {e}"));
             sa.window.respond(Datagrams::default());
         }
     }

@@ -161,12 +161,11 @@ pub(crate) fn requests(core: &mut Core, sa: &IkeSa, conns: &[Arc<Connection>]) -
     let snapshot = Arc::clone(&core.snapshot);
     let mut cas: Vec<&Certificate> = Vec::new();
     let (mut certificates, mut ocsp, mut all) = (false, false, false);
-    let anyhow = rounds::not_said(AuthClass::Any);
     let asked = |class: &AuthClass| matches!(class, AuthClass::Pubkey(_) | AuthClass::Any);
     let may_ask = |c: &Connection| c.remote.is_empty() || c.remote.iter().any(|round| asked(&round.class));
     // There may be very many connections: nothing is copied.
     let asking = conns.iter().filter(|c| c.send_certreq && may_ask(c));
-    for (conn, round) in asking.flat_map(|c| rounds::refs(&c.remote, &anyhow).map(move |r| (c, r))) {
+    for (conn, round) in asking.flat_map(|c| rounds::theirs(c).into_iter().map(move |r| (c, r))) {
         if !asked(&round.class) {
             continue;
         }

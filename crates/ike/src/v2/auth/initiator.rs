@@ -17,7 +17,7 @@ use crate::v2::init::Handshake;
 use crate::v2::ppk::{self, Offered};
 use crate::v2::proof::{Proven, auth_key, by_key, by_signature, octets, verify, wire_id};
 use crate::v2::{close, send, take_phase};
-use policy::{Auth, AuthClass, Identity};
+use policy::{Auth, AuthClass, Connection, Identity};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
@@ -269,8 +269,8 @@ fn hear(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, inner: &Inner, p: &[Payl
         };
         say!(core, sa, Ike 1, "authentication of '{other}' with EAP successful");
         // A method of which the server is authenticated too has done its round.
-        let round = rounds::theirs(&sa.conn).get(c.theirs).cloned();
-        if round.is_some_and(|r| matches!(r.class, AuthClass::Eap(_) | AuthClass::Any)) {
+        let due = rounds::theirs(&sa.conn).get(c.theirs).copied();
+        if due.is_some_and(|r| matches!(r.class, AuthClass::Eap(_) | AuthClass::Any)) {
             c.theirs = c.theirs.saturating_add(1);
         }
         c.proof = Some(proof);
@@ -280,19 +280,20 @@ fn hear(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, inner: &Inner, p: &[Payl
     }
     note_identity(core, sa, c, p)?;
     c.follows = has(p, NotifyType::AnotherAuthFollows);
-    let round = due(sa, c)?;
+    let conn = Arc::clone(&sa.conn);
+    let round = due(&conn, c)?;
     let how = How::of(auth.method).ok_or_else(|| {
         Fault::Local(format!("peer authenticated by {:?}, which is not supported", auth.method))
     })?;
     if !how.fits(&round.class) {
         let other = sa.other();
         let passed = Passed { how, identity: other, eap_identity: None, groups: Vec::new() };
-        let why = rounds::violated(&round, &passed).unwrap_or_default();
+        let why = rounds::violated(round, &passed).unwrap_or_default();
         say!(core, sa, Cfg 1, "{why}");
         return Err(Fault::Distrusted(distrust(&why)));
     }
     match how {
-        How::Psk => by_psk(core, sa, c, &round, &auth.data)?,
+        How::Psk => by_psk(core, sa, c, round, &auth.data)?,
         How::Null => {
             let key = auth_key(&c.hs, None, false);
             let signed = c.peer_octets()?;
@@ -323,9 +324,9 @@ fn missing(c: &mut Claim, p: &[Payload]) -> Fault {
 }
 
 /// The round of the peer that its AUTH payload is for.
-fn due(sa: &IkeSa, c: &Claim) -> Result<Arc<Auth>, Fault> {
-    let all = rounds::theirs(&sa.conn);
-    all.get(c.theirs).cloned().ok_or(Fault::Broken("peer authenticates in more rounds than configured"))
+fn due<'a>(conn: &'a Connection, c: &Claim) -> Result<&'a Auth, Fault> {
+    let all = rounds::theirs(conn);
+    all.get(c.theirs).copied().ok_or(Fault::Broken("peer authenticates in more rounds than configured"))
 }
 
 /// Who the peer says it is in this round.
@@ -333,7 +334,8 @@ fn note_identity(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, p: &[Payload]) 
     let Some(idr) = pick!(p, IdR) else { return Ok(()) };
     let raw = RawId::of(idr);
     let other = raw.identity().ok_or(Fault::Broken("illegal IDr payload"))?;
-    let round = due(sa, c)?;
+    let conn = Arc::clone(&sa.conn);
+    let round = due(&conn, c)?;
     let pattern = round.id.clone().unwrap_or(Identity::Any);
     if pattern.matches(&other).is_none() {
         say!(core, sa, Ike 0, "IDr '{other}' does not match to '{pattern}'");
@@ -358,7 +360,7 @@ fn by_psk(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, round: &Auth, value: &
 
 fn judging(sa: &IkeSa, c: &Claim, p: &[Payload]) -> Result<JudgeRequest, Fault> {
     let auth = pick!(p, Auth).ok_or(Fault::Broken("AUTH payload missing"))?;
-    let candidate = Candidate { connection: sa.conn.name.clone(), auth: due(sa, c)? };
+    let candidate = Candidate { connection: sa.conn.name.clone(), auth: Arc::new(due(&sa.conn, c)?.clone()) };
     Ok(JudgeRequest {
         ike_id: sa.id,
         candidates: vec![candidate],
@@ -376,7 +378,7 @@ fn judging(sa: &IkeSa, c: &Claim, p: &[Payload]) -> Result<JudgeRequest, Fault> 
 pub(super) fn told(core: &mut Core, sa: &mut IkeSa, said: Said) {
     go(core, sa, |core, sa, c| match said {
         Said::Signed(answer) => {
-            let (_, last) = round_of(sa, c)?;
+            let (_, last) = round_of(&sa.conn, c)?;
             let me = sa.me();
             let own = Own::signed(core, sa, &me, answer)?;
             say_round(core, sa, c, &me, Some(own), last)
@@ -408,10 +410,11 @@ fn judged(
     let signed = c.peer_octets()?;
     let proof = by_signature(&trusted.verified, &signed).ok_or_else(refused)?;
     let other = sa.other();
-    let round = due(sa, c)?;
+    let conn = Arc::clone(&sa.conn);
+    let round = due(&conn, c)?;
     say!(core, sa, Ike 1, "authentication of '{other}' with {} successful", trusted.verified.scheme());
     let passed = Passed { how: How::Signature, identity: other, eap_identity: None, groups: trusted.groups };
-    if let Some(why) = rounds::violated(&round, &passed) {
+    if let Some(why) = rounds::violated(round, &passed) {
         say!(core, sa, Cfg 1, "{why}");
         return Err(Fault::Distrusted(distrust(&why)));
     }
@@ -452,11 +455,11 @@ fn eap_input(sa: &IkeSa, c: &Claim, packet: &[u8]) -> Result<EapInput, Fault> {
     if c.eap.as_ref().is_some_and(|run| run.begun) {
         return Ok(EapInput::Packet { eap: packet.to_vec(), radius: Vec::new() });
     }
-    let (auth, _) = round_of(sa, c)?;
+    let (auth, _) = round_of(&sa.conn, c)?;
     Ok(EapInput::Join(Box::new(EapJoin {
         ike_id: sa.id,
         connection: sa.conn.name.clone(),
-        auth,
+        auth: Arc::new(auth.clone()),
         me: sa.me(),
         server: sa.other(),
         server_proven: c.proof.is_some(),
@@ -488,7 +491,7 @@ fn stepped(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, step: EapStep) -> Res
             }
             run.done = Some(Done { msk: msk.clone() });
             c.eap = Some(run);
-            let (_, last) = round_of(sa, c)?;
+            let (_, last) = round_of(&sa.conn, c)?;
             let me = sa.me();
             let proofs = to_prove(sa, c, &me, last)?;
             let own = macs(&proofs, |hs| auth_key(hs, msk.as_ref(), true), AuthMethod::Psk)?;
@@ -532,8 +535,8 @@ fn finish(core: &mut Core, sa: &mut IkeSa, c: &mut Claim, p: &[Payload]) -> Resu
 pub(super) fn ask_again(sa: &IkeSa, c: &Claim, wait: &Wait) -> Option<Ask> {
     match (&c.stage, wait) {
         (Stage::Signing, Wait::Sign) => {
-            let (round, last) = round_of(sa, c).ok()?;
-            let request = signing(sa, c, &round, sa.local_id.as_deref()?, last).ok()?;
+            let (round, last) = round_of(&sa.conn, c).ok()?;
+            let request = signing(sa, c, round, sa.local_id.as_deref()?, last).ok()?;
             Some(Ask::Sign(Box::new(request)))
         }
         (Stage::Judging(inner), Wait::Judge) => {

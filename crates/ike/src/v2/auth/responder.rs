@@ -14,7 +14,7 @@ use super::{Own, Said, alarm, certs_of, judged_hashes, refused, tell};
 use crate::core::{Core, Waiter};
 use crate::fault::Fault;
 use crate::io::{Ask, Candidate, EapInput, JudgeRequest, Judged};
-use crate::message::{Inner, has, notify, pick};
+use crate::message::{Kept, has, notify, pick};
 use crate::sa::{IkeSa, Phase, Wait};
 use crate::select;
 use crate::v2::init::Handshake;
@@ -34,7 +34,7 @@ use wire::ike::{Auth, Payload};
 pub(crate) struct Vetting {
     pub(crate) hs: Handshake,
     /// The first request: what it asks for beside authentication.
-    pub(super) first: Inner,
+    pub(super) first: Kept,
     /// Its message ID, for IntAuth (RFC 9242 3.3.2).
     auth_id: u32,
     /// Whom the peer asked for.
@@ -51,9 +51,9 @@ pub(crate) struct Vetting {
     follows: bool,
     eap: Option<Run>,
     /// Of our response so far.
-    reply: Inner,
+    reply: Kept,
     stage: Stage,
-    /// The peer's secret of the round at hand, so that ours is made with the same.
+    /// The peer's secret of the round at hand, [padded](crate::v2::keys::Keys::padded): ours is made with the same.
     psk: Option<Secret>,
     /// Seconds until the peer must authenticate anew, as the EAP server wants it.
     pub(super) lifetime: Option<u64>,
@@ -64,11 +64,11 @@ enum Stage {
     /// It is the peer's turn.
     Peer,
     /// Its signature is being judged.
-    Judging(Inner),
+    Judging(Kept),
     /// Our AUTH is being signed.
     Signing,
     /// Its EAP packet is being worked on.
-    Eap(Inner),
+    Eap(Kept),
 }
 
 enum Next {
@@ -88,15 +88,13 @@ impl Vetting {
         }
     }
 
-    /// What our response says so far.
-    pub(super) fn head(&self) -> Vec<Payload> {
-        self.reply.payloads().unwrap_or_default()
+    /// Takes what our response says so far.
+    pub(super) fn take_head(&mut self) -> Kept {
+        std::mem::take(&mut self.reply)
     }
 
     fn add(&mut self, more: Vec<Payload>) {
-        let mut all = self.head();
-        all.extend(more);
-        self.reply = Inner::of(&all);
+        self.reply.extend(more);
     }
 
     fn peer_octets(&self, hs: &Handshake) -> Result<Vec<u8>, Fault> {
@@ -105,10 +103,10 @@ impl Vetting {
 }
 
 /// A request.
-pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Payload]) {
+pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, p: &Kept) {
     let vetting = match take_phase(sa) {
         Phase::Vetting(v) => Ok(v),
-        Phase::Answered(answered) => meet(core, sa, answered.hs, inner, p).map_err(|(f, hs)| (f, *hs)),
+        Phase::Answered(answered) => meet(core, sa, answered.hs, p).map_err(|(f, hs)| (f, *hs)),
         other => return sa.phase = other,
     };
     let settings = core.settings();
@@ -119,7 +117,7 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, inner: &Inner, p: &[Paylo
     match vetting {
         Ok(v) => {
             sa.phase = Phase::Vetting(v);
-            go(core, sa, |core, sa, v| hear(core, sa, v, inner, p));
+            go(core, sa, |core, sa, v| hear(core, sa, v, p));
         }
         Err((fault, hs)) => {
             sa.phase = Phase::Answered(Box::new(crate::v2::init::Answered { hs }));
@@ -145,8 +143,7 @@ fn go(
             sa.phase = Phase::Vetting(v);
         }
         Ok(Next::Send) => {
-            let reply = v.head();
-            v.reply = Inner::of(&[]);
+            let reply = v.take_head();
             v.stage = Stage::Peer;
             sa.phase = Phase::Vetting(v);
             send::respond(core, sa, ExchangeType::IkeAuth, &reply);
@@ -164,8 +161,8 @@ pub(super) fn fail(core: &mut Core, sa: &mut IkeSa, fault: &Fault) {
     say!(core, sa, Ike 1, "IKE_AUTH request with message ID {} processing failed: {fault}", sa.window.next_in);
     let ours = matches!(fault, Fault::Local(_));
     alarm(core, sa, fault, if ours { "local-auth-failed" } else { "peer-auth-failed" });
-    let said = match &sa.phase {
-        Phase::Vetting(v) => v.head(),
+    let said = match &mut sa.phase {
+        Phase::Vetting(v) => v.take_head().into_vec(),
         _ => Vec::new(),
     };
     // A failure that the EAP method tells the peer is enough.
@@ -190,8 +187,7 @@ fn meet(
     core: &mut Core,
     sa: &mut IkeSa,
     mut hs: Handshake,
-    inner: &Inner,
-    p: &[Payload],
+    p: &Kept,
 ) -> Result<Box<Vetting>, (Fault, Box<Handshake>)> {
     let result = (|| {
         if !hs.add_ke.is_empty() {
@@ -223,7 +219,7 @@ fn meet(
     hs.wishes = wishes;
     Ok(Box::new(Vetting {
         hs,
-        first: inner.clone(),
+        first: p.clone(),
         auth_id: sa.window.next_in,
         asked,
         candidates,
@@ -233,24 +229,18 @@ fn meet(
         proof: None,
         follows: true,
         eap: None,
-        reply: Inner::of(&[]),
+        reply: Kept::default(),
         stage: Stage::Peer,
         psk: None,
         lifetime: None,
     }))
 }
 
-fn hear(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    inner: &Inner,
-    p: &[Payload],
-) -> Result<Next, Fault> {
+fn hear(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, p: &Kept) -> Result<Next, Fault> {
     v.psk = None;
     if let Some(run) = &v.eap {
         return match run.done.clone() {
-            None => eap_packet(core, sa, v, inner, p),
+            None => eap_packet(core, sa, v, p),
             Some(done) => eap_auth(core, sa, v, &done, p),
         };
     }
@@ -282,7 +272,7 @@ fn hear(
     filter(core, sa, v, |conn, v, sa| unfit(conn, v, sa, how, Some(follows)))?;
     v.follows = follows;
     match how {
-        How::Signature | How::Eap => judge(core, sa, v, inner, p),
+        How::Signature | How::Eap => judge(core, sa, v, p),
         How::Psk | How::Null => {
             by_mac(core, sa, v, how, auth, p)?;
             own_round(core, sa, v)
@@ -395,19 +385,13 @@ fn confirm_ppk(sa: &mut IkeSa, v: &mut Vetting, mixed: bool) {
 
 // ---------------------------------------------------------------------------------------------- signatures
 
-fn judge(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    inner: &Inner,
-    p: &[Payload],
-) -> Result<Next, Fault> {
+fn judge(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, p: &Kept) -> Result<Next, Fault> {
     loop {
         match judging(core, sa, v, p) {
             Ok(request) => {
                 let ticket = core.ask(Waiter::Ike(sa.id), Ask::Judge(Box::new(request)));
                 sa.waiting.insert(ticket, Wait::Judge);
-                v.stage = Stage::Judging(inner.clone());
+                v.stage = Stage::Judging(p.clone());
                 return Ok(Next::Wait);
             }
             // Another connection may do without the PPK, or know it.
@@ -434,7 +418,7 @@ fn judge_request(
 ) -> JudgeRequest {
     let at = v.passed.len();
     let candidates = group(v).into_iter().filter_map(|conn| {
-        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(&conn).get(at).cloned()? })
+        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs_at(&conn, at)? })
     });
     JudgeRequest {
         ike_id: sa.id,
@@ -455,12 +439,11 @@ fn judged(
     v: &mut Vetting,
     answer: Result<Judged, String>,
 ) -> Result<Next, Fault> {
-    let Stage::Judging(inner) = std::mem::replace(&mut v.stage, Stage::Peer) else {
+    let Stage::Judging(p) = std::mem::replace(&mut v.stage, Stage::Peer) else {
         return Err(Fault::Broken("unexpected judgement"));
     };
     let judged = answer.map_err(Fault::Local)?;
     tell(core, sa, &judged.log);
-    let p = inner.payloads()?;
     let asked = group(v);
     let trusted = match judged.verdict {
         Ok(trusted) => trusted,
@@ -470,7 +453,7 @@ fn judged(
             let Some(next) = v.candidates.first() else { return Err(Fault::Distrusted(why)) };
             say!(core, sa, Cfg 1, "switching to peer config '{}'", next.name);
             sa.switch_to(next);
-            return judge(core, sa, v, &inner, &p);
+            return judge(core, sa, v, &p);
         }
     };
     let Some(chosen) = asked.get(trusted.candidate) else {
@@ -488,8 +471,8 @@ fn judged(
     say!(core, sa, Ike 1, "authentication of '{other}' with {} successful", trusted.verified.scheme());
     let passed = Passed { how: How::Signature, identity: other, eap_identity: None, groups: trusted.groups };
     let at = v.passed.len();
-    let round = rounds::theirs(&sa.conn).get(at).cloned();
-    if let Some(why) = round.and_then(|round| violated(&round, &passed)) {
+    let why = rounds::theirs(&sa.conn).get(at).and_then(|round| violated(round, &passed));
+    if let Some(why) = why {
         // Its demands on certificates are met, others are not; the next may demand other certificates.
         say!(core, sa, Cfg 1, "{why}");
         let before = Arc::clone(&sa.conn);
@@ -498,7 +481,7 @@ fn judged(
         while !takes_past(&sa.conn, &before, &v.passed) {
             drop_first(core, sa, v, "non-matching authentication done")?;
         }
-        return judge(core, sa, v, &inner, &p);
+        return judge(core, sa, v, &p);
     }
     if let Some(hs) = changed {
         v.hs = hs;
@@ -529,20 +512,16 @@ pub(super) fn told(core: &mut Core, sa: &mut IkeSa, said: Said) {
 pub(super) fn ask_again(core: &mut Core, sa: &IkeSa, v: &Vetting, wait: &Wait) -> Option<Ask> {
     match (&v.stage, wait) {
         (Stage::Signing, Wait::Sign) => {
-            let round = own_due(sa, v)?;
-            Some(Ask::Sign(Box::new(signing(sa, v, &round, sa.local_id.as_deref()?).ok()?)))
+            let round = own_due(&sa.conn, v)?;
+            Some(Ask::Sign(Box::new(signing(sa, v, round, sa.local_id.as_deref()?).ok()?)))
         }
-        (Stage::Judging(inner), Wait::Judge) => {
-            let p = inner.payloads().ok()?;
-            Some(Ask::Judge(Box::new(judging(core, sa, v, &p).ok()?)))
-        }
-        (Stage::Eap(inner), Wait::Eap) => {
+        (Stage::Judging(p), Wait::Judge) => Some(Ask::Judge(Box::new(judging(core, sa, v, p).ok()?))),
+        (Stage::Eap(p), Wait::Eap) => {
             let run = v.eap.as_ref()?;
-            let p = inner.payloads().ok()?;
             let input = if run.is_first() {
-                serve(sa, v, &p)
+                serve(sa, v, p)
             } else {
-                EapInput::Packet { eap: pick!(p, Eap)?.clone(), radius: eap::radius(&p) }
+                EapInput::Packet { eap: pick!(p, Eap)?.clone(), radius: eap::radius(p) }
             };
             Some(Ask::Eap { session: run.session(), input })
         }

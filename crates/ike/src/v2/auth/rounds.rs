@@ -2,7 +2,8 @@
 use crate::io::Distrust;
 use policy::{Auth, AuthClass, Connection, Identity};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use smallvec::SmallVec;
+use std::sync::{Arc, LazyLock};
 use wire::iana::{AuthMethod, IdType};
 use wire::ike::Id;
 
@@ -84,34 +85,36 @@ pub(crate) fn method_name(method: AuthMethod) -> &'static str {
     }
 }
 
-fn sorted(rounds: &[Auth], otherwise: AuthClass) -> Vec<Arc<Auth>> {
-    refs(rounds, &not_said(otherwise)).cloned().map(Arc::new).collect()
-}
+/// Rounds of one side. They are looked at for every peer, and most have one: nothing is copied.
+pub(crate) type Rounds<'a> = SmallVec<[&'a Auth; 4]>;
 
-/// The round of a connection that says nothing of any.
-pub(super) fn not_said(class: AuthClass) -> Auth {
-    Auth::named("", class)
-}
+/// Those of connections that say nothing of any.
+static OURS: LazyLock<Auth> = LazyLock::new(|| Auth::named("", AuthClass::Psk));
+static THEIRS: LazyLock<Auth> = LazyLock::new(|| Auth::named("", AuthClass::Any));
 
-/// Rounds in order; `otherwise` where there are none.
-pub(super) fn refs<'a>(rounds: &'a [Auth], otherwise: &'a Auth) -> impl Iterator<Item = &'a Auth> {
-    let mut all: Vec<&Auth> = rounds.iter().collect();
+fn sorted<'a>(rounds: &'a [Auth], otherwise: &'static LazyLock<Auth>) -> Rounds<'a> {
+    let mut all: Rounds<'a> = rounds.iter().collect();
     // Stable: rounds without a number stay in their order.
     all.sort_by_key(|a| a.round);
     if all.is_empty() {
         all.push(otherwise);
     }
-    all.into_iter()
+    all
 }
 
 /// Our rounds, in order; at least one.
-pub(crate) fn ours(c: &Connection) -> Vec<Arc<Auth>> {
-    sorted(&c.local, AuthClass::Psk)
+pub(crate) fn ours(c: &Connection) -> Rounds<'_> {
+    sorted(&c.local, &OURS)
 }
 
 /// The peer's.
-pub(crate) fn theirs(c: &Connection) -> Vec<Arc<Auth>> {
-    sorted(&c.remote, AuthClass::Any)
+pub(crate) fn theirs(c: &Connection) -> Rounds<'_> {
+    sorted(&c.remote, &THEIRS)
+}
+
+/// The peer's round of that number, for who keeps it.
+pub(crate) fn theirs_at(c: &Connection, at: usize) -> Option<Arc<Auth>> {
+    theirs(c).get(at).map(|round| Arc::new(Auth::clone(round)))
 }
 
 /// A round of the peer that is done.
@@ -176,7 +179,7 @@ fn id_type(kind: IdType) -> String {
 /// Two rounds demand the same, but perhaps groups: what showed one, shows the other.
 pub(crate) fn same_demands(a: &Auth, b: &Auth) -> bool {
     let bare = |x: &Auth| Auth { name: String::new(), groups: Vec::new(), round: 0, ..x.clone() };
-    bare(a) == bare(b)
+    std::ptr::eq(a, b) || bare(a) == bare(b)
 }
 
 /// The peer's ID payload, as it came: AUTH covers its bytes.

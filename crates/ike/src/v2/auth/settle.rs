@@ -3,7 +3,7 @@ use super::Vetting;
 use crate::core::{Core, Later, Waiter};
 use crate::fault::Fault;
 use crate::io::{Ask, Event, LeaseRequest};
-use crate::message::{Inner, error, find, has, notify, notify_name, pick};
+use crate::message::{Kept, error, find, has, notify, notify_name, pick};
 use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::child_plan::{self, Answered as ChildAnswered, Offer};
 use crate::v2::establish::{end_within, establish};
@@ -23,9 +23,9 @@ use wire::ike::{ConfigAttr, Payload};
 pub(crate) struct Leasing {
     pub(crate) hs: Handshake,
     /// The request, whole.
-    inner: Inner,
+    first: Kept,
     /// What our response says about who we are.
-    head: Inner,
+    head: Kept,
     proof: Proven,
     /// Seconds until the peer must authenticate anew, beside what the connection says.
     lifetime: Option<u64>,
@@ -108,18 +108,18 @@ pub(super) fn settled(
 // ---------------------------------------------------------------------------------------------- responder
 
 /// Both are authenticated, the peer does not know it yet.
-pub(super) fn admit(core: &mut Core, sa: &mut IkeSa, v: Box<Vetting>) {
-    let (Some(proof), Ok(p)) = (v.proof, v.first.payloads()) else {
+pub(super) fn admit(core: &mut Core, sa: &mut IkeSa, mut v: Box<Vetting>) {
+    let Some(proof) = v.proof else {
         sa.phase = Phase::Vetting(v);
         return super::responder::fail(core, sa, &Fault::Broken("AUTH payload missing"));
     };
-    if let Err(fault) = accept_peer(core, sa, &p) {
+    if let Err(fault) = accept_peer(core, sa, &v.first) {
         sa.phase = Phase::Vetting(v);
         return super::responder::fail(core, sa, &fault);
     }
-    let head = Inner::of(&v.head());
+    let head = v.take_head();
     let Vetting { hs, first, lifetime, .. } = *v;
-    lease(core, sa, Leasing { hs, inner: first, head, proof, lifetime }, &p);
+    lease(core, sa, Leasing { hs, first, head, proof, lifetime });
 }
 
 /// The peer is who it says: `unique`.
@@ -181,8 +181,8 @@ fn request(p: &[Payload]) -> Option<vip::Asked> {
 }
 
 /// Asks for virtual IPs if the peer does and we have pools.
-fn lease(core: &mut Core, sa: &mut IkeSa, state: Leasing, p: &[Payload]) {
-    let Some(asked) = request(p) else { return proceed(core, sa, state, Given::default()) };
+fn lease(core: &mut Core, sa: &mut IkeSa, state: Leasing) {
+    let Some(asked) = request(&state.first) else { return proceed(core, sa, state, Given::default()) };
     for v in &asked.addresses {
         say!(core, sa, Ike 1, "peer requested virtual IP {}", vip::show(*v));
     }
@@ -239,8 +239,9 @@ pub(crate) fn leased(core: &mut Core, sa: &mut IkeSa, request: &LeaseRequest, gi
 /// Everything is known: the IKE_SA is established, the answer leaves when the CHILD_SA is installed.
 fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
     sa.window.busy = true;
-    let Leasing { hs, inner, head, proof, lifetime } = state;
-    let (Ok(p), Ok(mut head)) = (inner.payloads(), head.payloads()) else { return close::leave(core, sa) };
+    let Leasing { hs, first: p, head, proof, lifetime } = state;
+    let Handshake { keys, nonces, .. } = hs;
+    let mut head = head.into_vec();
     sa.features.mobike = sa.conn.mobike && has(&p, NotifyType::MobikeSupported);
     if sa.features.mobike {
         say!(core, sa, Ike 1, "peer supports MOBIKE");
@@ -255,7 +256,7 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
     if sa.features.mobike {
         tail.push(notify(NotifyType::MobikeSupported, &[]));
     }
-    establish(core, sa, hs.keys.clone(), proof, None);
+    establish(core, sa, keys, proof, None);
     if let Some(seconds) = lifetime {
         end_within(core, sa, seconds);
     }
@@ -303,13 +304,14 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
         all.extend(tail);
         return send::respond(core, sa, ExchangeType::IkeAuth, &all);
     }
-    let answer = match refused {
-        Some(kind) => Err(kind),
-        None => child_plan::answer(core, sa, &hs.keys, &p, &hs.nonces, None),
+    let answer = match (refused, sa.established()) {
+        (Some(kind), _) => Err(kind),
+        (None, Some(e)) => child_plan::answer(core, sa, &e.keys, &p, &nonces, None),
+        (None, None) => Err(NotifyType::NoProposalChosen),
     };
     match answer {
         Ok(ChildAnswered { child, reply, .. }) => {
-            let failed = refusal(&head, &tail, NotifyType::NoProposalChosen);
+            let about_child = head.len()..head.len().saturating_add(reply.len());
             head.extend(reply);
             head.extend(tail);
             let id = child.sa.id;
@@ -318,8 +320,8 @@ fn proceed(core: &mut Core, sa: &mut IkeSa, state: Leasing, given: Given) {
                 e.passive = Some(Box::new(Passive {
                     exchange: ExchangeType::IkeAuth,
                     child: id,
-                    ok: Inner::of(&head),
-                    failed: Inner::of(&failed),
+                    ok: head.into(),
+                    about_child,
                 }));
             }
             crate::child::install(core, sa, id);

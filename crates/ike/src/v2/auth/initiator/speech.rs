@@ -13,16 +13,16 @@ use crate::v2::ppk;
 use crate::v2::proof::{auth_key, own_identity, secrets, wire_id};
 use crate::vip;
 use policy::connection::{Childless, Unique};
-use policy::{Auth, AuthClass, Identity};
+use policy::{Auth, AuthClass, Connection, Identity};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, NotifyType};
 use wire::ike::Payload;
 
-pub(super) fn round_of(sa: &IkeSa, c: &Claim) -> Result<(Arc<Auth>, bool), Fault> {
-    let all = rounds::ours(&sa.conn);
+pub(super) fn round_of<'a>(conn: &'a Connection, c: &Claim) -> Result<(&'a Auth, bool), Fault> {
+    let all = rounds::ours(conn);
     let last = c.ours.saturating_add(1) >= all.len();
     let round = all.get(c.ours).ok_or(Fault::Broken("no round of ours is due"))?;
-    Ok((Arc::clone(round), last))
+    Ok((round, last))
 }
 
 /// What our AUTH of this round covers: with the post-quantum pre-shared key and without, where both may do.
@@ -61,8 +61,9 @@ pub(super) fn macs(
 
 /// Our next round begins.
 pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, c: &mut Claim) -> Result<Next, Fault> {
-    let (round, last) = round_of(sa, c)?;
-    let me = own_identity(sa, &round, None);
+    let conn = Arc::clone(&sa.conn);
+    let (round, last) = round_of(&conn, c)?;
+    let me = own_identity(sa, round, None);
     sa.local_id = Some(core.selves.share(&me));
     if c.theirs == 0 {
         let other = rounds::theirs(&sa.conn).first().and_then(|a| a.id.clone()).unwrap_or(Identity::Any);
@@ -84,7 +85,7 @@ pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, c: &mut Claim) -> Resul
             Some(own)
         }
         AuthClass::Pubkey(_) => {
-            let request = signing(sa, c, &round, &me, last)?;
+            let request = signing(sa, c, round, &me, last)?;
             ask_to_sign(core, sa, request);
             c.stage = Stage::Signing;
             return Ok(Next::Wait);
@@ -104,7 +105,7 @@ pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, c: &mut Claim) -> Resul
 pub(super) fn signing(
     sa: &IkeSa,
     c: &Claim,
-    round: &Arc<Auth>,
+    round: &Auth,
     me: &Identity,
     last: bool,
 ) -> Result<SignRequest, Fault> {

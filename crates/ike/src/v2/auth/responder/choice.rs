@@ -114,11 +114,11 @@ pub(super) fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Pas
         (Some(_), None) => false,
         (None, _) => true,
     };
-    let mut all = v.candidates.iter().filter_map(|c| rounds::theirs(c).get(at).cloned());
+    let candidates = v.candidates.clone();
+    let mut all = candidates.iter().filter_map(|c| rounds::theirs(c).get(at).copied());
     let shown = if passed.how == How::Eap { all.find(|r| fits(r)) } else { all.next() };
     loop {
-        let round = rounds::theirs(&sa.conn).get(at).cloned();
-        let why = match &round {
+        let why = match rounds::theirs(&sa.conn).get(at) {
             Some(round) => violated(round, &passed),
             None => Some("non-matching authentication done".to_owned()),
         };
@@ -127,8 +127,7 @@ pub(super) fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Pas
         let before = Arc::clone(&sa.conn);
         drop_first(core, sa, v, "constraint checking failed")?;
         // What was shown to one connection counts for another only if that demands the same.
-        while !takes_past(&sa.conn, &before, &v.passed) || !alike(&sa.conn, at, shown.as_deref(), passed.how)
-        {
+        while !takes_past(&sa.conn, &before, &v.passed) || !alike(&sa.conn, at, shown, passed.how) {
             drop_first(core, sa, v, "non-matching authentication done")?;
         }
     }

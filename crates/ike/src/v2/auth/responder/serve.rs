@@ -8,7 +8,7 @@ use super::{Next, Stage, Vetting, confirm_ppk, with_ppk};
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::io::{Candidate, EapInput, EapServe, EapStep};
-use crate::message::{Inner, has, notify, pick};
+use crate::message::{Kept, has, notify, pick};
 use crate::sa::IkeSa;
 use crate::v2::proof::{auth_key, by_key, octets, wire_id};
 use policy::{AuthClass, Connection};
@@ -16,37 +16,31 @@ use std::sync::Arc;
 use wire::iana::{AuthMethod, NotifyType};
 use wire::ike::{Auth, Payload};
 
-pub(super) fn eap_packet(
-    core: &mut Core,
-    sa: &mut IkeSa,
-    v: &mut Vetting,
-    inner: &Inner,
-    p: &[Payload],
-) -> Result<Next, Fault> {
+pub(super) fn eap_packet(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, p: &Kept) -> Result<Next, Fault> {
     let packet = pick!(p, Eap).ok_or(Fault::Broken("EAP payload missing"))?;
     let input = EapInput::Packet { eap: packet.clone(), radius: eap::radius(p) };
-    ask_eap(core, sa, v, inner, input)
+    ask_eap(core, sa, v, p, input)
 }
 
 pub(super) fn ask_eap(
     core: &mut Core,
     sa: &mut IkeSa,
     v: &mut Vetting,
-    inner: &Inner,
+    p: &Kept,
     input: EapInput,
 ) -> Result<Next, Fault> {
     let Some(mut run) = v.eap.take() else { return Err(Fault::Broken("EAP is not under way")) };
     let asked = run.ask(core, sa, input);
     v.eap = Some(run);
     asked?;
-    v.stage = Stage::Eap(inner.clone());
+    v.stage = Stage::Eap(p.clone());
     Ok(Next::Wait)
 }
 
 pub(super) fn serve(sa: &IkeSa, v: &Vetting, p: &[Payload]) -> EapInput {
     let at = v.passed.len();
     let candidates = v.candidates.iter().filter_map(|conn| {
-        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs(conn).get(at).cloned()? })
+        Some(Candidate { connection: conn.name.clone(), auth: rounds::theirs_at(conn, at)? })
     });
     EapInput::Serve(Box::new(EapServe {
         ike_id: sa.id,
@@ -152,7 +146,7 @@ pub(super) fn eap_auth(
     say!(core, sa, Ike 1, "authentication of '{me}' (myself) with EAP");
     v.add(vec![Payload::Auth(Auth { method: AuthMethod::Psk, data: data.as_slice().to_vec() })]);
     confirm_ppk(sa, v, is_mixed);
-    if own_due(sa, v).is_some() {
+    if own_due(&sa.conn, v).is_some() {
         v.add(vec![notify(NotifyType::AnotherAuthFollows, &[])]);
     }
     Ok(after_own(sa, v))

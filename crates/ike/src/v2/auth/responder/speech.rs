@@ -5,31 +5,31 @@ use super::{Next, Stage, Vetting};
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::io::SignRequest;
-use crate::message::{Inner, notify};
+use crate::message::notify;
 use crate::sa::IkeSa;
 use crate::v2::init::Handshake;
 use crate::v2::proof::{auth_key, octets, own_identity, secrets, wire_id};
 use crypto::Secret;
-use policy::{Auth, AuthClass, Identity};
+use policy::{Auth, AuthClass, Connection, Identity};
 use std::sync::Arc;
 use wire::iana::{AuthMethod, NotifyType};
 use wire::ike::Payload;
 
 /// Our round that is due; those that EAP does for us are none.
-pub(super) fn own_due(sa: &IkeSa, v: &Vetting) -> Option<Arc<Auth>> {
-    rounds::ours(&sa.conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_))).nth(v.ours)
+pub(super) fn own_due<'a>(conn: &'a Connection, v: &Vetting) -> Option<&'a Auth> {
+    rounds::ours(conn).into_iter().filter(|r| !matches!(r.class, AuthClass::Eap(_))).nth(v.ours)
 }
 
 /// Who we are in the round that is due.
 pub(super) fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
     let all = rounds::ours(&sa.conn);
-    let due = own_due(sa, v);
+    let due = own_due(&sa.conn, v);
     if let (None, Some(said)) = (&due, sa.local_id.as_deref().cloned().filter(|_| v.ours > 0)) {
         // We stay who we said last.
         return said;
     }
-    match due.or_else(|| all.first().cloned()) {
-        Some(round) => own_identity(sa, &round, v.asked.as_ref()),
+    match due.or_else(|| all.first().copied()) {
+        Some(round) => own_identity(sa, round, v.asked.as_ref()),
         None => Identity::Ip(sa.local.ip()),
     }
 }
@@ -37,34 +37,40 @@ pub(super) fn own_of(sa: &IkeSa, v: &Vetting) -> Identity {
 pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
     let me = own_of(sa, v);
     sa.local_id = Some(core.selves.share(&me));
-    let Some(round) = own_due(sa, v) else {
+    let conn = Arc::clone(&sa.conn);
+    let Some(round) = own_due(&conn, v) else {
         if v.eap.is_some() && v.ours == 0 {
             // EAP-only: who we are, the method proves (RFC 5998 3).
             v.add(vec![Payload::IdR(wire_id(&me))]);
         }
         return after_round(core, sa, v);
     };
-    let mac = |hs: &Handshake, key: &Secret| {
+    let mac = |hs: &Handshake, padded: &Secret| {
         let ours = octets(hs, false, &wire_id(&me), v.auth_id)?;
-        Ok::<_, Fault>(hs.keys.psk_auth(key, &[&ours])?.as_slice().to_vec())
+        Ok::<_, Fault>(hs.keys.padded_auth(padded, &[&ours])?.as_slice().to_vec())
     };
     let own = match &round.class {
         AuthClass::Psk => {
-            let other = sa.other();
-            let found = secrets(core, sa, &me, &other).first().map(|s| s.data.clone());
-            let Some(key) = v.psk.clone().or(found) else {
-                return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
+            let padded = match v.psk.clone() {
+                Some(padded) => padded,
+                None => {
+                    let other = sa.other();
+                    let Some(found) = secrets(core, sa, &me, &other).first().cloned() else {
+                        return Err(Fault::Local(format!("no shared key found for '{me}' - '{other}'")));
+                    };
+                    v.hs.keys.padded(&found.data)?
+                }
             };
             say!(core, sa, Ike 1, "authentication of '{me}' (myself) with pre-shared key");
-            Own { method: AuthMethod::Psk, data: mac(&v.hs, &key)?, without: None, certs: Vec::new() }
+            Own { method: AuthMethod::Psk, data: mac(&v.hs, &padded)?, without: None, certs: Vec::new() }
         }
         AuthClass::Null => {
             say!(core, sa, Ike 1, "authentication of '{me}' (myself) with NULL");
-            let data = mac(&v.hs, &auth_key(&v.hs, None, false))?;
+            let data = mac(&v.hs, &v.hs.keys.padded(&auth_key(&v.hs, None, false))?)?;
             Own { method: AuthMethod::Null, data, without: None, certs: Vec::new() }
         }
         AuthClass::Pubkey(_) => {
-            let request = signing(sa, v, &round, &me)?;
+            let request = signing(sa, v, round, &me)?;
             ask_to_sign(core, sa, request);
             v.stage = Stage::Signing;
             return Ok(Next::Wait);
@@ -77,12 +83,7 @@ pub(super) fn own_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Res
     say_own(core, sa, v, &me, &own)
 }
 
-pub(super) fn signing(
-    sa: &IkeSa,
-    v: &Vetting,
-    round: &Arc<Auth>,
-    me: &Identity,
-) -> Result<SignRequest, Fault> {
+pub(super) fn signing(sa: &IkeSa, v: &Vetting, round: &Auth, me: &Identity) -> Result<SignRequest, Fault> {
     let ours = octets(&v.hs, false, &wire_id(me), v.auth_id)?;
     Ok(sign_request(sa, &v.hs, round, me, vec![ours]))
 }
@@ -98,12 +99,12 @@ pub(super) fn say_own(
     p.extend(own.certs.iter().cloned().map(Payload::Cert));
     p.push(own.auth());
     v.ours = v.ours.saturating_add(1);
-    if own_due(sa, v).is_some() {
+    if own_due(&sa.conn, v).is_some() {
         p.push(notify(NotifyType::AnotherAuthFollows, &[]));
     }
     // What is there already are notifies.
-    p.extend(v.head());
-    v.reply = Inner::of(&p);
+    p.extend(v.take_head().into_vec());
+    v.reply = p.into();
     after_round(core, sa, v)
 }
 
@@ -111,12 +112,12 @@ pub(super) fn say_own(
 fn after_round(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting) -> Result<Next, Fault> {
     if v.eap.is_some() {
         let first = v.first.clone();
-        let input = serve(sa, v, &first.payloads()?);
+        let input = serve(sa, v, &first);
         return ask_eap(core, sa, v, &first, input);
     }
     Ok(after_own(sa, v))
 }
 
 pub(super) fn after_own(sa: &IkeSa, v: &Vetting) -> Next {
-    if v.follows || own_due(sa, v).is_some() { Next::Send } else { Next::Up }
+    if v.follows || own_due(&sa.conn, v).is_some() { Next::Send } else { Next::Up }
 }
