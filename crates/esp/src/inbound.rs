@@ -29,10 +29,9 @@ pub struct InSa {
     window: Mutex<Window>,
     path: ArcSwap<Path>,
     meter: Meter,
-    /// Our side's, then the peer's.
-    selectors: Box<[Selector]>,
-    /// How many are our side's.
-    ours: usize,
+    /// Those of the CHILD_SA, which it shares with whoever asked for it.
+    local_ts: Arc<[Selector]>,
+    remote_ts: Arc<[Selector]>,
     copy_ecn: bool,
     copy_dscp: bool,
     /// Nobody has told yet that the first packet came.
@@ -72,8 +71,8 @@ impl InSa {
                 encap: child.encap,
             }),
             meter: Meter::new(child),
-            selectors: [&*child.local_ts, &*child.remote_ts].concat().into_boxed_slice(),
-            ours: child.local_ts.len(),
+            local_ts: Arc::clone(&child.local_ts),
+            remote_ts: Arc::clone(&child.remote_ts),
             copy_ecn: child.config.copy_ecn,
             copy_dscp: matches!(child.config.copy_dscp.as_str(), "in" | "yes"),
             waiting: AtomicBool::new(child.inbound_only),
@@ -95,7 +94,7 @@ impl InSa {
     #[must_use]
     #[inline]
     pub fn selectors(&self) -> (&[Selector], &[Selector]) {
-        self.selectors.split_at_checked(self.ours).unwrap_or_default()
+        (&self.local_ts, &self.remote_ts)
     }
 
     /// Outer addresses packets are expected from.

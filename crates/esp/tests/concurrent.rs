@@ -61,6 +61,7 @@ fn what_stays_serves_while_others_come_and_go() {
             });
         }
         scope.spawn(|| {
+            let (a, _) = sample::pair(sample::SUITES[0], Mode::Tunnel, |_| {});
             let forget = |n| spd.remove(n, &a.local_ts, &[host(n)]);
             for n in STAY..COME {
                 install(n);

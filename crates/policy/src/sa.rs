@@ -69,9 +69,9 @@ pub struct ChildSa {
     /// The peer has the TFC padding extension off (ESP_TFC_PADDING_NOT_SUPPORTED).
     pub tfc_allowed: bool,
     /// Narrowed selectors of our side.
-    pub local_ts: Box<[Selector]>,
+    pub local_ts: Arc<[Selector]>,
     /// Narrowed selectors of the peer's side.
-    pub remote_ts: Box<[Selector]>,
+    pub remote_ts: Arc<[Selector]>,
     /// Our virtual IPs (initiator): sources of routes.
     pub local_vips: Box<[IpAddr]>,
     /// We initiated this CHILD_SA.

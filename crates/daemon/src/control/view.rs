@@ -110,8 +110,8 @@ pub(crate) fn child_sa(child: &ChildView, now: u64) -> Section {
         }
         out.put("install-time", seconds_since(child.installed, now));
     }
-    out.put_list("local-ts", &sa.local_ts);
-    out.put_list("remote-ts", &sa.remote_ts);
+    out.put_list("local-ts", sa.local_ts.iter());
+    out.put_list("remote-ts", sa.remote_ts.iter());
     out
 }
 

@@ -198,8 +198,8 @@ impl Handle {
 /// The variables of all runs; `PLUTO_INTERFACE` is added when the script starts.
 fn environments(up: bool, sa: &IkeView, child: &ChildView) -> Vec<Environment> {
     let mut runs = Vec::new();
-    for local in &child.sa.local_ts {
-        for remote in &child.sa.remote_ts {
+    for local in child.sa.local_ts.iter() {
+        for remote in child.sa.remote_ts.iter() {
             if local.is_ipv4() == remote.is_ipv4() {
                 runs.push(environment(up, sa, child, local, remote));
             }
