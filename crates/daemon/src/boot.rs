@@ -131,6 +131,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         returns,
         wishes,
         addresses: Default::default(),
+        last_way: None,
         shard: shard.clone(),
         log: log.clone(),
     }

@@ -18,7 +18,7 @@ use crate::netlink::{Address, Netlink, Rule};
 use crate::{Error, Result};
 pub use links::within;
 pub use links::{LinkSettings, WantedLink};
-pub use routes::{Routes, WantedRoute};
+pub use routes::{RouteWay, Routes, WantedRoute};
 use serde::{Deserialize, Serialize};
 use state::{Installed, StateFile};
 use std::collections::BTreeSet;

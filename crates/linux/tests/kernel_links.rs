@@ -3,7 +3,7 @@
 
 use linux::netlink::{LinkKind, Netlink, RouteKind};
 use linux::netns::Namespace;
-use linux::network::{Desired, LinkSettings, Network, WantedAddress, WantedLink, WantedRoute};
+use linux::network::{Desired, LinkSettings, Network, RouteWay, WantedAddress, WantedLink, WantedRoute};
 use linux::sysctl;
 use std::net::IpAddr;
 use std::process::Command;
@@ -92,13 +92,15 @@ fn an_xfrm_interface_is_made_changed_and_removed() {
             wanted.addresses = ["10.9.0.5/30"].map(|a| a.parse().unwrap()).into();
             let route = WantedRoute {
                 destination: "10.20.0.0/16".parse().unwrap(),
-                table: 254,
-                interface: Some("ipsec0".into()),
-                namespace: None,
-                gateway: None,
-                source: Some("10.9.0.5".parse().unwrap()),
-                mtu: None,
-                kind: RouteKind::Unicast,
+                way: Arc::new(RouteWay {
+                    table: 254,
+                    interface: Some("ipsec0".into()),
+                    namespace: None,
+                    gateway: None,
+                    source: Some("10.9.0.5".parse().unwrap()),
+                    mtu: None,
+                    kind: RouteKind::Unicast,
+                }),
             };
             let desired = Desired { routes: [route.into()].into(), ..links(&[wanted.clone()]) };
             assert!(network.apply(&desired).is_empty());
@@ -176,13 +178,15 @@ fn an_xfrm_interface_in_another_namespace() {
                 .into(),
                 routes: [Arc::new(WantedRoute {
                     destination: far,
-                    table: 254,
-                    interface: Some("ipsec0".into()),
-                    namespace,
-                    gateway: None,
-                    source: Some(address),
-                    mtu: None,
-                    kind: RouteKind::Unicast,
+                    way: Arc::new(RouteWay {
+                        table: 254,
+                        interface: Some("ipsec0".into()),
+                        namespace,
+                        gateway: None,
+                        source: Some(address),
+                        mtu: None,
+                        kind: RouteKind::Unicast,
+                    }),
                 })]
                 .into(),
                 ..links(&[wanted])

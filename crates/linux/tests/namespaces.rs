@@ -5,7 +5,7 @@
 use linux::message::{Batch, Outgoing};
 use linux::netlink::{Change, Events, Netlink, PathQuery, Route, RouteKind, Rule};
 use linux::netns::{Namespace, cable, nat};
-use linux::network::{Desired, Network, Routes, WantedAddress, WantedRoute};
+use linux::network::{Desired, Network, RouteWay, Routes, WantedAddress, WantedRoute};
 use linux::raw::RawSocket;
 use linux::tun::{Tun, TunOptions, VIRTIO_HEADER};
 use linux::udp::{AsyncUdpSocket, PathMtu, UdpOptions, UdpSocket};
@@ -262,13 +262,15 @@ fn declared_state_is_installed_healed_and_undone() {
         let route = |to: &str, source: &str| {
             Arc::new(WantedRoute {
                 destination: to.parse().unwrap(),
-                table: 220,
-                interface: Some("ipsec0".into()),
-                namespace: None,
-                gateway: None,
-                source: Some(ip(source)),
-                mtu: None,
-                kind: RouteKind::Unicast,
+                way: Arc::new(RouteWay {
+                    table: 220,
+                    interface: Some("ipsec0".into()),
+                    namespace: None,
+                    gateway: None,
+                    source: Some(ip(source)),
+                    mtu: None,
+                    kind: RouteKind::Unicast,
+                }),
             })
         };
         let desired = Desired {
@@ -320,12 +322,10 @@ fn declared_state_is_installed_healed_and_undone() {
         // a throw route, both families
         let mut throws = desired.clone();
         for to in ["10.7.0.0/16", "2001:db8:7::/48"] {
-            throws.routes.insert(Arc::new(WantedRoute {
-                interface: None,
-                source: None,
-                kind: RouteKind::Throw,
-                ..(*route(to, "10.1.0.1")).clone()
-            }));
+            let route = route(to, "10.1.0.1");
+            let way =
+                RouteWay { interface: None, source: None, kind: RouteKind::Throw, ..(*route.way).clone() };
+            throws.routes.insert(Arc::new(WantedRoute { way: Arc::new(way), ..(*route).clone() }));
         }
         assert!(network.apply(&throws).is_empty());
         assert_eq!(netlink.routes(220).unwrap().len(), 5);
@@ -441,13 +441,15 @@ fn routes_come_and_go_singly_and_unheard_by_ourselves() {
         let mut netlink = Netlink::open().unwrap();
         let route = |to: &str, mtu: Option<u32>| WantedRoute {
             destination: to.parse().unwrap(),
-            table: 220,
-            interface: Some("ipsec0".into()),
-            namespace: None,
-            gateway: None,
-            source: None,
-            mtu,
-            kind: RouteKind::Unicast,
+            way: Arc::new(RouteWay {
+                table: 220,
+                interface: Some("ipsec0".into()),
+                namespace: None,
+                gateway: None,
+                source: None,
+                mtu,
+                kind: RouteKind::Unicast,
+            }),
         };
         let mut network = Network::open(Some(&state)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -8,10 +8,11 @@ use crate::shard::Handle as Shard;
 use dataplane::Backend;
 use ike::io::{Answer, Ask, Command, Group, Ticket};
 use linux::netlink::{Address, Rule};
-use linux::network::{Desired, Network, Routes, WantedRoute};
+use linux::network::{Desired, Network, RouteWay, Routes, WantedRoute};
 use linux::nft::returns::{Return, Returns};
 use policy::sa::{PolicyOnly, Usage};
 use policy::{ChildSa, Mode};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,8 +192,8 @@ pub(crate) struct Wishes {
 /// A CHILD_SA. There may be very many: what few have is kept apart.
 struct Child {
     routes: Shared,
-    /// Packets in and out that the engine knows of.
-    told: (u64, u64),
+    /// Packets in and out that the engine knows of, of the counters' lower halves.
+    told: (u32, u32),
     /// What routes are made from, where they go by the peer's address.
     ends: Option<Box<Ends>>,
     /// How answers find back to it.
@@ -200,7 +201,7 @@ struct Child {
 }
 
 /// Routes of one, shared with all who want the same.
-type Shared = Box<[Arc<WantedRoute>]>;
+type Shared = SmallVec<[Arc<WantedRoute>; 1]>;
 
 /// The data plane's thread.
 pub(crate) struct Plane {
@@ -218,6 +219,8 @@ pub(crate) struct Plane {
     pub(crate) wishes: Wishes,
     /// The host's addresses by namespace, as far as they were asked for since they last changed.
     pub(crate) addresses: BTreeMap<Option<String>, Vec<Address>>,
+    /// The way of the routes that were made last.
+    pub(crate) last_way: Option<Arc<RouteWay>>,
     pub(crate) shard: Shard,
     pub(crate) log: Arc<Log>,
 }
@@ -564,7 +567,7 @@ impl Plane {
     fn report(&mut self, ledger: &mut Ledger, after: Option<u32>) -> Option<Option<u32>> {
         let slice = self.backend.as_mut()?.usages(after, SLICE);
         for (id, (usage_in, usage_out)) in &slice {
-            let packets = (usage_in.packets, usage_out.packets);
+            let packets = (low(usage_in.packets), low(usage_out.packets));
             if let Some(child) = ledger.children.get_mut(id).filter(|child| child.told != packets) {
                 let (usage_in, usage_out) = (*usage_in, *usage_out);
                 if self.shard.hint(Command::Traffic { child: *id, usage_in, usage_out }) {
@@ -578,6 +581,11 @@ impl Plane {
     fn complain(&self, text: &str) {
         self.log.say(Voice::Plane, Group::Knl, 1, text);
     }
+}
+
+/// The lower half of a counter: enough to see that it moved.
+fn low(count: u64) -> u32 {
+    u32::try_from(count & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// An error with its causes.

@@ -4,7 +4,7 @@ use dataplane::userspace::IkeDatagram;
 use dataplane::{Backend, Notice, Userspace, UserspaceOptions};
 use linux::netlink::{RouteKind, Rule};
 use linux::netns::{Namespace, cable};
-use linux::network::{Desired, Network, WantedRoute};
+use linux::network::{Desired, Network, RouteWay, WantedRoute};
 use linux::udp::{UdpOptions, UdpSocket};
 use policy::{Child, ChildSa, Mode, SaKeys, Selector};
 use std::net::{IpAddr, SocketAddr};
@@ -117,13 +117,15 @@ pub(crate) fn ends(case: Case) -> Option<(End, End)> {
                 let mut network = Network::open(None).unwrap();
                 let route = WantedRoute {
                     destination: whole(peer),
-                    table: 220,
-                    interface: plane.device().map(Into::into),
-                    namespace: None,
-                    gateway: None,
-                    source: Some(own),
-                    mtu: None,
-                    kind: RouteKind::Unicast,
+                    way: Arc::new(RouteWay {
+                        table: 220,
+                        interface: plane.device().map(Into::into),
+                        namespace: None,
+                        gateway: None,
+                        source: Some(own),
+                        mtu: None,
+                        kind: RouteKind::Unicast,
+                    }),
                 };
                 let rule =
                     |v6| Rule { v6, priority: 220, table: 220, mark: Some((MARK, u32::MAX)), invert: true };

@@ -145,7 +145,7 @@ impl Network {
                 interface == Some(name.as_str()) && *namespace == wanted.namespace
             };
             self.installed.addresses.retain(|a| !gone(Some(&a.interface), &a.namespace));
-            self.installed.routes.retain(|r| !gone(r.interface.as_deref(), &r.namespace));
+            self.installed.routes.retain(|r| !gone(r.way.interface.as_deref(), &r.way.namespace));
         }
         self.write_state()?;
         made.map(drop)

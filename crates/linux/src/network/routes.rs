@@ -9,11 +9,19 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A route of ours.
+/// A route of ours. Of very many the ways are the same: they are shared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WantedRoute {
     /// Where to.
     pub destination: IpNet,
+    /// By which way.
+    #[serde(flatten)]
+    pub way: Arc<RouteWay>,
+}
+
+/// Everything about a route but where it goes to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct RouteWay {
     /// Table.
     pub table: u32,
     /// Interface name; none for a throw route.
@@ -34,21 +42,13 @@ pub struct WantedRoute {
 impl WantedRoute {
     /// What the kernel has one route for.
     fn place(&self) -> (Option<&str>, IpNet, u32) {
-        (self.namespace.as_deref(), self.destination, self.table)
+        (self.way.namespace.as_deref(), self.destination, self.way.table)
     }
 
     /// The first in order of all with this destination and table.
     fn first_beside(&self) -> Self {
-        Self {
-            destination: self.destination,
-            table: self.table,
-            interface: None,
-            namespace: None,
-            gateway: None,
-            source: None,
-            mtu: None,
-            kind: RouteKind::default(),
-        }
+        let way = RouteWay { table: self.way.table, ..RouteWay::default() };
+        Self { destination: self.destination, way: Arc::new(way) }
     }
 }
 
@@ -118,7 +118,7 @@ fn heir<'a>(
     route: &WantedRoute,
 ) -> Option<&'a Arc<WantedRoute>> {
     near.by_ref()
-        .take_while(|near| (near.destination, near.table) == (route.destination, route.table))
+        .take_while(|near| (near.destination, near.way.table) == (route.destination, route.way.table))
         .find(|near| near.place() == route.place() && near.as_ref() != route)
 }
 
@@ -206,8 +206,8 @@ impl Network {
         let mut outcomes: Vec<Result<bool>> = Vec::with_capacity(wanted.len());
         let mut rest = wanted;
         while let Some(first) = rest.first() {
-            let namespace = first.namespace.as_deref();
-            let same = rest.iter().take_while(|route| route.namespace.as_deref() == namespace).count();
+            let namespace = first.way.namespace.as_deref();
+            let same = rest.iter().take_while(|route| route.way.namespace.as_deref() == namespace).count();
             let (these, others) = rest.split_at(same);
             rest = others;
             let done = within(&mut self.netlink, namespace, |netlink| {
@@ -290,7 +290,7 @@ impl Network {
     pub(super) fn look_at_routes(&mut self, wanted: &BTreeSet<Arc<WantedRoute>>, failures: &mut Vec<Error>) {
         let mut tables: BTreeMap<Option<&str>, BTreeSet<u32>> = BTreeMap::new();
         for route in wanted {
-            tables.entry(route.namespace.as_deref()).or_default().insert(route.table);
+            tables.entry(route.way.namespace.as_deref()).or_default().insert(route.way.table);
         }
         for (namespace, tables) in tables {
             match within(&mut self.netlink, namespace, |netlink| seen(netlink, &tables)) {
@@ -300,12 +300,12 @@ impl Network {
                         by_place.entry((route.destination, route.table)).or_default().push(route);
                     }
                     let has = |wanted: &WantedRoute| {
-                        let near = by_place.get(&(wanted.destination, wanted.table));
+                        let near = by_place.get(&(wanted.destination, wanted.way.table));
                         near.is_some_and(|near| near.iter().any(|route| is(wanted, route, &names)))
                     };
                     self.installed
                         .routes
-                        .retain(|wanted| wanted.namespace.as_deref() != namespace || has(wanted));
+                        .retain(|wanted| wanted.way.namespace.as_deref() != namespace || has(wanted));
                 }
                 Err(e) => failures.push(e),
             }
@@ -314,14 +314,14 @@ impl Network {
 }
 
 fn put_route(netlink: &mut Netlink, wanted: &WantedRoute, indices: &mut Indices) -> Result<()> {
-    within(netlink, wanted.namespace.as_deref(), |netlink| {
+    within(netlink, wanted.way.namespace.as_deref(), |netlink| {
         let interface = indices.of(netlink, wanted)?;
         netlink.put_route(&route(wanted, interface))
     })
 }
 
 fn delete_route(netlink: &mut Netlink, wanted: &WantedRoute, indices: &mut Indices) -> Result<()> {
-    gone_is_fine(within(netlink, wanted.namespace.as_deref(), |netlink| {
+    gone_is_fine(within(netlink, wanted.way.namespace.as_deref(), |netlink| {
         let interface = indices.of(netlink, wanted)?;
         netlink.delete_route(&route(wanted, interface)).map(drop)
     }))
@@ -329,8 +329,8 @@ fn delete_route(netlink: &mut Netlink, wanted: &WantedRoute, indices: &mut Indic
 
 impl Indices {
     fn of(&mut self, netlink: &mut Netlink, wanted: &WantedRoute) -> Result<Option<u32>> {
-        let Some(name) = &wanted.interface else { return Ok(None) };
-        let key = (wanted.namespace.clone(), name.clone());
+        let Some(name) = &wanted.way.interface else { return Ok(None) };
+        let key = (wanted.way.namespace.clone(), name.clone());
         if let Some(index) = self.0.get(&key) {
             return Ok(Some(*index));
         }
@@ -359,21 +359,16 @@ fn seen(netlink: &mut Netlink, tables: &BTreeSet<u32>) -> Result<(Vec<Route>, BT
 }
 
 fn route(wanted: &WantedRoute, interface: Option<u32>) -> Route {
-    Route {
-        interface,
-        gateway: wanted.gateway,
-        source: wanted.source,
-        mtu: wanted.mtu,
-        kind: wanted.kind,
-        ..Route::new(wanted.destination, wanted.table)
-    }
+    let RouteWay { table, gateway, source, mtu, kind, .. } = *wanted.way;
+    Route { interface, gateway, source, mtu, kind, ..Route::new(wanted.destination, table) }
 }
 
 /// The kernel's route is the wanted one.
 fn is(wanted: &WantedRoute, route: &Route, names: &BTreeMap<u32, String>) -> bool {
     let interface = route.interface.and_then(|index| names.get(&index));
-    (wanted.destination, wanted.table, wanted.kind) == (route.destination, route.table, route.kind)
-        && (wanted.gateway, wanted.source, wanted.mtu) == (route.gateway, route.source, route.mtu)
+    let way = &wanted.way;
+    (wanted.destination, way.table, way.kind) == (route.destination, route.table, route.kind)
+        && (way.gateway, way.source, way.mtu) == (route.gateway, route.source, route.mtu)
         // v6 routes that lead nowhere are shown on the loopback interface
-        && (wanted.interface.is_none() || wanted.interface.as_deref() == interface.map(String::as_str))
+        && (way.interface.is_none() || way.interface.as_deref() == interface.map(String::as_str))
 }

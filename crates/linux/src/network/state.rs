@@ -74,7 +74,7 @@ impl StateFile {
     }
 
     fn is_fleeting(&self, route: &WantedRoute) -> bool {
-        self.fleeting.is_some() && route.interface == self.fleeting && route.namespace.is_none()
+        self.fleeting.is_some() && route.way.interface == self.fleeting && route.way.namespace.is_none()
     }
 
     /// Writes everything.
@@ -169,17 +169,20 @@ fn read(path: &Path) -> Option<Installed> {
 mod tests {
     use super::*;
     use crate::netlink::RouteKind;
+    use crate::network::RouteWay;
 
     fn route(to: &str, interface: &str) -> Arc<WantedRoute> {
         Arc::new(WantedRoute {
             destination: to.parse().unwrap(),
-            table: 220,
-            interface: Some(interface.into()),
-            namespace: None,
-            gateway: None,
-            source: None,
-            mtu: None,
-            kind: RouteKind::Unicast,
+            way: Arc::new(RouteWay {
+                table: 220,
+                interface: Some(interface.into()),
+                namespace: None,
+                gateway: None,
+                source: None,
+                mtu: None,
+                kind: RouteKind::Unicast,
+            }),
         })
     }
 

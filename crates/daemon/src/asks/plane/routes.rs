@@ -1,8 +1,7 @@
 //! Where packets for the peer's side are led: to our device, into an XFRM interface, or on the way to the peer.
 use super::{Ledger, Plane, chain};
-use ipnet::IpNet;
 use linux::netlink::{LinkKind, MAIN, RouteKind};
-use linux::network::{WantedRoute, within};
+use linux::network::{RouteWay, WantedRoute, within};
 use policy::{Interface, Selector, Vti};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -174,9 +173,19 @@ impl Plane {
             }
             for destination in remote.to_subnets() {
                 let gateway = way.gateway.filter(|gateway| gateway.is_ipv4() == destination.addr().is_ipv4());
-                let route = self.route(destination, Some(way.interface.clone()), source, RouteKind::Unicast);
-                let (namespace, table) = (way.namespace.clone(), way.table);
-                routes.push(WantedRoute { namespace, table, gateway, ..route });
+                let shared = share(
+                    &mut self.last_way,
+                    RouteWay {
+                        table: way.table,
+                        interface: Some(way.interface.clone()),
+                        namespace: way.namespace.clone(),
+                        gateway,
+                        source,
+                        mtu: self.wishes.mtu,
+                        kind: RouteKind::Unicast,
+                    },
+                );
+                routes.push(WantedRoute { destination, way: shared });
             }
         }
         routes
@@ -196,33 +205,21 @@ impl Plane {
         }
     }
 
-    pub(super) fn pass_routes(&self, remote_ts: &[Selector]) -> Vec<WantedRoute> {
+    pub(super) fn pass_routes(&mut self, remote_ts: &[Selector]) -> Vec<WantedRoute> {
         if !self.wishes.install_routes {
             return Vec::new();
         }
-        remote_ts
-            .iter()
-            .flat_map(Selector::to_subnets)
-            .map(|destination| self.route(destination, None, None, RouteKind::Throw))
-            .collect()
+        let (table, kind) = (self.wishes.table, RouteKind::Throw);
+        let way = share(&mut self.last_way, RouteWay { table, kind, ..RouteWay::default() });
+        let destinations = remote_ts.iter().flat_map(Selector::to_subnets);
+        destinations.map(|destination| WantedRoute { destination, way: way.clone() }).collect()
     }
+}
 
-    fn route(
-        &self,
-        destination: IpNet,
-        interface: Option<Arc<str>>,
-        source: Option<IpAddr>,
-        kind: RouteKind,
-    ) -> WantedRoute {
-        WantedRoute {
-            destination,
-            table: self.wishes.table,
-            mtu: interface.as_ref().and(self.wishes.mtu),
-            interface,
-            namespace: None,
-            gateway: None,
-            source,
-            kind,
-        }
+/// The routes of most CHILD_SAs go the same way: it is kept once.
+fn share(last: &mut Option<Arc<RouteWay>>, way: RouteWay) -> Arc<RouteWay> {
+    match last {
+        Some(last) if **last == way => last.clone(),
+        _ => last.insert(Arc::new(way)).clone(),
     }
 }

@@ -224,8 +224,8 @@ impl Plane {
         let near = ledger
             .routes
             .all()
-            .find(|route| route.source.is_some() && route.destination.contains(&destination));
-        match near.and_then(|route| route.source) {
+            .find(|route| route.way.source.is_some() && route.destination.contains(&destination));
+        match near.and_then(|route| route.way.source) {
             Some(source) => end.hint(format!(
                 "from {source} it would be protected: cygnet trace {destination} --from {source}"
             )),
