@@ -2,6 +2,7 @@
 use crate::core::Core;
 use crate::io::{Ask, ChildView, Event};
 use crate::sa::{IkeSa, Wait};
+use crate::when::When;
 use policy::sa::{PolicyOnly, Usage};
 use policy::{Child, ChildSa, MarkValue, Selector};
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,8 @@ pub(crate) struct ChildLife {
     pub(crate) ke: Ke,
     pub(crate) add_ke: ThinVec<Ke>,
     pub(crate) installed: u64,
-    pub(crate) rekey_at: Option<u64>,
-    pub(crate) expires_at: Option<u64>,
+    pub(crate) rekey_at: When,
+    pub(crate) expires_at: When,
     pub(crate) usage_in: Usage,
     pub(crate) usage_out: Usage,
     /// Last time traffic was seen (inactivity).
@@ -56,9 +57,9 @@ pub(crate) struct ChildLife {
     /// Successor after a rekeying.
     pub(crate) successor: Option<u32>,
     /// A rekeyed CHILD_SA is removed then (`delete_rekeyed_delay`).
-    pub(crate) remove_at: Option<u64>,
+    pub(crate) remove_at: When,
     /// Retry a failed rekeying then.
-    pub(crate) retry_at: Option<u64>,
+    pub(crate) retry_at: When,
     /// Told observers that it is up.
     pub(crate) announced: bool,
     /// How it goes, once it goes.
@@ -143,10 +144,10 @@ pub(crate) fn remove(core: &mut Core, sa: &mut IkeSa, child: u32, farewell: Fare
     let never_installed = !c.in_plane;
     c.state = ChildState::Removing;
     c.farewell = if c.farewell == Farewell::Rekeyed { Farewell::Rekeyed } else { farewell };
-    c.rekey_at = None;
-    c.expires_at = None;
-    c.remove_at = None;
-    c.retry_at = None;
+    c.rekey_at = When::NEVER;
+    c.expires_at = When::NEVER;
+    c.remove_at = When::NEVER;
+    c.retry_at = When::NEVER;
     if never_installed {
         finished(core, sa, child, Usage::default(), Usage::default());
         return;
@@ -193,8 +194,8 @@ pub(crate) fn in_service(core: &mut Core, sa: &mut IkeSa, child: u32) {
     c.installed = now;
     c.last_used = now;
     let times = crate::lifetime::child(&c.sa.config.lifetime, now, random);
-    c.rekey_at = times.rekey_at;
-    c.expires_at = times.expires_at;
+    c.rekey_at = times.rekey_at.into();
+    c.expires_at = times.expires_at.into();
     c.announced = true;
     let (title, line, replaces, protocol) = (c.title(), c.spis_and_ts(), c.sa.replaces, c.sa.protocol);
     let outbound = if c.sa.inbound_only { "inbound " } else { "" };

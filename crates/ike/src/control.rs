@@ -168,7 +168,9 @@ impl Engine {
         sa.spi_i = self.core.shard.ike_spi(&mut self.core.rng);
         sa.wanted = start.children.into_iter().collect();
         sa.replaces = start.replaces;
-        sa.vips_before = start.vips.into_iter().collect();
+        if !start.vips.is_empty() {
+            sa.few_mut().vips_before = start.vips.into_iter().collect();
+        }
         if let Some(command) = start.command {
             self.core.commands.add(command, Want::Up { ike: id, child: wanted });
         }
@@ -224,7 +226,7 @@ impl Engine {
         self.touch(id, |core, sa| {
             say!(core, sa, Ike 0, "reauthenticating IKE_SA {}", sa.title());
             if !make_before_break {
-                sa.restart = children.into_iter().collect();
+                sa.few_mut().restart = children.into_iter().collect();
                 close::close(core, sa);
             }
         });

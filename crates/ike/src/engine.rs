@@ -7,6 +7,7 @@ use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::send::host;
 use crate::v2::window::Datagrams;
 use crate::v2::{self, close, init, receive, timers};
+use crate::when::When;
 use crypto::Rng;
 use policy::Snapshot;
 use policy::sa::PolicyOnly;
@@ -396,7 +397,7 @@ impl Engine {
                     // Same place: it reauthenticates and will close the old one itself.
                     let same = sa.remote == remote;
                     match sa.established_mut() {
-                        Some(e) if same => e.close_at = Some(soon),
+                        Some(e) if same => e.close_at = When::at(soon),
                         _ => close::close(core, sa),
                     }
                 }),

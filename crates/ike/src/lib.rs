@@ -44,6 +44,7 @@ mod unique;
 mod v2;
 mod view;
 mod vip;
+mod when;
 
 pub use engine::{Engine, SLICE, Shard};
 pub use io::{Answer, Ask, Command, Datagram, Event, Now, Output, Ticket};

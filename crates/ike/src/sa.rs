@@ -10,10 +10,12 @@ use crate::v2::keys::Keys;
 use crate::v2::seal::Reassembly;
 use crate::v2::window::Window;
 use crate::v2::{Exchange, Job, Passive};
+use crate::when::When;
 use policy::{Connection, Identity, VirtualIp};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use thin_vec::ThinVec;
 
 /// What NAT detection found (RFC 7296 2.23).
@@ -98,9 +100,9 @@ pub(crate) struct Established {
     pub(crate) standing: Standing,
     /// Monotonic ms.
     pub(crate) since: u64,
-    pub(crate) rekey_at: Option<u64>,
-    pub(crate) reauth_at: Option<u64>,
-    pub(crate) expire_at: Option<u64>,
+    pub(crate) rekey_at: When,
+    pub(crate) reauth_at: When,
+    pub(crate) expire_at: When,
     /// Our request in flight.
     pub(crate) active: Option<Exchange>,
     /// The peer's request that is parked on a question.
@@ -108,7 +110,7 @@ pub(crate) struct Established {
     /// IKE_SA that is or was replacing this one.
     pub(crate) successor: Option<u32>,
     /// A redundant IKE_SA of a rekey collision: close it as soon as it is ours to close, at this time at the latest.
-    pub(crate) close_at: Option<u64>,
+    pub(crate) close_at: When,
     /// The peer's CREATE_CHILD_SA waits for IKE_FOLLOWUP_KE.
     pub(crate) followup: Option<Box<crate::v2::followup::Unfinished>>,
 }
@@ -157,29 +159,15 @@ pub(crate) struct IkeSa {
     pub(crate) nat: Nat,
     pub(crate) features: Features,
     pub(crate) window: Window,
-    /// The peer's request, in fragments.
-    pub(crate) reassembly_in: Option<Box<Reassembly>>,
-    /// Its response, in fragments.
-    pub(crate) reassembly_out: Option<Box<Reassembly>>,
     pub(crate) phase: Phase,
     pub(crate) local_id: Option<Arc<Identity>>,
     pub(crate) remote_id: Option<Arc<Identity>>,
-    /// The peer's identity within EAP, where it was asked for one.
-    pub(crate) remote_eap_id: Option<Arc<Identity>>,
-    /// Groups that the peer proved to be in.
-    pub(crate) groups: ThinVec<String>,
     /// Ours, installed (initiator).
     pub(crate) local_vips: ThinVec<VirtualIp>,
-    /// Those of the IKE_SA before this one (reauthentication, restart): asked for again.
-    pub(crate) vips_before: ThinVec<VirtualIp>,
     /// The peer's, leased (responder).
-    pub(crate) remote_vips: ThinVec<VirtualIp>,
-    /// The peer may use these addresses too (MOBIKE).
-    pub(crate) remote_addresses: ThinVec<IpAddr>,
+    pub(crate) remote_vips: SmallVec<[VirtualIp; 1]>,
     /// Attributes received with our virtual IPs, to hand them back.
     pub(crate) attributes: ThinVec<(u16, Vec<u8>)>,
-    /// The IKE_SA that our virtual IPs and attributes were installed for: a rekeyed one has another number.
-    pub(crate) vips_for: Option<u32>,
     pub(crate) children: Flat<u32, ChildLife>,
     pub(crate) queue: ThinVec<Job>,
     /// Jobs to queue at a monotonic ms.
@@ -190,19 +178,46 @@ pub(crate) struct IkeSa {
     /// Monotonic ms of creation.
     pub(crate) created: u64,
     /// A half-open responder is forgotten then.
-    pub(crate) half_open_until: Option<u64>,
+    pub(crate) half_open_until: When,
     /// Last authenticated message from the peer, or first-use report of its traffic.
     pub(crate) last_in: u64,
     /// Last datagram sent.
     pub(crate) last_out: u64,
-    /// Attempts so far (`keyingtries`).
-    pub(crate) attempts: u32,
     /// Replaces this IKE_SA once established (reauthentication).
     pub(crate) replaces: Option<u32>,
     /// Told observers that it is up.
     pub(crate) announced: bool,
     /// Resolved interface ids of the IKE_SA's children (`if_id_in`, `if_id_out`).
     pub(crate) if_ids: (u32, u32),
+    /// Vanished source of our datagrams: a new path is needed.
+    pub(crate) path_lost: bool,
+    /// A child went for inactivity (`inactivity_close_ike`).
+    pub(crate) idle_close: bool,
+    /// A post-quantum pre-shared key is mixed into the keys (RFC 8784).
+    pub(crate) ppk: bool,
+    /// See [`Few`].
+    few: Option<Box<Few>>,
+}
+
+/// What few IKE_SAs have, or for a short time only; the others take no room for it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Few {
+    /// The peer's request, in fragments.
+    pub(crate) reassembly_in: Option<Box<Reassembly>>,
+    /// Its response, in fragments.
+    pub(crate) reassembly_out: Option<Box<Reassembly>>,
+    /// The peer's identity within EAP, where it was asked for one.
+    pub(crate) remote_eap_id: Option<Arc<Identity>>,
+    /// Groups that the peer proved to be in.
+    pub(crate) groups: ThinVec<String>,
+    /// Our virtual IPs of the IKE_SA before this one (reauthentication, restart): asked for again.
+    pub(crate) vips_before: ThinVec<VirtualIp>,
+    /// The peer may use these addresses too (MOBIKE).
+    pub(crate) remote_addresses: ThinVec<IpAddr>,
+    /// The IKE_SA that our virtual IPs and attributes were installed for: a rekeyed one has another number.
+    pub(crate) vips_for: Option<u32>,
+    /// Attempts so far (`keyingtries`).
+    pub(crate) attempts: u32,
     /// Other candidate paths for the initiation.
     pub(crate) candidates: ThinVec<(IpAddr, IpAddr)>,
     /// Where to move to (MOBIKE), once its turn comes.
@@ -211,13 +226,10 @@ pub(crate) struct IkeSa {
     pub(crate) restart: ThinVec<StartChild>,
     /// The hash of our address as the peer sees it (NAT_DETECTION_DESTINATION_IP), of its last answer.
     pub(crate) seen_as: Option<ThinVec<u8>>,
-    /// Vanished source of our datagrams: a new path is needed.
-    pub(crate) path_lost: bool,
-    /// A child went for inactivity (`inactivity_close_ike`).
-    pub(crate) idle_close: bool,
-    /// A post-quantum pre-shared key is mixed into the keys (RFC 8784).
-    pub(crate) ppk: bool,
 }
+
+/// That of IKE_SAs that have nothing of it.
+static NOTHING: LazyLock<Few> = LazyLock::new(Few::default);
 
 /// What a successor takes over from a rekeyed IKE_SA.
 #[derive(Debug)]
@@ -231,7 +243,7 @@ pub(crate) struct Parcel {
     pub(crate) queue: ThinVec<Job>,
     pub(crate) retries: ThinVec<(u64, Job)>,
     pub(crate) local_vips: ThinVec<VirtualIp>,
-    pub(crate) remote_vips: ThinVec<VirtualIp>,
+    pub(crate) remote_vips: SmallVec<[VirtualIp; 1]>,
     pub(crate) attributes: ThinVec<(u16, Vec<u8>)>,
     pub(crate) vips_for: Option<u32>,
     pub(crate) announced: bool,
@@ -268,7 +280,7 @@ impl Parcel {
             local_vips: std::mem::take(&mut sa.local_vips),
             remote_vips: std::mem::take(&mut sa.remote_vips),
             attributes: std::mem::take(&mut sa.attributes),
-            vips_for: sa.vips_for.take(),
+            vips_for: sa.few_if_any().and_then(|few| few.vips_for.take()),
             announced: std::mem::take(&mut sa.announced),
             last_in: sa.last_in,
         }
@@ -288,11 +300,13 @@ impl Parcel {
         sa.local_vips = self.local_vips;
         sa.remote_vips = self.remote_vips;
         sa.attributes = self.attributes;
-        sa.vips_for = self.vips_for;
+        if self.vips_for.is_some() {
+            sa.few_mut().vips_for = self.vips_for;
+        }
         sa.announced |= self.announced;
         sa.last_in = sa.last_in.max(self.last_in);
         if let Some(e) = sa.established_mut() {
-            e.close_at = None;
+            e.close_at = When::NEVER;
         }
     }
 }
@@ -319,40 +333,44 @@ impl IkeSa {
             nat: Nat::default(),
             features: Features::default(),
             window: Window::default(),
-            reassembly_in: None,
-            reassembly_out: None,
             phase: Phase::Resolving,
             local_id: None,
             remote_id: None,
-            remote_eap_id: None,
-            groups: ThinVec::new(),
             local_vips: ThinVec::new(),
-            vips_before: ThinVec::new(),
-            remote_vips: ThinVec::new(),
-            remote_addresses: ThinVec::new(),
+            remote_vips: SmallVec::new(),
             attributes: ThinVec::new(),
-            vips_for: None,
             children: Flat::default(),
             queue: ThinVec::new(),
             retries: ThinVec::new(),
             wanted: ThinVec::new(),
             waiting: Flat::default(),
             created: now,
-            half_open_until: None,
+            half_open_until: When::NEVER,
             last_in: now,
             last_out: now,
-            attempts: 0,
             replaces: None,
             announced: false,
             if_ids,
-            candidates: ThinVec::new(),
-            new_path: None,
-            restart: ThinVec::new(),
-            seen_as: None,
             path_lost: false,
             idle_close: false,
             ppk: false,
+            few: None,
         }
+    }
+
+    /// What few have, as far as this one has it.
+    pub(crate) fn few(&self) -> &Few {
+        self.few.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The same, to take something of it out; `None` where there is nothing at all.
+    pub(crate) fn few_if_any(&mut self) -> Option<&mut Few> {
+        self.few.as_deref_mut()
+    }
+
+    /// The same, to put something in.
+    pub(crate) fn few_mut(&mut self) -> &mut Few {
+        self.few.get_or_insert_default()
     }
 
     /// Another connection is the one for this peer.
@@ -386,7 +404,7 @@ impl IkeSa {
 
     /// Whom observers, pools and `unique` know the peer as: its EAP identity where there is one.
     pub(crate) fn peer(&self) -> Option<&Identity> {
-        self.remote_eap_id.as_deref().or(self.remote_id.as_deref())
+        self.few().remote_eap_id.as_deref().or(self.remote_id.as_deref())
     }
 
     /// The same; `%any` where nothing is known.
@@ -536,5 +554,24 @@ impl IkeSa {
     /// Whether one of the open questions satisfies `f`.
     pub(crate) fn waits(&self, f: impl Fn(&Wait) -> bool) -> bool {
         self.waiting.values().any(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway has very many of them, most of them idle.
+    #[test]
+    fn what_each_takes_stays_small() {
+        let sizes = [
+            size_of::<IkeSa>(),
+            size_of::<Established>(),
+            size_of::<(u32, ChildLife)>(),
+            size_of::<policy::ChildSa>(),
+        ];
+        for (size, bound) in sizes.into_iter().zip([456, 128, 160, 320]) {
+            assert!(size <= bound, "{sizes:?}");
+        }
     }
 }

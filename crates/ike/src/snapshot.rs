@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::io::{Ask, Now};
 use crate::sa::{IkeSa, Phase, Wait};
 use crate::v2::child_plan::{Offer, Reserved};
+use crate::when::When;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -139,9 +140,10 @@ fn shift(sa: &mut IkeSa, then: u64, now: u64) {
     let one = |t: &mut u64| {
         *t = if now >= then { t.saturating_add(now - then) } else { t.saturating_sub(then - now) };
     };
-    let maybe = |t: &mut Option<u64>| {
-        if let Some(t) = t {
-            one(t);
+    let maybe = |t: &mut When| {
+        if let Some(mut at) = t.get() {
+            one(&mut at);
+            *t = When::at(at);
         }
     };
     one(&mut sa.created);

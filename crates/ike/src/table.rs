@@ -2,10 +2,12 @@
 //!
 //! While an SA is worked on it is taken out, so that whoever works on it may look at all others.
 use crate::sa::IkeSa;
+use crate::when::When;
 use policy::Identity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -41,8 +43,8 @@ pub(crate) struct Table {
 /// Where an SA is filed; the SA carries it along.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filed {
-    spi: Option<u64>,
-    deadline: Option<u64>,
+    spi: Option<NonZeroU64>,
+    deadline: When,
     half_open: Option<Box<FirstContact>>,
     name: Option<Arc<str>>,
     peer: Option<(u32, u32)>,
@@ -51,7 +53,7 @@ pub(crate) struct Filed {
     own: u32,
     replaces: Option<u32>,
     /// How many children, and the newest.
-    children: (usize, u32),
+    children: (u32, u32),
 }
 
 impl Filed {
@@ -165,7 +167,7 @@ impl Table {
         if self.deadlines.remove(&(from, id)) {
             self.deadlines.insert((to, id));
             if let Some(sa) = self.sas.get_mut(&id).and_then(Option::as_mut) {
-                sa.filed.deadline = Some(to);
+                sa.filed.deadline = When::at(to);
             }
         }
     }
@@ -250,12 +252,12 @@ impl Table {
     pub(crate) fn forget(&mut self, sa: &mut IkeSa) {
         let filed = std::mem::take(&mut sa.filed);
         if let Some(spi) = filed.spi {
-            self.drop_spi(spi, sa.id);
+            self.drop_spi(spi.get(), sa.id);
         }
         if let Some(first) = filed.half_open {
             self.drop_half_open(&first, sa.id);
         }
-        if let Some(at) = filed.deadline {
+        if let Some(at) = filed.deadline.get() {
             self.deadlines.remove(&(at, sa.id));
         }
         if let Some(name) = filed.name {
@@ -277,15 +279,15 @@ impl Table {
     }
 
     fn file_spi(&mut self, sa: &mut IkeSa) {
-        let now = (!sa.has_ended()).then(|| sa.spi_local());
+        let now = NonZeroU64::new(sa.spi_local()).filter(|_| !sa.has_ended());
         if now == sa.filed.spi {
             return;
         }
         if let Some(spi) = std::mem::replace(&mut sa.filed.spi, now) {
-            self.drop_spi(spi, sa.id);
+            self.drop_spi(spi.get(), sa.id);
         }
         if let Some(spi) = now {
-            self.by_spi.insert(spi, sa.id);
+            self.by_spi.insert(spi.get(), sa.id);
         }
     }
 
@@ -326,10 +328,10 @@ impl Table {
     }
 
     fn file_deadline(&mut self, sa: &mut IkeSa, now: Option<u64>) {
-        if now == sa.filed.deadline {
+        if now == sa.filed.deadline.get() {
             return;
         }
-        if let Some(at) = std::mem::replace(&mut sa.filed.deadline, now) {
+        if let Some(at) = std::mem::replace(&mut sa.filed.deadline, now.into()).get() {
             self.deadlines.remove(&(at, sa.id));
         }
         if let Some(at) = now {
@@ -400,7 +402,8 @@ impl Table {
 
     /// Numbers of CHILD_SAs rise: whoever has a new one has another newest one, or more.
     fn file_children(&mut self, sa: &mut IkeSa) {
-        let now = (sa.children.len(), sa.children.keys().next_back().copied().unwrap_or_default());
+        let count = u32::try_from(sa.children.len()).unwrap_or(u32::MAX);
+        let now = (count, sa.children.keys().next_back().copied().unwrap_or_default());
         if now == sa.filed.children {
             return;
         }

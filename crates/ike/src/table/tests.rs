@@ -1,6 +1,7 @@
 use super::*;
 use crate::sa::{Established, Phase, Standing};
 use crate::v2::keys::{Keys, Nonces};
+use crate::when::When;
 use policy::{Connection, Identity};
 use std::net::SocketAddr;
 
@@ -32,13 +33,13 @@ fn established() -> Established {
         proof: postcard::from_bytes(&[]).unwrap(),
         standing: Standing::Up,
         since: 0,
-        rekey_at: None,
-        reauth_at: None,
-        expire_at: None,
+        rekey_at: When::NEVER,
+        reauth_at: When::NEVER,
+        expire_at: When::NEVER,
         active: None,
         passive: None,
         successor: None,
-        close_at: None,
+        close_at: When::NEVER,
         followup: None,
     }
 }

@@ -4,6 +4,7 @@ use crate::child::{self, ChildLife, ChildState, Farewell};
 use crate::core::Core;
 use crate::message::error;
 use crate::sa::IkeSa;
+use crate::when::When;
 use wire::iana::{ExchangeType, ProtocolId};
 use wire::ike::{Delete, Payload};
 
@@ -86,9 +87,9 @@ fn gone(core: &mut Core, sa: &mut IkeSa, child: u32) {
     let Some(c) = sa.children.get_mut(&child) else { return };
     if c.farewell == Farewell::Rekeyed && delay > 0 && c.state != ChildState::Removing {
         c.state = ChildState::Rekeyed;
-        c.remove_at = Some(now.saturating_add(delay));
-        c.expires_at = None;
-        c.rekey_at = None;
+        c.remove_at = When::at(now.saturating_add(delay));
+        c.expires_at = When::NEVER;
+        c.rekey_at = When::NEVER;
         return;
     }
     let how = c.farewell;
@@ -117,7 +118,9 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, d: &Delete) -> Option<Pay
                 continue;
             }
             ChildState::Removing => continue,
-            ChildState::Rekeyed if sa.children.get(&id).is_some_and(|c| c.remove_at.is_some()) => continue,
+            ChildState::Rekeyed if sa.children.get(&id).is_some_and(|c| c.remove_at.get().is_some()) => {
+                continue;
+            }
             ChildState::Created
             | ChildState::Installing
             | ChildState::Installed

@@ -8,6 +8,7 @@ use crate::io::Event;
 use crate::message::pick;
 use crate::reqid::ReqKey;
 use crate::sa::IkeSa;
+use crate::when::When;
 use crate::{narrow, negotiate, select};
 use crypto::Secret;
 use policy::proposal::Chosen;
@@ -261,14 +262,14 @@ pub(crate) fn build(
         ke: plan.chosen.ke,
         add_ke: plan.chosen.add_ke.into_iter().collect(),
         installed: core.now.mono,
-        rekey_at: None,
-        expires_at: None,
+        rekey_at: When::NEVER,
+        expires_at: When::NEVER,
         usage_in: Usage::default(),
         usage_out: Usage::default(),
         last_used: core.now.mono,
         successor: None,
-        remove_at: None,
-        retry_at: None,
+        remove_at: When::NEVER,
+        retry_at: When::NEVER,
         announced: false,
         farewell: Farewell::Failed,
         lowest_nonce,

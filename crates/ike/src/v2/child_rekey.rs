@@ -10,6 +10,7 @@ use crate::core::{Core, StartChild};
 use crate::fault::Fault;
 use crate::message::{error, nonce, notify_name};
 use crate::sa::IkeSa;
+use crate::when::When;
 use crypto::{Secret, ke};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -103,7 +104,7 @@ fn back_to_installed(sa: &mut IkeSa, old: u32) {
 fn retry_later(core: &mut Core, sa: &mut IkeSa, old: u32) {
     let at = core.now.mono.saturating_add(10_000).saturating_add(core.rng.below(10_000));
     if let Some(c) = sa.children.get_mut(&old) {
-        c.retry_at = Some(at);
+        c.retry_at = When::at(at);
     }
 }
 
@@ -182,7 +183,7 @@ pub(crate) fn initiator_installed(core: &mut Core, sa: &mut IkeSa, id: u32) {
     if let Some(c) = sa.children.get_mut(&old) {
         c.successor = Some(id);
         c.state = ChildState::Rekeyed;
-        c.rekey_at = None;
+        c.rekey_at = When::NEVER;
         c.farewell = Farewell::Rekeyed;
         enqueue(core, sa, Job::ChildDelete(old));
     }
@@ -248,7 +249,7 @@ pub(crate) fn responder_installed(core: &mut Core, sa: &mut IkeSa, id: u32) {
     if let Some(c) = sa.children.get_mut(&old) {
         c.successor = Some(id);
         c.state = ChildState::Rekeyed;
-        c.rekey_at = None;
+        c.rekey_at = When::NEVER;
         c.farewell = Farewell::Rekeyed;
         // Should its delete never come, its hard limit ends it.
     } else {

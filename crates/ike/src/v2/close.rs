@@ -45,7 +45,7 @@ pub(crate) fn leave(core: &mut Core, sa: &mut IkeSa) {
     sa.window.flight = None;
     sa.queue.clear();
     sa.retries.clear();
-    let restart = std::mem::take(&mut sa.restart);
+    let restart = sa.few_if_any().map(|few| std::mem::take(&mut few.restart)).unwrap_or_default();
     if !restart.is_empty() {
         restart_with(core, sa, restart.into_iter().collect());
     }
@@ -81,7 +81,7 @@ pub(crate) fn settle(core: &mut Core, sa: &mut IkeSa) {
     }
     if !l.returned {
         l.returned = true;
-        if let Some(ike_id) = sa.vips_for.take() {
+        if let Some(ike_id) = sa.few_if_any().and_then(|few| few.vips_for.take()) {
             vips_down(core, sa, ike_id);
         }
     }

@@ -5,6 +5,7 @@ use crate::core::{Core, Later};
 use crate::io::Event;
 use crate::lifetime::IkeTimes;
 use crate::sa::{Established, IkeSa, Phase, Standing};
+use crate::when::When;
 
 /// The IKE_SA is in service.
 /// `lifetime`: the peer's AUTH_LIFETIME.
@@ -18,8 +19,10 @@ pub(crate) fn establish(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Prov
     }
     let already = lifetime.is_some_and(|seconds| heed(core, sa, seconds, &mut times));
     enter(core, sa, keys, proof, times);
-    sa.half_open_until = None;
-    sa.attempts = 0;
+    sa.half_open_until = When::NEVER;
+    if let Some(few) = sa.few_if_any() {
+        few.attempts = 0;
+    }
     let ends = sa.ends();
     say!(core, sa, Ike 0, "IKE_SA {} established between {ends}", sa.title());
     report_times(core, sa, already);
@@ -40,13 +43,13 @@ pub(crate) fn enter(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, 
         proof,
         standing: Standing::Up,
         since: core.now.mono,
-        rekey_at: times.rekey_at,
-        reauth_at: times.reauth_at,
-        expire_at: times.expire_at,
+        rekey_at: times.rekey_at.into(),
+        reauth_at: times.reauth_at.into(),
+        expire_at: times.expire_at.into(),
         active: None,
         passive: None,
         successor: None,
-        close_at: None,
+        close_at: When::NEVER,
         followup: None,
     }));
 }
@@ -55,7 +58,7 @@ pub(crate) fn enter(core: &mut Core, sa: &mut IkeSa, keys: Keys, proof: Proven, 
 /// `already`: the peer's AUTH_LIFETIME had its way, and was told.
 pub(crate) fn report_times(core: &mut Core, sa: &IkeSa, already: bool) {
     let Some(e) = sa.established() else { return };
-    let (rekey, reauth, expire) = (e.rekey_at, e.reauth_at, e.expire_at);
+    let (rekey, reauth, expire) = (e.rekey_at.get(), e.reauth_at.get(), e.expire_at.get());
     let seconds = |at: u64| at.saturating_sub(core.now.mono) / 1000;
     if let Some(s) = rekey.map(seconds) {
         say!(core, sa, Ike 1, "scheduling rekeying in {s}s");
@@ -78,14 +81,15 @@ pub(crate) fn report_times(core: &mut Core, sa: &IkeSa, already: bool) {
 pub(crate) fn end_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
     let at = core.now.mono.saturating_add(seconds.saturating_mul(1000));
     if let Some(e) = sa.established_mut() {
-        e.expire_at = Some(e.expire_at.map_or(at, |expire| expire.min(at)));
+        e.expire_at = When::at(e.expire_at.get().map_or(at, |expire| expire.min(at)));
     }
 }
 
 /// Somebody wants an IKE_SA in service to be authenticated again in time.
 pub(crate) fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u64) {
     let Some(e) = sa.established() else { return };
-    let mut times = IkeTimes { rekey_at: e.rekey_at, reauth_at: e.reauth_at, expire_at: e.expire_at };
+    let mut times =
+        IkeTimes { rekey_at: e.rekey_at.get(), reauth_at: e.reauth_at.get(), expire_at: e.expire_at.get() };
     if !heed(core, sa, seconds, &mut times)
         && let Some(r) = times.reauth_at
     {
@@ -93,7 +97,7 @@ pub(crate) fn reauthenticate_within(core: &mut Core, sa: &mut IkeSa, seconds: u6
         say!(core, sa, Ike 1, "reauthentication already scheduled in {left}s");
     }
     if let Some(e) = sa.established_mut() {
-        (e.reauth_at, e.expire_at) = (times.reauth_at, times.expire_at);
+        (e.reauth_at, e.expire_at) = (times.reauth_at.into(), times.expire_at.into());
     }
 }
 

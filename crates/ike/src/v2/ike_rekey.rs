@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::message::{error, find, nonce, notify, notify_name, pick};
 use crate::negotiate;
 use crate::sa::{IkeSa, Parcel, Standing};
+use crate::when::When;
 use crypto::{Secret, ke};
 use policy::proposal::Chosen;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ fn begin(core: &mut Core, sa: &mut IkeSa, wanted: Option<Ke>, retries: u8) {
             core.count("ike-rekey-init", Some(&sa.conn.name));
             if let Some(e) = sa.established_mut() {
                 e.standing = Standing::Rekeying;
-                e.rekey_at = None;
+                e.rekey_at = When::NEVER;
                 e.active = Some(Exchange::IkeRekey(Box::new(sent)));
             }
         }
@@ -102,7 +103,7 @@ fn retry_later(core: &mut Core, sa: &mut IkeSa) {
         if e.standing == Standing::Rekeying {
             e.standing = Standing::Up;
         }
-        e.rekey_at = Some(at);
+        e.rekey_at = When::at(at);
     }
 }
 
@@ -184,9 +185,9 @@ fn hand_over(core: &mut Core, sa: &mut IkeSa, new: u32) {
     if let Some(e) = sa.established_mut() {
         e.standing = Standing::Rekeyed;
         e.successor = Some(new);
-        e.rekey_at = None;
-        e.reauth_at = None;
-        e.expire_at = None;
+        e.rekey_at = When::NEVER;
+        e.reauth_at = When::NEVER;
+        e.expire_at = When::NEVER;
     }
 }
 
@@ -195,7 +196,7 @@ fn superseded(core: &mut Core, sa: &mut IkeSa, new: u32) {
     hand_over(core, sa, new);
     let until = core.now.mono.saturating_add(REDUNDANT_MS);
     if let Some(e) = sa.established_mut() {
-        e.close_at = Some(until);
+        e.close_at = When::at(until);
     }
 }
 
@@ -211,7 +212,7 @@ fn successor(core: &mut Core, sa: &IkeSa, plan: &IkePlan, shared: &[Secret]) -> 
     let e = sa.established().ok_or(Fault::Broken("IKE_SA is not established"))?;
     let keys =
         e.keys.rekeyed(&core.suites.share(&plan.chosen), shared, &plan.nonces, (plan.spi_i, plan.spi_r))?;
-    let (proof, reauth_at) = (e.proof, e.reauth_at);
+    let (proof, reauth_at) = (e.proof, e.reauth_at.get());
     let id = core.ike_id();
     let mut new = IkeSa::new(id, Arc::clone(&sa.conn), plan.initiator, sa.local, sa.remote, core.now.mono);
     new.spi_i = plan.spi_i;
@@ -220,9 +221,13 @@ fn successor(core: &mut Core, sa: &IkeSa, plan: &IkePlan, shared: &[Secret]) -> 
     new.features = sa.features;
     new.local_id = sa.local_id.clone();
     new.remote_id = sa.remote_id.clone();
-    new.remote_eap_id = sa.remote_eap_id.clone();
-    new.groups = sa.groups.clone();
-    new.remote_addresses = sa.remote_addresses.clone();
+    let few = sa.few();
+    if few.remote_eap_id.is_some() || !few.groups.is_empty() || !few.remote_addresses.is_empty() {
+        let of_new = new.few_mut();
+        of_new.remote_eap_id = few.remote_eap_id.clone();
+        of_new.groups = few.groups.clone();
+        of_new.remote_addresses = few.remote_addresses.clone();
+    }
     new.if_ids = sa.if_ids;
     // Its keys come from SK_d, into which the PPK went (RFC 8784 3).
     new.ppk = sa.ppk;
@@ -318,7 +323,7 @@ pub(crate) fn responded(core: &mut Core, sa: &mut IkeSa, plan: &IkePlan, shared:
         // The peer closes it if ours wins; nothing must stay if it forgets.
         let until = core.now.mono.saturating_add(REDUNDANT_MS);
         if let Some(e) = new.established_mut() {
-            e.close_at = Some(until);
+            e.close_at = When::at(until);
         }
         core.later.push_back(Later::Insert(Box::new(new)));
         return;

@@ -10,6 +10,7 @@ use crate::io::{Ask, Datagram, Event, Output};
 use crate::message::{describe, error, find, has, nonce, notify, notify_name, pick};
 use crate::negotiate;
 use crate::sa::{IkeSa, Phase, Wait};
+use crate::when::When;
 use crypto::ke;
 use policy::connection::Fragmentation;
 use policy::{Connection, PeerAddr};
@@ -127,13 +128,15 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, mut pairs: Vec<(IpAddr, 
         let interval = core.snapshot.settings.retry_initiate_interval;
         if interval > 0 {
             say!(core, sa, Ike 1, "retrying to initiate in {interval}s");
-            sa.half_open_until = Some(core.now.mono.saturating_add(interval.saturating_mul(1000)));
+            sa.half_open_until = When::at(core.now.mono.saturating_add(interval.saturating_mul(1000)));
             return;
         }
         return close::leave(core, sa);
     }
     let (local, remote) = pairs.remove(0);
-    sa.candidates = pairs.into_iter().collect();
+    if !pairs.is_empty() || !sa.few().candidates.is_empty() {
+        sa.few_mut().candidates = pairs.into_iter().collect();
+    }
     // A port of 0 means "any" for ours.
     let port = if sa.conn.local_port == 0 { core.snapshot.settings.port } else { sa.conn.local_port };
     sa.local = SocketAddr::new(local, port);
@@ -491,15 +494,17 @@ fn answer(
     let response = Message::encode(h, &payloads);
     core.count("ike-init-out-resp", Some(&sa.conn.name));
     sa.window.respond(Datagrams::of(std::slice::from_ref(&response)));
-    send::transmit(core, sa, [response.clone()], None);
+    // What is kept takes no more room than it needs.
+    let kept = response.clone();
+    send::transmit(core, sa, [response], None);
     sa.half_open_until =
-        Some(core.now.mono.saturating_add(core.snapshot.settings.half_open_timeout.saturating_mul(1000)));
+        When::at(core.now.mono.saturating_add(core.snapshot.settings.half_open_timeout.saturating_mul(1000)));
     sa.phase = Phase::Answered(Box::new(Answered {
         hs: Handshake {
             keys,
             nonces,
             request: d.bytes.clone(),
-            response,
+            response: kept,
             int_auth_i: Vec::new(),
             int_auth_r: Vec::new(),
             add_ke,

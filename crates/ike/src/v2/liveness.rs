@@ -41,7 +41,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
     }
     if note_mapping(sa, p) {
         say!(core, sa, Ike 1, "detected changes in NAT mappings, initiating MOBIKE update");
-        sa.new_path = Some(Box::new((sa.local.ip(), sa.remote.ip())));
+        sa.few_mut().new_path = Some(Box::new((sa.local.ip(), sa.remote.ip())));
         enqueue(core, sa, Job::Mobike);
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn answered(core: &mut Core, sa: &mut IkeSa, p: &[Payload]) {
 /// Remembers how the peer sees us; whether that is another way than before.
 pub(crate) fn note_mapping(sa: &mut IkeSa, p: &[Payload]) -> bool {
     let Some(seen) = find(p, NotifyType::NatDetectionDestinationIp) else { return false };
-    let before = sa.seen_as.replace(seen.data.iter().copied().collect());
+    let before = sa.few_mut().seen_as.replace(seen.data.iter().copied().collect());
     before.is_some_and(|before| before.as_slice() != seen.data)
 }
 

@@ -40,7 +40,9 @@ pub(crate) fn note_additional(sa: &mut IkeSa, p: &[Payload]) {
     }
     if any {
         list.truncate(MAX_ADDRESSES);
-        sa.remote_addresses = list.into_iter().collect();
+        if !list.is_empty() || !sa.few().remote_addresses.is_empty() {
+            sa.few_mut().remote_addresses = list.into_iter().collect();
+        }
     }
 }
 
@@ -99,7 +101,7 @@ pub(crate) fn addresses_changed(core: &mut Core, sa: &mut IkeSa) {
         return;
     }
     let mut names = vec![PeerAddr::Ip(sa.remote.ip())];
-    names.extend(sa.remote_addresses.iter().map(|a| PeerAddr::Ip(*a)));
+    names.extend(sa.few().remote_addresses.iter().map(|a| PeerAddr::Ip(*a)));
     // The address in use is kept while it leads to the peer. After that, MOBIKE may take whatever there is, though the
     // connection began at an address that is fixed.
     let mut local = sa.conn.local_addrs.clone();
@@ -130,7 +132,7 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
     sa.path_lost = false;
     if sa.features.mobike {
         say!(core, sa, Ike 1, "path changed, moving to {} - {}", path.0, path.1);
-        sa.new_path = Some(Box::new(path));
+        sa.few_mut().new_path = Some(Box::new(path));
         // What is on its way goes on over the new path (RFC 4555 3.5).
         if sa.window.flight.is_some() {
             sa.local.set_ip(path.0);
@@ -156,12 +158,16 @@ pub(crate) fn resolved(core: &mut Core, sa: &mut IkeSa, pairs: &[(IpAddr, IpAddr
 
 /// Sends UPDATE_SA_ADDRESSES over the new path.
 pub(crate) fn start(core: &mut Core, sa: &mut IkeSa) {
-    let Some((local, remote)) = sa.new_path.take().map(|path| *path) else { return };
+    let Some((local, remote)) = sa.few_if_any().and_then(|few| few.new_path.take()).map(|path| *path) else {
+        return;
+    };
     let (local, remote) =
         (SocketAddr::new(local, sa.local.port()), SocketAddr::new(remote, sa.remote.port()));
     if (local, remote) != (sa.local, sa.remote) {
         // Seen from elsewhere, it is not comparable.
-        sa.seen_as = None;
+        if let Some(few) = sa.few_if_any() {
+            few.seen_as = None;
+        }
     }
     set_path(core, sa, local, remote);
     let cookie2 = core.rng.bytes(16);

@@ -51,7 +51,11 @@ fn open(
             sa.window.arriving = Some(*digest);
         }
         let response = m.header.flags.contains(Flags::RESPONSE);
-        let slot = if response { &mut sa.reassembly_out } else { &mut sa.reassembly_in };
+        if sealed.fragment.is_none() {
+            return Ok(Some(Inner { first: sealed.inner, bytes: plain }));
+        }
+        let few = sa.few_mut();
+        let slot = if response { &mut few.reassembly_out } else { &mut few.reassembly_in };
         seal::collect(slot, &m.header, sealed, plain, max)
     });
     match collected {

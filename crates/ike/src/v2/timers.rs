@@ -5,6 +5,7 @@ use crate::child::{self, ChildState, Farewell};
 use crate::core::{Core, Later, StartChild};
 use crate::io::{Datagram, Event, Output};
 use crate::sa::{IkeSa, Phase, Standing};
+use crate::when::When;
 use thin_vec::ThinVec;
 
 /// The earliest deadline, monotonic ms.
@@ -13,35 +14,35 @@ pub(crate) fn next(core: &Core, sa: &IkeSa) -> Option<u64> {
     let mut at = |t: Option<u64>| first = t.map_or(first, |t| t.min(first));
     at(sa.window.flight.as_ref().filter(|_| !sa.path_lost).map(|f| f.at));
     if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_) | Phase::Resolving) {
-        at(sa.half_open_until);
+        at(sa.half_open_until.get());
     }
     at(late_at(sa));
     at(crate::nat::keepalive_at(core, sa));
     at(dpd_at(sa));
     if let Some(e) = sa.established() {
         if matches!(e.standing, Standing::Up) {
-            at(e.rekey_at);
-            at(e.reauth_at);
+            at(e.rekey_at.get());
+            at(e.reauth_at.get());
         }
         if matches!(e.standing, Standing::Up | Standing::Rekeying) {
-            at(e.expire_at);
+            at(e.expire_at.get());
         }
         if e.standing != Standing::Deleting {
-            at(e.close_at);
+            at(e.close_at.get());
             sa.retries.iter().for_each(|(retry, _)| at(Some(*retry)));
         }
         at(e.followup.as_ref().map(|f| f.until));
         for c in sa.children.values() {
             if c.state == ChildState::Installed {
-                at(c.rekey_at);
-                at(c.retry_at);
+                at(c.rekey_at.get());
+                at(c.retry_at.get());
                 at(inactive_at(c));
             }
             if !matches!(c.state, ChildState::Removing | ChildState::Deleting) {
-                at(c.expires_at);
+                at(c.expires_at.get());
             }
             if c.state == ChildState::Rekeyed {
-                at(c.remove_at);
+                at(c.remove_at.get());
             }
         }
     }
@@ -81,7 +82,7 @@ pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
     if due(late_at(sa)) {
         return super::auth::late(core, sa);
     }
-    if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_)) && due(sa.half_open_until) {
+    if matches!(sa.phase, Phase::Answered(_) | Phase::Vetting(_)) && due(sa.half_open_until.get()) {
         say!(core, sa, Job 1, "deleting half open IKE_SA with {} after timeout", sa.remote.ip());
         core.tell(Event::Alert {
             kind: "half-open-timeout",
@@ -90,8 +91,8 @@ pub(crate) fn wake(core: &mut Core, sa: &mut IkeSa) {
         });
         return close::leave(core, sa);
     }
-    if matches!(sa.phase, Phase::Resolving) && due(sa.half_open_until) {
-        sa.half_open_until = None;
+    if matches!(sa.phase, Phase::Resolving) && due(sa.half_open_until.get()) {
+        sa.half_open_until = When::NEVER;
         return init::begin(core, sa);
     }
     if due(crate::nat::keepalive_at(core, sa)) {
@@ -116,19 +117,20 @@ fn established(core: &mut Core, sa: &mut IkeSa, now: u64) {
     let Some(e) = sa.established_mut() else { return };
     let up = matches!(e.standing, Standing::Up);
     let alive = matches!(e.standing, Standing::Up | Standing::Rekeying);
-    let (rekey, reauth) = (up && due(e.rekey_at), up && due(e.reauth_at));
-    let (expire, closing) = (alive && due(e.expire_at), e.standing != Standing::Deleting && due(e.close_at));
+    let (rekey, reauth) = (up && due(e.rekey_at.get()), up && due(e.reauth_at.get()));
+    let (expire, closing) =
+        (alive && due(e.expire_at.get()), e.standing != Standing::Deleting && due(e.close_at.get()));
     if rekey {
-        e.rekey_at = None;
+        e.rekey_at = When::NEVER;
     }
     if reauth {
-        e.reauth_at = None;
+        e.reauth_at = When::NEVER;
     }
     if expire {
-        e.expire_at = None;
+        e.expire_at = When::NEVER;
     }
     if closing {
-        e.close_at = None;
+        e.close_at = When::NEVER;
     }
     if e.followup.as_ref().is_some_and(|f| f.until <= now) {
         super::followup::forget(core, sa);
@@ -165,13 +167,14 @@ fn children(core: &mut Core, sa: &mut IkeSa, now: u64) {
     for id in ids {
         let Some(c) = sa.children.get_mut(&id) else { continue };
         let installed = c.state == ChildState::Installed;
-        let expired = due(c.expires_at) && !matches!(c.state, ChildState::Removing | ChildState::Deleting);
+        let expired =
+            due(c.expires_at.get()) && !matches!(c.state, ChildState::Removing | ChildState::Deleting);
         if expired {
-            c.expires_at = None;
+            c.expires_at = When::NEVER;
             expire(core, sa, id, true);
-        } else if installed && (due(c.rekey_at) || due(c.retry_at)) {
-            c.rekey_at = None;
-            c.retry_at = None;
+        } else if installed && (due(c.rekey_at.get()) || due(c.retry_at.get())) {
+            c.rekey_at = When::NEVER;
+            c.retry_at = When::NEVER;
             enqueue(core, sa, Job::ChildRekey(id));
         } else if installed && due(inactive_at(c)) {
             // Not asked again while the delete is queued.
@@ -180,7 +183,7 @@ fn children(core: &mut Core, sa: &mut IkeSa, now: u64) {
             say!(core, sa, Job 1, "deleting CHILD_SA after {secs} seconds of inactivity");
             sa.idle_close = true;
             enqueue(core, sa, Job::ChildDelete(id));
-        } else if c.state == ChildState::Rekeyed && due(c.remove_at) {
+        } else if c.state == ChildState::Rekeyed && due(c.remove_at.get()) {
             child::remove(core, sa, id, Farewell::Rekeyed);
         }
     }
@@ -270,20 +273,22 @@ fn try_again(core: &mut Core, sa: &mut IkeSa) {
         detail: Vec::new(),
     });
     sa.window.flight = None;
-    sa.reassembly_in = None;
-    sa.reassembly_out = None;
+    if let Some(few) = sa.few_if_any() {
+        (few.reassembly_in, few.reassembly_out) = (None, None);
+    }
     // A late answer to the attempt before must not be taken for one to the next.
     sa.spi_i = core.shard.ike_spi(&mut core.rng);
-    if !sa.candidates.is_empty() {
-        let pairs = std::mem::take(&mut sa.candidates);
+    if !sa.few().candidates.is_empty() {
+        let pairs = std::mem::take(&mut sa.few_mut().candidates);
         sa.phase = Phase::Resolving;
         return init::resolved(core, sa, pairs.into_iter().collect(), None);
     }
     let limit = sa.conn.keyingtries;
-    sa.attempts = sa.attempts.saturating_add(1);
-    if limit == 0 || sa.attempts < limit {
+    let attempts = sa.few().attempts.saturating_add(1);
+    sa.few_mut().attempts = attempts;
+    if limit == 0 || attempts < limit {
         let of = if limit == 0 { String::from("%forever") } else { limit.to_string() };
-        say!(core, sa, Ike 1, "peer not responding, trying again ({}/{of})", sa.attempts.saturating_add(1));
+        say!(core, sa, Ike 1, "peer not responding, trying again ({}/{of})", attempts.saturating_add(1));
         sa.phase = Phase::Resolving;
         return init::begin(core, sa);
     }

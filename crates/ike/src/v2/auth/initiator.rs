@@ -418,7 +418,9 @@ fn judged(
         say!(core, sa, Cfg 1, "{why}");
         return Err(Fault::Distrusted(distrust(&why)));
     }
-    sa.groups.extend(passed.groups);
+    if !passed.groups.is_empty() {
+        sa.few_mut().groups.extend(passed.groups);
+    }
     c.proof = Some(proof);
     c.theirs = c.theirs.saturating_add(1);
     Ok(())

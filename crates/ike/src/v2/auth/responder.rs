@@ -21,6 +21,7 @@ use crate::v2::init::Handshake;
 use crate::v2::ppk::{self, Verdict};
 use crate::v2::proof::{Proven, auth_key, by_key, by_signature, octets, verify};
 use crate::v2::{close, send, take_phase};
+use crate::when::When;
 use crypto::Secret;
 use policy::{Connection, Identity};
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,7 @@ pub(crate) fn respond(core: &mut Core, sa: &mut IkeSa, p: &Kept) {
     let patience = settings.half_open_timeout.saturating_mul(1000);
     // Somebody who keeps us waiting with every message does not do so for ever.
     let longest = sa.created.saturating_add(patience.saturating_mul(4));
-    sa.half_open_until = Some(core.now.mono.saturating_add(patience).min(longest));
+    sa.half_open_until = When::at(core.now.mono.saturating_add(patience).min(longest));
     match vetting {
         Ok(v) => {
             sa.phase = Phase::Vetting(v);

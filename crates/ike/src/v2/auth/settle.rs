@@ -66,7 +66,7 @@ pub(super) fn settled(
     let lifetime = lifetime.map(|bytes| u64::from(u32::from_be_bytes(bytes)));
     establish(core, sa, hs.keys.clone(), proof, lifetime);
     if !sa.local_vips.is_empty() || !attributes.is_empty() {
-        sa.vips_for = Some(sa.id);
+        sa.few_mut().vips_for = Some(sa.id);
         let ask = Ask::VirtualIps {
             ike_id: sa.id,
             connection: Arc::clone(&sa.conn),

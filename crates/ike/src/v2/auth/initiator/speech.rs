@@ -177,7 +177,7 @@ fn config_and_child(
     let dns = sa.conn.install_dns && core.snapshot.settings.request_dns;
     let domains = dns.then_some(sa.conn.dns_domains.as_slice());
     let p_cscf = core.snapshot.settings.request_p_cscf.contains(&sa.conn.name);
-    if let Some(cp) = vip::request(&vip::wanted(&sa.conn.vips, &sa.vips_before), domains, p_cscf) {
+    if let Some(cp) = vip::request(&vip::wanted(&sa.conn.vips, &sa.few().vips_before), domains, p_cscf) {
         p.push(Payload::Cp(cp));
     }
     let childless =

@@ -132,8 +132,12 @@ pub(super) fn pass(core: &mut Core, sa: &mut IkeSa, v: &mut Vetting, passed: Pas
         }
     }
     let eap_id = passed.eap_identity.clone().map(Arc::new);
-    sa.remote_eap_id = eap_id.or(sa.remote_eap_id.take());
-    sa.groups.extend(passed.groups.iter().cloned());
+    if eap_id.is_some() {
+        sa.few_mut().remote_eap_id = eap_id;
+    }
+    if !passed.groups.is_empty() {
+        sa.few_mut().groups.extend(passed.groups.iter().cloned());
+    }
     v.passed.push(passed);
     Ok(())
 }
