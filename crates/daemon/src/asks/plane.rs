@@ -566,6 +566,7 @@ impl Plane {
     /// no more.
     fn report(&mut self, ledger: &mut Ledger, after: Option<u32>) -> Option<Option<u32>> {
         let slice = self.backend.as_mut()?.usages(after, SLICE);
+        let low = |count: u64| u32::try_from(count & u64::from(u32::MAX)).unwrap_or_default();
         for (id, (usage_in, usage_out)) in &slice {
             let packets = (low(usage_in.packets), low(usage_out.packets));
             if let Some(child) = ledger.children.get_mut(id).filter(|child| child.told != packets) {
@@ -581,11 +582,6 @@ impl Plane {
     fn complain(&self, text: &str) {
         self.log.say(Voice::Plane, Group::Knl, 1, text);
     }
-}
-
-/// The lower half of a counter: enough to see that it moved.
-fn low(count: u64) -> u32 {
-    u32::try_from(count & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// An error with its causes.
