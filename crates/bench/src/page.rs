@@ -285,7 +285,7 @@ client to the gateway.
 * **Set-ups**: per second between a tenth and nine tenths of all, as the responder counts; processor time is that of the
   whole process (the initiator's with its start). Memory is what the responder grew by: *resident* with the pages of its
   program that come in with the first set-ups, which are shared, can be taken back and do not become more with more
-  IKE_SAs; *of its own* is what it has written itself (`Private_Dirty`), which is what IKE_SAs take, and what the targets
+  IKE_SAs; *of its own* is what it has written itself (`Anonymous`), which is what IKE_SAs take, and what the targets
   are about. charon has 16 threads, `ikesa_table_size = 65536`, `ikesa_table_segments = 64`, no DoS protection; with a
   *fake kernel* it has no data plane at all. kernel-libipsec is measured at 1,000 only, for it slows down with the number
   of its tunnels.

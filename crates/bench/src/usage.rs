@@ -25,7 +25,8 @@ fn parse_stat(text: &str) -> Option<f64> {
 pub(crate) struct Memory {
     /// Resident, bytes: with pages shared with others.
     pub(crate) resident: f64,
-    /// Private and dirty, bytes: what it alone has written.
+    /// Anonymous, bytes: what it alone has written. (Pages of a program file that was written a moment ago count as private
+    /// and dirty, too, until they are on the disc.)
     pub(crate) own: f64,
 }
 
@@ -41,7 +42,7 @@ fn parse_rollup(text: &str) -> Option<Memory> {
         let kilobytes: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
         Some(kilobytes * 1024.0)
     };
-    Some(Memory { resident: field("Rss:")?, own: field("Private_Dirty:")? })
+    Some(Memory { resident: field("Rss:")?, own: field("Anonymous:")? })
 }
 
 /// Context switches of each thread that lives.
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn memory_is_in_bytes() {
-        let text = "00400000-7fff [rollup]\nRss:   1000 kB\nPss:  900 kB\nPrivate_Clean: 5 kB\nPrivate_Dirty:  300 kB\n";
+        let text = "00400000-7fff [rollup]\nRss:   1000 kB\nPss:  900 kB\nPrivate_Clean: 5 kB\nPrivate_Dirty: 600 kB\nAnonymous:  300 kB\n";
         let memory = parse_rollup(text);
         assert_eq!(memory, Some(Memory { resident: 1_024_000.0, own: 307_200.0 }));
         assert_eq!(parse_rollup("Rss: 5 kB"), None);
