@@ -53,7 +53,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::Sender;
 use wires::Wires;
 
-/// Whenever so many CHILD_SAs have come, they are given big pages of memory.
+/// Whenever there are so many CHILD_SAs more than ever before, they are given big pages of memory.
 const MANY: usize = 1 << 14;
 
 /// How the data plane is set up.
@@ -121,6 +121,8 @@ pub struct Userspace {
     reqids: BTreeSet<(u32, u32)>,
     /// Last owner number given to a set of policies.
     owners: u32,
+    /// So many CHILD_SAs have big pages.
+    spacious: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -175,6 +177,7 @@ impl Userspace {
             shunts: BTreeMap::new(),
             reqids: BTreeSet::new(),
             owners: 0,
+            spacious: 0,
             threads: Vec::new(),
         };
         let queues: Vec<Arc<TunQueue>> = tun.queues.into_iter().map(Arc::new).collect();
@@ -264,6 +267,16 @@ impl Userspace {
     }
 }
 
+/// Whether big pages are due for so many CHILD_SAs. It stops whoever needs memory meanwhile, so that what comes and goes
+/// must not lead to it, nor a rekeying of all, where a successor takes the place of each.
+fn has_grown(spacious: &mut usize, count: usize, successor: bool) -> bool {
+    let due = !successor && count >= spacious.saturating_add(MANY);
+    if due {
+        *spacious = count;
+    }
+    due
+}
+
 impl Backend for Userspace {
     fn name(&self) -> &'static str {
         "userspace"
@@ -284,8 +297,7 @@ impl Backend for Userspace {
         let installed =
             Installed { inbound, outbound, owner: None, priority: child.config.priority, reqid: child.reqid };
         self.children.insert(child.id, installed);
-        let count = self.children.len();
-        if count.is_multiple_of(MANY) {
+        if has_grown(&mut self.spacious, self.children.len(), child.replaces.is_some()) {
             // without it, packets of SAs here and there find theirs a little later
             drop(thread::Builder::new().name("big-pages".to_owned()).spawn(linux::memory::big_pages));
         }
@@ -459,5 +471,22 @@ fn quieten(device: &str) {
         tracing::warn!(
             "the strict reverse path filter (net.ipv4.conf.all.rp_filter = 1) may drop what tunnels deliver"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn big_pages_are_due_for_more_than_ever_and_not_for_successors() {
+        let mut spacious = 0;
+        let mut due = |counts: std::ops::Range<usize>, successor| {
+            counts.filter(|count| has_grown(&mut spacious, *count, successor)).collect::<Vec<usize>>()
+        };
+        assert_eq!(due(1..2 * MANY, false), [MANY]);
+        assert!(due(0..2 * MANY, false).is_empty());
+        assert!(due(0..9 * MANY, true).is_empty());
+        assert_eq!(due(2 * MANY - 1..3 * MANY, false), [2 * MANY]);
     }
 }

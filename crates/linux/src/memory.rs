@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "madvise and malloc_trim")]
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// Gives back what the start needed and what follows does not: freed heap, and the mapped pages of the program's own
 /// code. Code is mapped again, from the page cache, when it runs again.
@@ -32,21 +33,43 @@ pub fn trim() {
 /// Asks for big pages under all that has become big on the heap, and waits until they are there (Linux 6.1; older ones
 /// take their time): what is read here and there in hundreds of megabytes then finds its page much sooner. Costs at most
 /// a page of them where a mapping begins and ends, and copies once what it moves. For a thread of its own.
+///
+/// While the kernel works on a piece, threads of this process that need more memory wait: for that pieces are small, and after
+/// each it rests for as long as it took.
 pub fn big_pages() {
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
     for (start, end) in maps.lines().filter_map(heap) {
-        let length = end.saturating_sub(start);
-        for advice in [libc::MADV_HUGEPAGE, MADV_COLLAPSE] {
-            // SAFETY: neither changes what is in memory, nor whether it may be used; a range that is gone is refused,
-            // and one that became another's of this process only gets big pages as well.
-            let _wish = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), length, advice) };
+        advise(start, end, libc::MADV_HUGEPAGE);
+        for (start, end) in pieces(start, end) {
+            let begun = Instant::now();
+            advise(start, end, MADV_COLLAPSE);
+            std::thread::sleep(begun.elapsed().min(LONGEST_REST));
         }
     }
+}
+
+/// Bounds of the pieces of a mapping.
+fn pieces(start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+    let next = |at: usize| (at / PIECE).saturating_add(1).saturating_mul(PIECE);
+    std::iter::successors(Some(start), move |at| Some(next(*at)))
+        .take_while(move |at| *at < end)
+        .map(move |at| (at, next(at).min(end)))
+}
+
+fn advise(start: usize, end: usize, advice: i32) {
+    let length = end.saturating_sub(start);
+    // SAFETY: the advice of both callers neither changes what is in memory, nor whether it may be used; a range that is gone
+    // is refused, and one that became another's of this process only gets big pages as well.
+    let _wish = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), length, advice) };
 }
 
 const MADV_COLLAPSE: i32 = 25;
 /// What is smaller has no need of big pages.
 const BIG: usize = 8 << 20;
+/// Bytes that are moved at once, whole big pages.
+const PIECE: usize = 4 << 20;
+/// Longest rest between two pieces.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// Bounds of a mapping, where it is heap and big.
 fn heap(line: &str) -> Option<(usize, usize)> {
@@ -88,6 +111,18 @@ mod tests {
         assert_eq!(heap(&line("00800000", "rw-p 00000000 fe:00 12 /some/file")), None);
         assert_eq!(heap(&line("00800000", "rw-p 00000000 00:00 0    [stack]")), None);
         assert_eq!(heap("nonsense"), None);
+    }
+
+    #[test]
+    fn pieces_are_small_and_leave_nothing_out() {
+        let all = |start, end| pieces(start, end).collect::<Vec<_>>();
+        assert_eq!(all(5, 7), [(5, 7)]);
+        assert_eq!(all(0, 2 * PIECE), [(0, PIECE), (PIECE, 2 * PIECE)]);
+        assert_eq!(
+            all(PIECE - 1, 2 * PIECE + 1),
+            [(PIECE - 1, PIECE), (PIECE, 2 * PIECE), (2 * PIECE, 2 * PIECE + 1)]
+        );
+        assert_eq!(all(7, 7), []);
     }
 
     #[test]
