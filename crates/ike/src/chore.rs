@@ -2,6 +2,7 @@
 use crate::child::{self, ChildLife, ChildState};
 use crate::engine::Engine;
 use crate::io::{CommandId, Filter};
+use crate::pace::{BEGIN, Pace};
 use crate::sa::{IkeSa, Standing};
 use crate::v2::{Job, close, enqueue, establish, ike_delete, mobike};
 use std::collections::VecDeque;
@@ -55,79 +56,152 @@ pub(crate) enum Deed {
 
 /// A walk over all IKE_SAs for those that a command names, a step at a time.
 #[derive(Debug)]
-pub(crate) struct Walk {
-    pub(crate) id: CommandId,
-    pub(crate) deed: Deed,
+struct Walk {
+    id: CommandId,
+    deed: Deed,
     filter: Filter,
     after: Option<u32>,
     /// The last IKE_SA when it began: those that come later are not meant.
     until: u32,
+    /// How many were found.
+    matches: u32,
+}
+
+/// Those that a filter names.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
     pub(crate) ikes: Vec<u32>,
     pub(crate) children: Vec<u32>,
 }
 
-/// What is left to be done, in order; numbers of IKE_SAs or of CHILD_SAs.
+impl Found {
+    /// How many of both.
+    pub(crate) fn count(&self) -> usize {
+        self.ikes.len().saturating_add(self.children.len())
+    }
+
+    /// Adds what of an IKE_SA a filter names: its children, only if it names children, or itself.
+    pub(crate) fn choose(&mut self, sa: &IkeSa, filter: &Filter) {
+        if filter.child.is_some() || filter.child_id.is_some() {
+            let live = |c: &&ChildLife| !matches!(c.state, ChildState::Removing | ChildState::Rekeyed);
+            let named = sa.children.values().filter(|c| crate::list::names(filter, &c.sa));
+            self.children.extend(named.filter(live).map(|c| c.sa.id));
+        } else if !sa.has_ended() && sa.established().is_none_or(|e| e.standing != Standing::Rekeyed) {
+            self.ikes.push(sa.id);
+        }
+    }
+}
+
+type List = (std::vec::IntoIter<u32>, Chore);
+
+/// What is left to be done; numbers of IKE_SAs or of CHILD_SAs.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
-    left: VecDeque<(std::vec::IntoIter<u32>, Chore)>,
+    /// Without delay, in order.
+    left: VecDeque<List>,
+    /// At the pace of those that are under way; lists have one begun by turns.
+    paced: VecDeque<List>,
+    pub(crate) pace: Pace,
     walks: VecDeque<Walk>,
 }
 
 impl Chores {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.left.is_empty() && self.walks.is_empty()
+    /// When there is something to do: `now`, or when another may begin.
+    pub(crate) fn next(&self, now: u64) -> Option<u64> {
+        if !self.left.is_empty() || !self.walks.is_empty() {
+            return Some(now);
+        }
+        let waits = !self.paced.is_empty();
+        waits.then(|| self.pace.room_at().unwrap_or(now))
     }
 
-    /// The next one, if any.
-    fn next(&mut self) -> Option<(u32, Chore)> {
-        while let Some((ids, chore)) = self.left.front_mut() {
-            let found = ids.next().map(|id| (id, chore.clone()));
-            if ids.len() == 0 {
-                self.left.pop_front();
-            }
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
+    /// What was begun for the sake of many is not begun any more.
+    pub(crate) fn drop_paced(&mut self) {
+        self.paced.clear();
     }
+
+    fn add(&mut self, ids: Vec<u32>, chore: Chore, paced: bool) {
+        if !ids.is_empty() {
+            let lists = if paced { &mut self.paced } else { &mut self.left };
+            lists.push_back((ids.into_iter(), chore));
+        }
+    }
+
+    /// The next one of those that must not begin all at once, if it may.
+    fn next_paced(&mut self) -> Option<(u32, Chore)> {
+        if self.pace.room_at().is_some() {
+            return None;
+        }
+        let found = first(&mut self.paced);
+        if !self.paced.is_empty() {
+            self.paced.rotate_left(1);
+        }
+        found
+    }
+}
+
+/// Takes one of the first list; a list that was its last is gone.
+fn first(lists: &mut VecDeque<List>) -> Option<(u32, Chore)> {
+    let (ids, chore) = lists.front_mut()?;
+    let found = ids.next().map(|id| (id, chore.clone()));
+    if ids.len() == 0 {
+        lists.pop_front();
+    }
+    found
 }
 
 impl Engine {
     /// Does this with all of them: the first slice now, more at every [`wake`](Self::wake).
     pub(crate) fn set_about(&mut self, ids: Vec<u32>, chore: Chore) {
-        self.chores.left.push_back((ids.into_iter(), chore));
+        self.chores.add(ids, chore, false);
         self.work_off(crate::engine::SLICE);
     }
 
     /// Does this with all that a filter names; where there are very many IKE_SAs, they are looked for a step at a time.
     pub(crate) fn seek(&mut self, id: CommandId, filter: Filter, deed: Deed) {
-        let (ikes, children) = (Vec::new(), Vec::new());
         let until = self.core.table.last().unwrap_or_default();
-        let mut walk = Walk { id, deed, filter, after: None, until, ikes, children };
-        if self.is_quick(&walk.filter) {
-            for sa in self.matching(&walk.filter) {
-                choose(sa, &walk.filter, &mut walk.ikes, &mut walk.children);
-            }
-            return self.carry_out(walk);
+        let mut walk = Walk { id, deed, filter, after: None, until, matches: 0 };
+        if !self.is_quick(&walk.filter) {
+            return self.chores.walks.push_back(walk);
         }
-        self.chores.walks.push_back(walk);
+        let mut found = Found::default();
+        self.matching(&walk.filter).for_each(|sa| found.choose(sa, &walk.filter));
+        self.deal_with(&mut walk, found);
+        self.carried_out(walk.id, walk.deed, walk.matches);
+        self.work_off(crate::engine::SLICE);
     }
 
-    /// One step of the first walk; at its end what was found is dealt with.
+    /// One step of the first walk.
     fn walk(&mut self) {
         let Some(mut walk) = self.chores.walks.pop_front() else { return };
-        let mut seen = 0;
+        let (mut seen, mut found) = (0, Found::default());
         for sa in self.core.table.range(walk.after).take(STEP).take_while(|sa| sa.id <= walk.until) {
             (seen, walk.after) = (seen + 1, Some(sa.id));
             if crate::list::matches(sa, &walk.filter) {
-                choose(sa, &walk.filter, &mut walk.ikes, &mut walk.children);
+                found.choose(sa, &walk.filter);
             }
         }
+        self.deal_with(&mut walk, found);
         match seen {
             STEP => self.chores.walks.push_front(walk),
-            _ => self.carry_out(walk),
+            _ => self.carried_out(walk.id, walk.deed, walk.matches),
         }
+    }
+
+    /// Has begun what a walk is for; very many begin as others are done.
+    fn deal_with(&mut self, walk: &mut Walk, found: Found) {
+        walk.matches = walk.matches.saturating_add(u32::try_from(found.count()).unwrap_or(u32::MAX));
+        let paced = usize::try_from(walk.matches).is_ok_and(|all| all > crate::engine::SLICE);
+        let (ikes, children) = match walk.deed {
+            Deed::Terminate { force } => {
+                self.core.commands.expect_end(walk.id, &found.ikes, &found.children);
+                (if force { Chore::Leave } else { Chore::Close }, Chore::ChildDelete)
+            }
+            Deed::Rekey { reauth: true } => (Chore::Reauthenticate, Chore::ChildRekey),
+            Deed::Rekey { reauth: false } => (Chore::Rekey, Chore::ChildRekey),
+        };
+        self.chores.add(found.ikes, ikes, paced);
+        self.chores.add(found.children, children, paced);
     }
 
     /// Goes on with what is left, up to so many SAs.
@@ -136,8 +210,22 @@ impl Engine {
             return self.walk();
         }
         for _ in 0..most {
-            let Some((id, chore)) = self.chores.next() else { return };
+            let Some((id, chore)) = first(&mut self.chores.left) else { break };
             self.do_chore(id, chore);
+        }
+        self.chores.pace.look(self.core.now.mono);
+        for _ in 0..most.min(BEGIN) {
+            let Some((id, chore)) = self.chores.next_paced() else { break };
+            let ike = match chore {
+                Chore::ChildDelete | Chore::ChildRekey => self.core.table.of_child(id),
+                _ => Some(id),
+            };
+            self.do_chore(id, chore);
+            for id in ike.into_iter().chain(ike.into_iter().flat_map(|old| self.core.table.successors(old))) {
+                if self.core.table.get(id).is_some_and(IkeSa::is_at_work) {
+                    self.chores.pace.begin(id, self.core.now.mono);
+                }
+            }
         }
     }
 
@@ -170,17 +258,6 @@ impl Engine {
             }),
             Chore::ChildRekey => self.with_child(id, |core, sa| enqueue(core, sa, Job::ChildRekey(id))),
         }
-    }
-}
-
-/// What of an IKE_SA a filter names: its children, only if it names children, or itself.
-fn choose(sa: &IkeSa, filter: &Filter, ikes: &mut Vec<u32>, children: &mut Vec<u32>) {
-    if filter.child.is_some() || filter.child_id.is_some() {
-        let live = |c: &&ChildLife| !matches!(c.state, ChildState::Removing | ChildState::Rekeyed);
-        let named = sa.children.values().filter(|c| crate::list::names(filter, &c.sa));
-        children.extend(named.filter(live).map(|c| c.sa.id));
-    } else if !sa.has_ended() && sa.established().is_none_or(|e| e.standing != Standing::Rekeyed) {
-        ikes.push(sa.id);
     }
 }
 
@@ -224,5 +301,15 @@ mod tests {
             }
         }
         assert_eq!(told, [(3, id, many, None)]);
+        let (mut counted, mut after) = (Vec::new(), None);
+        loop {
+            let tally = engine.count_after(&Filter::default(), after);
+            counted.push(tally.count);
+            after = tally.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(counted, [STEP, STEP, 11]);
     }
 }

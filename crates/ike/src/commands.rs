@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) enum Want {
     /// A child of that name of this IKE_SA comes up; `None`: the IKE_SA itself.
     Up { ike: u32, child: Option<String> },
-    /// These IKE_SAs and CHILD_SAs go.
-    Gone { ikes: Vec<u32>, children: Vec<u32> },
     /// A trap or shunt is installed or removed.
     Policy(u32),
     /// The engine is empty.
@@ -33,8 +31,8 @@ enum Thing {
 enum Waiting {
     /// See [`Want::Up`].
     Up { ike: u32, child: Option<String> },
-    /// So many of so many are still there.
-    Gone { left: u32, matches: u32 },
+    /// So many of so many are still there; `open`: more may be named.
+    Gone { left: u32, matches: u32, open: bool },
     /// For nothing but its thing.
     Once,
 }
@@ -56,18 +54,30 @@ impl Commands {
             Want::Up { ike, child } => (Waiting::Up { ike, child }, Thing::Ike(ike)),
             Want::Policy(policy) => (Waiting::Once, Thing::Policy(policy)),
             Want::Empty => (Waiting::Once, Thing::Engine),
-            Want::Gone { ikes, children } => {
-                let ikes = ikes.into_iter().map(Thing::Ike);
-                let mut matches = 0u32;
-                for thing in ikes.chain(children.into_iter().map(Thing::Child)) {
-                    matches = matches.saturating_add(u32::from(self.by_thing.insert((thing, id))));
-                }
-                self.list.insert(id, Waiting::Gone { left: matches, matches });
-                return;
-            }
         };
         self.by_thing.insert((thing, id));
         self.list.insert(id, waiting);
+    }
+
+    /// A command waits for the end of these, too, see [`complete`](Self::complete).
+    pub(crate) fn expect_end(&mut self, id: CommandId, ikes: &[u32], children: &[u32]) {
+        let ikes = ikes.iter().copied().map(Thing::Ike);
+        let mut more = 0u32;
+        for thing in ikes.chain(children.iter().copied().map(Thing::Child)) {
+            more = more.saturating_add(u32::from(self.by_thing.insert((thing, id))));
+        }
+        let none = Waiting::Gone { left: 0, matches: 0, open: true };
+        if let Waiting::Gone { left, matches, .. } = self.list.entry(id).or_insert(none) {
+            *left = left.saturating_add(more);
+            *matches = matches.saturating_add(more);
+        }
+    }
+
+    /// Nothing more is added to what a command waits for the end of; how many it were, if all are gone already.
+    fn complete(&mut self, id: CommandId) -> Option<u32> {
+        let Some(Waiting::Gone { left, matches, open }) = self.list.get_mut(&id) else { return None };
+        *open = false;
+        (*left == 0).then_some(*matches)
     }
 
     /// Whether any command wants to see the log of an IKE_SA.
@@ -114,9 +124,9 @@ impl Commands {
         let mut over = Vec::new();
         for id in waited {
             self.by_thing.remove(&(thing, id));
-            if let Some(Waiting::Gone { left, matches }) = self.list.get_mut(&id) {
+            if let Some(Waiting::Gone { left, matches, open }) = self.list.get_mut(&id) {
                 *left = left.saturating_sub(1);
-                if *left == 0 {
+                if *left == 0 && !*open {
                     over.push((id, *matches));
                 }
             }
@@ -157,6 +167,13 @@ impl Core {
     pub(crate) fn done(&mut self, id: CommandId, matches: u32, done: u32, error: Option<String>) {
         self.commands.forget(id);
         self.tell(Event::CommandDone { id, matches, done, error });
+    }
+
+    /// All whose end a command waits for are named.
+    pub(crate) fn expects_no_more(&mut self, id: CommandId) {
+        if let Some(matches) = self.commands.complete(id) {
+            self.done(id, matches, matches, None);
+        }
     }
 
     /// A child came into service.
@@ -251,14 +268,19 @@ mod tests {
         Want::Up { ike, child: child.map(str::to_owned) }
     }
 
+    /// A command that waits for the end of these.
+    fn ends(commands: &mut Commands, id: CommandId, ikes: &[u32], children: &[u32]) {
+        commands.expect_end(id, ikes, children);
+        assert_eq!(commands.complete(id), None);
+    }
+
     /// As many commands as IKE_SAs, and one for the end of all.
     fn many() -> Commands {
         let mut commands = Commands::default();
         for n in 0..ALL {
             commands.add(CommandId(n.into()), up(n, Some("net")));
         }
-        let gone = Want::Gone { ikes: (0..ALL).collect(), children: Vec::new() };
-        commands.add(CommandId(ALL.into()), gone);
+        ends(&mut commands, CommandId(ALL.into()), &(0..ALL).collect::<Vec<_>>(), &[]);
         commands
     }
 
@@ -281,13 +303,14 @@ mod tests {
     fn who_waits_for_the_end_of_many_waits_for_the_last() {
         let mut commands = Commands::default();
         let (first, second) = (CommandId(1), CommandId(2));
-        commands.add(first, Want::Gone { ikes: vec![1, 2, 3], children: vec![1] });
-        commands.add(second, Want::Gone { ikes: vec![2], children: Vec::new() });
+        ends(&mut commands, first, &[1, 2, 3], &[1]);
+        ends(&mut commands, second, &[2], &[]);
         assert_eq!(commands.gone(Thing::Ike(1)), []);
         assert_eq!(commands.gone(Thing::Ike(1)), []);
         assert_eq!(commands.gone(Thing::Ike(2)), [(second, 1)]);
         // Its successor is one of those that it waits for already, or a new one.
-        commands.add(second, Want::Gone { ikes: vec![3, 4], children: Vec::new() });
+        commands.forget(second);
+        ends(&mut commands, second, &[3, 4], &[]);
         commands.replace(4, 3, true);
         commands.replace(3, 5, true);
         assert_eq!(commands.gone(Thing::Ike(3)), []);
@@ -299,10 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_over_before_all_are_named() {
+        let mut commands = Commands::default();
+        let id = CommandId(1);
+        commands.expect_end(id, &[1], &[]);
+        assert_eq!(commands.gone(Thing::Ike(1)), []);
+        commands.expect_end(id, &[2, 3], &[]);
+        assert_eq!(commands.gone(Thing::Ike(2)), []);
+        assert_eq!(commands.complete(id), None);
+        assert_eq!(commands.gone(Thing::Ike(3)), [(id, 3)]);
+        commands.forget(id);
+        commands.expect_end(id, &[4], &[]);
+        assert_eq!(commands.gone(Thing::Ike(4)), []);
+        assert_eq!(commands.complete(id), Some(1));
+    }
+
+    #[test]
     fn reauthentication_takes_over_who_waits_for_a_start() {
         let mut commands = Commands::default();
         commands.add(CommandId(1), up(1, None));
-        commands.add(CommandId(2), Want::Gone { ikes: vec![1], children: Vec::new() });
+        ends(&mut commands, CommandId(2), &[1], &[]);
         commands.replace(1, 2, false);
         assert_eq!(commands.watchers(2), [CommandId(1)]);
         assert_eq!(commands.gone(Thing::Ike(1)), [(CommandId(2), 1)]);

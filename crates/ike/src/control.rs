@@ -1,5 +1,5 @@
 //! Commands: what operators and the rest of the daemon want.
-use crate::chore::{Chore, Deed, Walk};
+use crate::chore::{Chore, Deed};
 use crate::commands::Want;
 use crate::core::{Core, Start, StartChild};
 use crate::engine::Engine;
@@ -237,23 +237,14 @@ impl Engine {
 
     // -------------------------------------------------------------------------------------- terminate, rekey
 
-    /// What a command named is found.
-    pub(crate) fn carry_out(&mut self, walk: Walk) {
-        let Walk { id, deed, ikes, children, .. } = walk;
-        let matches = u32::try_from(ikes.len().saturating_add(children.len())).unwrap_or(u32::MAX);
+    /// All that a command names are found, so many.
+    pub(crate) fn carried_out(&mut self, id: CommandId, deed: Deed, matches: u32) {
         match deed {
             Deed::Terminate { .. } if matches == 0 => {
                 self.core.done(id, 0, 0, Some("no matching SAs to terminate found".to_owned()));
             }
-            Deed::Terminate { force } => {
-                let gone = Want::Gone { ikes: ikes.clone(), children: children.clone() };
-                self.core.commands.add(id, gone);
-                self.set_about(ikes, if force { Chore::Leave } else { Chore::Close });
-                self.set_about(children, Chore::ChildDelete);
-            }
-            Deed::Rekey { reauth } => {
-                self.set_about(ikes, if reauth { Chore::Reauthenticate } else { Chore::Rekey });
-                self.set_about(children, Chore::ChildRekey);
+            Deed::Terminate { .. } => self.core.expects_no_more(id),
+            Deed::Rekey { .. } => {
                 let error = (matches == 0).then(|| "no matching SAs to rekey found".to_owned());
                 self.core.done(id, matches, matches, error);
             }
@@ -265,6 +256,7 @@ impl Engine {
         self.core.later.clear();
         trap::remove_all(&mut self.core);
         self.core.commands.add(id, Want::Empty);
+        self.chores.drop_paced();
         self.set_about(self.core.table.ids(), Chore::Close);
         if self.core.table.is_empty() {
             self.core.all_gone();

@@ -135,7 +135,8 @@ impl Engine {
     pub fn wake(&mut self, now: Now) {
         self.core.now = now;
         // Chores have a share, so that neither has to wait for the end of the other.
-        let share = if self.chores.is_empty() { 0 } else { SLICE / 2 };
+        let busy = self.chores.next(now.mono).is_some_and(|at| at <= now.mono);
+        let share = if busy { SLICE / 2 } else { 0 };
         for _ in share..SLICE {
             let due = self.core.table.first_deadline().filter(|(at, _)| *at <= now.mono);
             let Some((at, id)) = due else { break };
@@ -151,10 +152,8 @@ impl Engine {
     /// When [`wake`](Self::wake) is wanted, in monotonic milliseconds.
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {
-        if !self.chores.is_empty() {
-            return Some(self.core.now.mono);
-        }
-        self.core.table.first_deadline().map(|(at, _)| at)
+        let deadline = self.core.table.first_deadline().map(|(at, _)| at);
+        deadline.into_iter().chain(self.chores.next(self.core.now.mono)).min()
     }
 
     /// The next output; `None` when all are drained.
@@ -363,6 +362,9 @@ impl Engine {
     pub(crate) fn put_back(&mut self, mut sa: Box<IkeSa>) {
         if sa.has_ended() && sa.filed.has_spi() {
             self.remember(&sa);
+        }
+        if self.chores.pace.has(sa.id) && (matches!(sa.phase, Phase::Gone) || !sa.is_at_work()) {
+            self.chores.pace.over(sa.id);
         }
         if matches!(sa.phase, Phase::Gone) {
             self.core.table.forget(&mut sa);

@@ -30,6 +30,7 @@ mod message;
 mod narrow;
 mod nat;
 mod negotiate;
+mod pace;
 mod reload;
 mod reqid;
 mod sa;
@@ -48,5 +49,6 @@ mod when;
 
 pub use engine::{Engine, SLICE, Shard};
 pub use io::{Answer, Ask, Command, Datagram, Event, Now, Output, Ticket};
-pub use list::Page;
+pub use list::{Page, Tally};
+pub use pace::{BEGIN, UNDER_WAY};
 pub use snapshot::IkeSaState;

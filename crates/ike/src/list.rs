@@ -1,4 +1,5 @@
 //! Listing IKE_SAs: all at once, or in slices that do not hold anything up.
+use crate::chore::{Found, STEP};
 use crate::engine::Engine;
 use crate::io::{Filter, IkeView};
 use crate::sa::IkeSa;
@@ -13,7 +14,34 @@ pub struct Page {
     pub next: Option<u32>,
 }
 
+/// A slice of the walk that only counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// CHILD_SAs that a command with this filter would mean where it names children, else IKE_SAs.
+    pub count: usize,
+    /// Go on after this unique id; `None`: that was the last slice.
+    pub next: Option<u32>,
+}
+
 impl Engine {
+    /// Counts those that a command with this filter would mean, in slices as [`list_after`](Self::list_after).
+    #[must_use]
+    pub fn count_after(&self, filter: &Filter, after: Option<u32>) -> Tally {
+        let mut found = Found::default();
+        if after.is_none() && self.is_quick(filter) {
+            self.matching(filter).for_each(|sa| found.choose(sa, filter));
+            return Tally { count: found.count(), next: None };
+        }
+        let (mut seen, mut last) = (0, None);
+        for sa in self.core.table.range(after).take(STEP) {
+            (seen, last) = (seen + 1, Some(sa.id));
+            if matches(sa, filter) {
+                found.choose(sa, filter);
+            }
+        }
+        Tally { count: found.count(), next: last.filter(|_| seen == STEP) }
+    }
+
     /// IKE_SAs that match, in the order of their unique ids, each with the children that match. Usage is what
     /// [`Command::Traffic`](crate::Command::Traffic) last reported.
     #[must_use]
@@ -54,7 +82,7 @@ impl Engine {
     pub(crate) fn is_quick(&self, filter: &Filter) -> bool {
         let table = &self.core.table;
         let named = filter.ike.as_ref().map(|name| table.count_named(name));
-        self.numbered(filter).is_some() || named.unwrap_or_else(|| table.len()) <= crate::chore::STEP
+        self.numbered(filter).is_some() || named.unwrap_or_else(|| table.len()) <= STEP
     }
 
     /// IKE_SAs that match, themselves and by a child.

@@ -470,6 +470,12 @@ impl IkeSa {
         self.established().is_some_and(|e| matches!(e.standing, Standing::Up | Standing::Rekeying))
     }
 
+    /// Something of ours is on its way, waits for its turn, or for an answer of the world.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let active = self.established().is_some_and(|e| e.active.is_some());
+        active || self.window.flight.is_some() || !self.queue.is_empty() || !self.waiting.is_empty()
+    }
+
     /// A responder's SA that is not authenticated yet.
     pub(crate) fn is_half_open(&self) -> bool {
         !self.initiator && matches!(self.phase, Phase::Answered(_) | Phase::Vetting(_))

@@ -100,6 +100,14 @@ impl Fleet {
         }
     }
 
+    /// Takes the gateway's outputs and answers its questions; what it sends, as its clients get it.
+    pub fn take(&mut self) -> Vec<Datagram> {
+        drain(&mut self.gateway, self.now, &mut self.to_client, &mut |_| {});
+        let sent = self.to_client.datagrams().collect();
+        self.to_client.clear();
+        sent
+    }
+
     /// Takes the gateway's outputs, answers its questions, and forgets what it sends; `seen` gets the events.
     pub fn drain(&mut self, seen: &mut dyn FnMut(&Event)) {
         drain(&mut self.gateway, self.now, &mut self.to_client, seen);
