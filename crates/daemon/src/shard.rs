@@ -17,8 +17,8 @@ pub(crate) use machine::{Ear, Shard};
 
 use arc_swap::ArcSwap;
 use dataplane::userspace::IkeDatagram;
-use ike::Page;
 use ike::io::{Answer, Command, Filter, IkeView, Now, Ticket};
+use ike::{Page, Tally};
 use policy::sa::PolicyOnly;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -28,7 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Datagrams that may wait for the engine.
 const DATAGRAMS: usize = 4096;
-/// Commands, answers and queries that may wait for the engine.
+/// Answers that may wait for the engine.
+const ANSWERS: usize = 8192;
+/// Commands and queries that may wait for it.
 const CONTROL: usize = 8192;
 /// IKE_SAs in one page of a list: one page keeps the engine from its other work for well under a millisecond.
 pub(crate) const PAGE: usize = 128;
@@ -38,10 +40,9 @@ pub(crate) fn now() -> Now {
     Now { mono: linux::clock::monotonic_ms(), wall: linux::clock::wall_seconds() }
 }
 
-/// Something for the engine besides datagrams.
+/// Something for the engine besides datagrams and answers.
 enum Input {
     Command(Command),
-    Answer(Ticket, Answer),
     Query(Query),
 }
 
@@ -49,6 +50,8 @@ enum Input {
 enum Query {
     /// IKE_SAs after this one, one page of them.
     List(Filter, Option<u32>, oneshot::Sender<Page>),
+    /// How many SAs a command would mean, a slice of IKE_SAs after this one.
+    Tally(Filter, Option<u32>, oneshot::Sender<Tally>),
     Policies(oneshot::Sender<Vec<Arc<PolicyOnly>>>),
     Counts(oneshot::Sender<Counts>),
 }
@@ -85,6 +88,8 @@ impl Gauges {
 #[derive(Clone)]
 pub(crate) struct Handle {
     datagrams: mpsc::Sender<IkeDatagram>,
+    /// Apart, so that nobody who asks has to wait behind the answers to very many questions.
+    answers: mpsc::Sender<(Ticket, Answer)>,
     control: mpsc::Sender<Input>,
     gauges: Arc<Gauges>,
     /// Addresses of ours that IKE is not spoken on.
@@ -94,6 +99,7 @@ pub(crate) struct Handle {
 /// The queues' other ends, until the shard starts.
 pub(crate) struct Inbox {
     datagrams: mpsc::Receiver<IkeDatagram>,
+    answers: mpsc::Receiver<(Ticket, Answer)>,
     control: mpsc::Receiver<Input>,
     gauges: Arc<Gauges>,
     ignored: Arc<ArcSwap<BTreeSet<IpAddr>>>,
@@ -102,10 +108,11 @@ pub(crate) struct Inbox {
 impl Handle {
     pub(crate) fn new() -> (Self, Inbox) {
         let (datagrams, datagrams_rx) = mpsc::channel(DATAGRAMS);
+        let (answers, answers_rx) = mpsc::channel(ANSWERS);
         let (control, control_rx) = mpsc::channel(CONTROL);
-        let handle = Self { datagrams, control, gauges: Arc::default(), ignored: Arc::default() };
+        let handle = Self { datagrams, answers, control, gauges: Arc::default(), ignored: Arc::default() };
         let (gauges, ignored) = (handle.gauges.clone(), handle.ignored.clone());
-        (handle, Inbox { datagrams: datagrams_rx, control: control_rx, gauges, ignored })
+        (handle, Inbox { datagrams: datagrams_rx, answers: answers_rx, control: control_rx, gauges, ignored })
     }
 
     /// The queue for IKE messages that others read from sockets.
@@ -132,6 +139,7 @@ impl Handle {
     pub(crate) fn backlog(&self) -> usize {
         let waiting = |max: usize, free: usize| max.saturating_sub(free);
         waiting(DATAGRAMS, self.datagrams.capacity())
+            .saturating_add(waiting(ANSWERS, self.answers.capacity()))
             .saturating_add(waiting(CONTROL, self.control.capacity()))
     }
 
@@ -147,14 +155,13 @@ impl Handle {
 
     /// Answers a question from a task.
     pub(crate) async fn answer(&self, ticket: Ticket, answer: Answer) {
-        let _gone = self.control.send(Input::Answer(ticket, answer)).await;
+        let _gone = self.answers.send((ticket, answer)).await;
     }
 
     /// Answers a question from a thread.
     pub(crate) fn answer_blocking(&self, ticket: Ticket, answer: Answer) {
-        let input = Input::Answer(ticket, answer);
-        if let Err(mpsc::error::TrySendError::Full(input)) = self.control.try_send(input) {
-            let _gone = self.control.blocking_send(input);
+        if let Err(mpsc::error::TrySendError::Full(answer)) = self.answers.try_send((ticket, answer)) {
+            let _gone = self.answers.blocking_send(answer);
         }
     }
 
@@ -171,6 +178,20 @@ impl Handle {
             all.extend(page);
         }
         all
+    }
+
+    /// How many SAs a command with this filter would mean: CHILD_SAs where it names a child, else IKE_SAs.
+    pub(crate) async fn count(&self, filter: &Filter) -> usize {
+        let (mut count, mut after) = (0usize, None);
+        loop {
+            let filter = filter.clone();
+            let tally = self.query(|tx| Query::Tally(filter, after, tx)).await;
+            count = count.saturating_add(tally.count);
+            after = tally.next;
+            if after.is_none() {
+                return count;
+            }
+        }
     }
 
     /// Traps and shunts.
@@ -214,5 +235,39 @@ impl Pages {
         self.after = page.next;
         self.last = page.next.is_none();
         Some(page.sas)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers to very many questions leave room for who asks.
+    #[tokio::test]
+    async fn nobody_waits_behind_answers() {
+        let (handle, mut inbox) = Handle::new();
+        for n in 0..ANSWERS {
+            handle.answer(Ticket(n as u64), Answer::Done).await;
+        }
+        assert_eq!(handle.backlog(), ANSWERS);
+        assert!(handle.answers.try_send((Ticket(0), Answer::Done)).is_err());
+        assert!(handle.hint(Command::AddressesChanged));
+        assert!(matches!(inbox.control.try_recv(), Ok(Input::Command(Command::AddressesChanged))));
+    }
+
+    /// How many there are is asked for a slice at a time.
+    #[tokio::test]
+    async fn slices_are_counted_together() {
+        let (handle, mut inbox) = Handle::new();
+        let count = tokio::spawn(async move { handle.count(&Filter::default()).await });
+        for (expected, next) in [(None, Some(7)), (Some(7), Some(9)), (Some(9), None)] {
+            match inbox.control.recv().await {
+                Some(Input::Query(Query::Tally(_, after, tx))) if after == expected => {
+                    tx.send(Tally { count: 2, next }).unwrap();
+                }
+                _ => panic!("not asked for what comes after {expected:?}"),
+            }
+        }
+        assert_eq!(count.await.unwrap(), 6);
     }
 }

@@ -132,7 +132,7 @@ pub(crate) async fn redirect(desk: &Desk, message: &Section) -> Section {
     if !chosen {
         return refused("missing redirect selector");
     }
-    if desk.shard.list(filter).await.is_empty() {
+    if matching(desk, &filter).await == 0 {
         return counted(false, 0, None, Some("no matching SAs to redirect found".into()));
     }
     counted(
@@ -250,17 +250,7 @@ fn describe(filter: &Filter) -> Option<String> {
 
 /// SAs that a filter names: CHILD_SAs when it names a child, IKE_SAs else.
 async fn matching(desk: &Desk, filter: &Filter) -> u32 {
-    let sas = desk.shard.list(filter.clone()).await;
-    let count = if filter.child.is_some() || filter.child_id.is_some() {
-        sas.iter()
-            .flat_map(|sa| &sa.children)
-            .filter(|child| filter.child.as_ref().is_none_or(|name| *name == child.sa.config.name))
-            .filter(|child| filter.child_id.is_none_or(|id| id == child.sa.id))
-            .count()
-    } else {
-        sas.len()
-    };
-    u32::try_from(count).unwrap_or(u32::MAX)
+    u32::try_from(desk.shard.count(filter).await).unwrap_or(u32::MAX)
 }
 
 fn counted(success: bool, matches: u32, terminated: Option<u32>, error: Option<String>) -> Section {

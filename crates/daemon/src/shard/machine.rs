@@ -1,6 +1,6 @@
 //! The engine's thread. One turn:
 //!
-//!  1. answers and commands that wait, then messages that others read, then one batch from each socket that has one;
+//!  1. answers that wait, commands and queries, then messages that others read, then one batch from each socket that has one;
 //!  2. after each of them, all that the engine wants: to be sent, asked, told; after each queue's turn the data plane gets
 //!     what it was asked;
 //!  3. its deadline, if it has passed;
@@ -114,6 +114,14 @@ impl Shard {
             self.hear_what_is_wanted();
             let mut idle = true;
             for _ in 0..TURN {
+                let Poll::Ready(Some((ticket, answer))) = inbox.answers.poll_recv(&mut context) else {
+                    break;
+                };
+                self.answered(ticket, answer);
+                idle = false;
+            }
+            self.hand_over();
+            for _ in 0..TURN {
                 match inbox.control.poll_recv(&mut context) {
                     Poll::Ready(Some(input)) => self.take(input),
                     Poll::Ready(None) => return,
@@ -173,14 +181,13 @@ impl Shard {
     fn take(&mut self, input: Input) {
         match input {
             Input::Command(command) => self.engine.command(self.now(), command),
-            Input::Answer(ticket, answer) => {
-                self.asks.eap.answered(ticket, &answer);
-                self.engine.answer(self.now(), ticket, answer);
-            }
             Input::Query(Query::List(filter, after, tx)) => {
                 let page = self.engine.list_after(&filter, after, PAGE);
                 self.gauges.largest_page.fetch_max(page.sas.len(), Ordering::Relaxed);
                 let _gone = tx.send(page);
+            }
+            Input::Query(Query::Tally(filter, after, tx)) => {
+                let _gone = tx.send(self.engine.count_after(&filter, after));
             }
             Input::Query(Query::Policies(tx)) => {
                 let _gone = tx.send(self.engine.policies());
@@ -190,6 +197,12 @@ impl Shard {
                 let _gone = tx.send(counts);
             }
         }
+        self.drain();
+    }
+
+    fn answered(&mut self, ticket: Ticket, answer: Answer) {
+        self.asks.eap.answered(ticket, &answer);
+        self.engine.answer(self.now(), ticket, answer);
         self.drain();
     }
 
