@@ -82,14 +82,15 @@ impl Out {
         let both = [self.waker.as_fd(), self.tun.as_fd()];
         while !self.plane.stopping() {
             // 1
-            let mine = if self.duty.apart() { &both[..] } else { &both[..1] };
-            let Ok(ready) = wait::readable(mine, None) else { return };
+            let awaited = if self.duty.apart() { &both[..] } else { &both[..1] };
+            let Ok(ready) = wait::readable(awaited, None) else { return };
             let kept = ready & 1 != 0 && self.first;
             if ready & 1 != 0 {
                 self.waker.reset();
             }
             // the way in may have taken the device over while this waited
-            if !kept && !(ready & 2 != 0 && self.duty.apart()) {
+            let mine = ready & 2 != 0 && self.duty.apart();
+            if !kept && !mine {
                 continue;
             }
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
