@@ -9,12 +9,35 @@ use linux::wait::Waker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// More bytes per millisecond are more than little: 16 Mbit/s.
-const LITTLE: usize = 2_000;
+/// Bytes that a read or a received buffer counts at least: they take time even where little is in them.
+const LEAST: usize = 1_024;
+/// More bytes per millisecond are more than little: 16 Mbit/s, or two packets per millisecond.
+const LITTLE: usize = 2 * LEAST;
 /// So many bytes at once are more than little, without waiting for the rate.
 const TRAIN: usize = 32 << 10;
-/// So many bytes per millisecond are much: half a gigabit per second. Acknowledgements alone are less.
-const MUCH: usize = 62_500;
+/// So many bytes per millisecond are much: half a gigabit per second, or 61,000 small packets; a flood of those must not
+/// keep what goes the other way waiting. Acknowledgements alone are less: many come in one buffer.
+const MUCH: usize = 61 * LEAST;
+
+/// What passed one way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Passed {
+    pub(super) bytes: usize,
+    /// Reads or buffers they came in.
+    reads: usize,
+}
+
+impl Passed {
+    pub(super) fn add(&mut self, bytes: usize, reads: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.reads = self.reads.saturating_add(reads);
+    }
+
+    /// Bytes, or what takes as long.
+    fn work(self) -> usize {
+        self.bytes.max(self.reads.saturating_mul(LEAST))
+    }
+}
 
 /// The ways of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +80,10 @@ impl Duty {
     }
 
     /// Counts what passed one way.
-    pub(super) fn passed(&self, way: Way, rate: &mut Rate, bytes: usize, now: u64) {
+    pub(super) fn passed(&self, way: Way, rate: &mut Rate, passed: Passed, now: u64) {
         let until = now.saturating_add(COUNTS);
-        let rate = rate.passed(bytes, now);
-        if bytes >= TRAIN || rate.is_some_and(|rate| rate > LITTLE) {
+        let rate = rate.passed(passed.work(), now);
+        if passed.bytes >= TRAIN || rate.is_some_and(|rate| rate > LITTLE) {
             self.busy.extend(until);
         }
         if rate.is_some_and(|rate| rate > MUCH) {
@@ -96,12 +119,16 @@ mod tests {
         woken
     }
 
+    fn read(bytes: usize) -> Passed {
+        Passed { bytes, reads: 1 }
+    }
+
     /// So much per millisecond each way, for a tenth of a second from `start`.
     fn passes(duty: &Duty, start: u64, out: usize, inn: usize) {
         let [mut rate_out, mut rate_in] = [(); 2].map(|()| Rate::begin(start));
         for now in start + 1..=start + 100 {
-            duty.passed(Way::Out, &mut rate_out, out, now);
-            duty.passed(Way::In, &mut rate_in, inn, now);
+            duty.passed(Way::Out, &mut rate_out, read(out), now);
+            duty.passed(Way::In, &mut rate_in, read(inn), now);
         }
     }
 
@@ -135,8 +162,20 @@ mod tests {
         assert!(little(LITTLE, 100));
         assert!(!little(LITTLE + 1, 100) && little(LITTLE + 1, 100 + COUNTS));
         let duty = Duty::new(None);
-        duty.passed(Way::In, &mut Rate::begin(0), TRAIN, 1);
+        duty.passed(Way::In, &mut Rate::begin(0), read(TRAIN), 1);
         assert!(!duty.little(COUNTS) && duty.little(1 + COUNTS));
+    }
+
+    #[test]
+    fn a_flood_of_small_packets_is_much() {
+        let duty = Duty::new(Some([(); 2].map(|()| Arc::new(Waker::new().unwrap()))));
+        let [mut rate_out, mut rate_in] = [(); 2].map(|()| Rate::begin(0));
+        for now in 1..=100 {
+            duty.passed(Way::Out, &mut rate_out, read(MUCH + 1), now);
+            duty.passed(Way::In, &mut rate_in, Passed { bytes: 62 * 40, reads: 62 }, now);
+        }
+        duty.decide(100, &Arc::new(Waker::new().unwrap()));
+        assert!(duty.apart());
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //!
 //! A lone packet never waits for others: every pass ends with what there is. Nothing here allocates per packet, logs,
 //! or takes a lock that lanes share.
-use super::duty::{Duty, Way};
+use super::duty::{Duty, Passed, Way};
 use super::opener::Opener;
 use super::pace::{Pace, Rate};
 use super::plane::Plane;
@@ -130,17 +130,17 @@ impl Queue {
         let now = monotonic_ms();
         // the next is not expected to be there yet, and to find that out takes time
         let each = self.duty.little(now);
-        let (mut bytes, mut readable) = (0, true);
+        let (mut passed, mut readable) = (Passed::default(), true);
         for _ in 0..reads {
             // 2
             match self.tun.read(&mut self.buffer) {
                 Ok(n) => {
                     self.sealer.train(self.buffer.get(..n).unwrap_or_default(), now);
-                    bytes += n;
+                    passed.add(n, 1);
                     if each {
                         self.sealer.flush();
                     }
-                    if bytes >= READ_BYTES {
+                    if passed.bytes >= READ_BYTES {
                         break;
                     }
                 }
@@ -155,8 +155,8 @@ impl Queue {
         }
         // 6
         self.sealer.flush();
-        self.duty.passed(Way::Out, &mut self.rate, bytes, now);
-        readable.then_some(bytes)
+        self.duty.passed(Way::Out, &mut self.rate, passed, now);
+        readable.then_some(passed.bytes)
     }
 }
 
@@ -198,30 +198,31 @@ impl In {
                 waker.reset();
             }
             batch.take(if self.duty.little(now) { LONE } else { SLOTS });
-            let (mut all, mut bytes) = (true, 0);
+            let (mut all, mut passed) = (true, Passed::default());
             for (i, socket) in self.udp.iter().enumerate() {
                 if ready & (4 << i) != 0 {
                     // 2
                     let handle = |b: &mut Batch| self.opener.datagrams(b, socket.local());
-                    all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
+                    all &= drain(&mut batch, &mut passed, |b| socket.receive(b), handle);
                 }
             }
             for (i, socket) in self.raw.iter().enumerate() {
                 if ready & (4 << (self.udp.len() + i)) != 0 {
                     let handle = |b: &mut Batch| self.opener.packets(b, socket);
-                    all &= drain(&mut batch, &mut bytes, |b| socket.receive(b), handle);
+                    all &= drain(&mut batch, &mut passed, |b| socket.receive(b), handle);
                 }
             }
             now = monotonic_ms();
-            self.duty.passed(Way::In, &mut rate, bytes, now);
+            self.duty.passed(Way::In, &mut rate, passed, now);
+            let mut bytes = passed.bytes;
             // 6
             if !self.duty.apart() {
                 if again.is_none() {
                     let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                    let passed = queue.pass(READS);
+                    let left = queue.pass(READS);
                     drop(queue);
-                    bytes += passed.unwrap_or(0);
-                    again = passed.is_none().then_some(now + u64::from(DOWN));
+                    bytes += left.unwrap_or(0);
+                    again = left.is_none().then_some(now + u64::from(DOWN));
                 }
             } else if all
                 && looks.due()
@@ -261,17 +262,17 @@ impl Looks {
     }
 }
 
-/// Receives and handles batches while they come full, and counts their bytes. True when nothing was left.
+/// Receives and handles batches while they come full, and counts them. True when nothing was left.
 fn drain(
     batch: &mut Batch,
-    bytes: &mut usize,
+    passed: &mut Passed,
     receive: impl Fn(&mut Batch) -> io::Result<usize>,
     mut handle: impl FnMut(&mut Batch),
 ) -> bool {
     for _ in 0..TURNS {
         let count = receive(batch).unwrap_or(0);
         if count > 0 {
-            *bytes += batch.bytes();
+            passed.add(batch.bytes(), count);
             handle(batch);
         }
         if count < SLOTS {
