@@ -17,19 +17,13 @@ const RESPONSE: u8 = 0x20;
 /// Sends the same IKE_SA_INIT each millisecond until it is answered with a chosen proposal; `false` when that took
 /// longer than `within`.
 pub(crate) fn until_answered(from: IpAddr, to: IpAddr, within: Duration) -> Result<bool> {
-    let socket = UdpSocket::bind(SocketAddr::new(from, PORT)).context("a socket for IKE")?;
-    socket.connect(SocketAddr::new(to, PORT))?;
-    socket.set_read_timeout(Some(INTERVAL))?;
-    let message = request([0x42; 8]);
+    let knocker = Knocker::at(from, PORT, to)?;
     let deadline = Instant::now() + within;
-    let mut buffer = [0; 2048];
     while Instant::now() < deadline {
-        // refused while nobody listens
-        let sent = socket.send(&message).is_ok();
-        match socket.recv(&mut buffer) {
-            Ok(length) if agreed(buffer.get(..length).unwrap_or_default()) => return Ok(true),
-            Ok(_) => {}
-            Err(_) if sent => {}
+        match knocker.knock(INTERVAL) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            // refused while nobody listens
             Err(_) => std::thread::sleep(INTERVAL),
         }
     }
@@ -44,9 +38,14 @@ pub(crate) struct Knocker {
 }
 
 impl Knocker {
-    /// From a port that the system chooses, which makes the SPI its own.
+    /// From a port that the system chooses.
     pub(crate) fn new(from: IpAddr, to: IpAddr) -> Result<Self> {
-        let socket = UdpSocket::bind(SocketAddr::new(from, 0)).context("a socket for IKE")?;
+        Self::at(from, 0, to)
+    }
+
+    /// The port makes the SPI its own.
+    fn at(from: IpAddr, port: u16, to: IpAddr) -> Result<Self> {
+        let socket = UdpSocket::bind(SocketAddr::new(from, port)).context("a socket for IKE")?;
         socket.connect(SocketAddr::new(to, PORT))?;
         let [high, low] = socket.local_addr()?.port().to_be_bytes();
         Ok(Self { socket, message: request([0x42, 0x42, 0x42, 0x42, 0x42, 0x42, high, low]) })

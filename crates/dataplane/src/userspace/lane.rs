@@ -167,7 +167,7 @@ pub(super) struct In {
     pub(super) udp: Vec<Arc<UdpSocket>>,
     pub(super) raw: Vec<Arc<RawSocket>>,
     pub(super) tun: Arc<TunQueue>,
-    /// Where answers to what came in may wait, and all that leaves while little passes.
+    /// Where answers to what came in may wait, and all that leaves while this thread serves both ways.
     pub(super) queue: Arc<Mutex<Queue>>,
     pub(super) duty: Arc<Duty>,
     pub(super) waker: Arc<Waker>,
